@@ -1,0 +1,129 @@
+"""The edge between the command line and the package: Hydra composes, one line and exit code 2 answer a user's mistake."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import os
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from detector import config
+from detector.errors import UserError
+from detector.training.run_folder import read_config
+
+CONFIGS = Path(__file__).resolve().parent.parent / "configs"
+
+
+def command(name: str, function: Callable[[Any], Any]) -> None:
+    """Composes `configs/NAME.yaml` with the command line's overrides and gives it to `function` as a dataclass object."""
+    register_schemas()
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing and exiting with 1; the lines below answer
+
+    @hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=name)
+    def main(composed: DictConfig) -> None:
+        function(_resumed(composed) if composed.get("resume") else to_object(composed))
+
+    try:
+        main()
+    except KeyboardInterrupt:
+        _fail("stopped", 130)
+    except UserError as error:
+        _fail(str(error))
+    except (HydraException, OmegaConfBaseException) as error:
+        _fail(_one_line(error))
+    except OSError as error:
+        if error.errno in _USERS_ERRORS:
+            _fail(f"{error.filename or 'disk'}: {error.strerror}")
+        raise
+
+
+def register_schemas() -> None:
+    """Makes the dataclasses of `detector.config` known to Hydra, as `/schema/GROUP: NAME`."""
+    store = ConfigStore.instance()
+    for group, classes in config.GROUPS.items():
+        for cls in classes:
+            store.store(group=f"schema/{group}", name=config.schema_name(group, cls), node=cls)
+    for name, cls in {
+        "train": config.Train,
+        "evaluate": config.Evaluate,
+        "predict": config.Predict,
+        "check_data": config.CheckData,
+    }.items():
+        store.store(group="schema", name=name, node=cls)
+
+
+def to_object(composed: DictConfig) -> Any:
+    """The dataclass object of a composed configuration; a value that must be given and is not is a UserError."""
+    for missing in sorted(OmegaConf.missing_keys(composed)):
+        choices = f": choose one of {_choices(missing)}" if missing in config.GROUPS else ""
+        raise UserError(f"{missing}=... must be given{choices}")
+    result = OmegaConf.to_object(composed)
+    _refuse_added_keys(composed, result, "")
+    return result
+
+
+def _resumed(composed: DictConfig) -> config.Train:
+    """A run goes on with the configuration it was started with, which nothing on the command line can change."""
+    others = [o for o in HydraConfig.get().overrides.task if not o.startswith("resume=")]
+    if others:
+        raise UserError(f"resume goes on with the run's own configuration: leave out {' '.join(others)}")
+    return dataclasses.replace(read_config(Path(composed.resume)), resume=composed.resume)
+
+
+def _choices(group: str) -> str:
+    return ", ".join(sorted(path.stem for path in (CONFIGS / group).glob("*.yaml")))
+
+
+def _refuse_added_keys(composed: DictConfig, result: Any, prefix: str) -> None:
+    """`+key=value` adds a key that no dataclass has; nobody would read it."""
+    for key in composed:
+        if key not in (fields := result.__dataclass_fields__):
+            raise UserError(f"{prefix}{key}: no such key; there are {', '.join(sorted(fields))}")
+        if dataclasses.is_dataclass(value := getattr(result, str(key))):
+            _refuse_added_keys(composed[key], value, f"{prefix}{key}.")
+
+
+_USERS_ERRORS = {errno.ENOSPC, errno.EACCES, errno.EPERM, errno.EROFS, errno.EDQUOT}
+
+
+def _one_line(error: BaseException) -> str:
+    """Hydra wraps OmegaConf's error, which knows the key and its type, in one that knows neither: read both."""
+    texts = []
+    cause: BaseException | None = error
+    while cause is not None:
+        texts.append(str(cause))
+        cause = cause.__cause__
+    text = "\n".join(texts)
+
+    if found := re.search(r"Could not find '(\w+)/([^']+)'", text) or re.search(r"You must specify '(\w+)'()", text):
+        group, choice = found.groups()
+        return f"{group}={choice or '...'}: choose one of {_choices(group)}"
+    full_key = re.search(r"full_key: ([\w.\[\]]+)", text)
+    if (found := re.search(r"Key '(\w+)' (?:is not in struct|not in '\w+')", text)) and full_key:
+        return f"{full_key.group(1)}: no such key{_known_keys(text)}"
+    if (found := re.search(r"Value .* (?:could not be converted|is not a valid|of type).*", text)) and full_key:
+        return f"{full_key.group(1)}: {found.group(0)}"
+    lines = [line.strip() for line in texts[-1].splitlines() if line.strip()]
+    return f"{full_key.group(1)}: {lines[0]}" if full_key else " ".join(lines[:2])
+
+
+def _known_keys(text: str) -> str:
+    found = re.search(r"object_type=(\w+)", text)
+    cls = getattr(config, found.group(1), None) if found else None
+    return "" if cls is None else f"; there are {', '.join(sorted(cls.__dataclass_fields__))}"
+
+
+def _fail(line: str, code: int = 2) -> None:
+    print(f"error: {line}", file=sys.stderr)
+    sys.exit(code)

@@ -1,0 +1,84 @@
+"""Any single-image transforms of the albumentations library on a canvas and its objects."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import warnings
+from typing import Any
+
+import numpy as np
+
+from detector.data.augment import Objects
+from detector.data.geometry import MINIMUM_SIDE, MINIMUM_VISIBLE
+from detector.errors import UserError
+
+
+class Albumentations:
+    """A chain of transforms by name, random only through the generator that each call is given.
+
+    Args:
+        transforms: {"name": class of albumentations, argument: value, ...} for each, in the order of application.
+        size: side of the canvas, which the whole chain must keep.
+
+    Raises:
+        UserError: no such transform; an argument that it does not have, or has but not with this value.
+    """
+
+    def __init__(self, transforms: list[dict[str, Any]], size: int) -> None:
+        os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # or importing it asks the network for a newer version
+        import albumentations  # here, because it takes seconds and few need it
+
+        self.size = size
+        self.compose = albumentations.Compose(
+            [_transform(albumentations, number, spec) for number, spec in enumerate(transforms)],
+            bbox_params=albumentations.BboxParams(
+                format="pascal_voc",
+                label_fields=["rows"],
+                clip=True,  # without it a box that rounding put outside raises
+                filter_invalid_bboxes=True,
+                min_width=MINIMUM_SIDE,
+                min_height=MINIMUM_SIDE,
+                min_visibility=MINIMUM_VISIBLE,
+            ),
+        )
+
+    def __call__(self, rng: np.random.Generator, image: np.ndarray, objects: Objects) -> tuple[np.ndarray, Objects]:
+        """uint8 [S, S, 3] RGB and its objects → the same, transformed; objects that are no longer seen are left out.
+
+        Raises:
+            UserError: the chain gave an image of another size or type.
+        """
+        # Compose has one seed for all, so that two transforms with probability one half would always go together.
+        seeds = rng.integers(2**32, size=len(self.compose.transforms)).tolist()
+        for transform, seed in zip(self.compose.transforms, seeds, strict=True):
+            transform.set_random_seed(seed)
+        result = self.compose(image=image, bboxes=objects.boxes, rows=np.arange(len(objects.boxes)))
+        image = result["image"]
+        if image.shape != (self.size, self.size, 3) or image.dtype != np.uint8:
+            raise UserError(
+                f"augment.albumentations turned a uint8 image of {self.size}x{self.size}x3 into {image.dtype} "
+                f"{'x'.join(map(str, image.shape))}: use transforms that keep size and type"
+            )
+        objects = objects.rows(np.asarray(result["rows"], dtype=np.int64))
+        objects.boxes = np.asarray(result["bboxes"], dtype=np.float32).reshape(-1, 4)
+        return image, objects
+
+
+def _transform(library: Any, number: int, spec: dict[str, Any]) -> Any:
+    where = f"augment.albumentations[{number}]"
+    if not isinstance(spec, dict) or "name" not in spec:
+        raise UserError(f"{where} is {spec!r}: write it as {{name: ClassName, argument: value, ...}}")
+    name = str(spec["name"])
+    made = getattr(library, name, None)
+    if not (inspect.isclass(made) and issubclass(made, library.BasicTransform)):
+        raise UserError(f"{where}: albumentations {library.__version__} has no transform {name}")
+    arguments = {key: value for key, value in spec.items() if key != "name"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)  # all that it does about a misspelt argument is to warn
+        try:
+            return made(**arguments)
+        except (TypeError, ValueError, UserWarning) as error:
+            accepted = ", ".join(inspect.signature(made.__init__).parameters.keys() - {"self"})
+            reason = " ".join(str(error).split())
+            raise UserError(f"{where}: {name} does not take {arguments}: {reason} (arguments: {accepted})") from None

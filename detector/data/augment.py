@@ -1,0 +1,112 @@
+"""Random geometry and colour of training images. Every function draws from the generator that it is given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from detector import config
+from detector.data.geometry import clip_boxes, quarter_turns, rotation, scaling, shearing, translation
+
+
+@dataclass
+class Objects:
+    """The annotated objects on a canvas: rows of arrays that stay together."""
+
+    boxes: np.ndarray
+    """float32 [N, 4] xyxy in canvas pixels."""
+    labels: np.ndarray
+    """int64 [N]."""
+    crowd: np.ndarray
+    """bool [N]."""
+    area: np.ndarray
+    """float32 [N], as annotated."""
+
+    def rows(self, chosen: np.ndarray) -> Objects:
+        """The objects that a mask or an array of positions selects."""
+        return Objects(self.boxes[chosen], self.labels[chosen], self.crowd[chosen], self.area[chosen])
+
+    def clipped(self, size: int) -> Objects:
+        """What of them is seen on a canvas of `size` x `size`; nearly invisible ones are left out."""
+        boxes, keep = clip_boxes(self.boxes, (0, 0, size, size))
+        return Objects(boxes, self.labels, self.crowd, self.area).rows(keep)
+
+    @staticmethod
+    def joined(parts: list[Objects]) -> Objects:
+        """All objects of several pictures that share a canvas."""
+        if len(parts) == 1:
+            return parts[0]
+        return Objects(
+            np.concatenate([part.boxes for part in parts]),
+            np.concatenate([part.labels for part in parts]),
+            np.concatenate([part.crowd for part in parts]),
+            np.concatenate([part.area for part in parts]),
+        )
+
+
+def random_orientation(rng: np.random.Generator, augment: config.Augment, width: int, height: int) -> np.ndarray:
+    """Mirroring and quarter turns of one image: [3, 3], image pixels → pixels about the image's centre."""
+    matrix = translation(-width / 2, -height / 2)
+    if augment.flip_horizontal and rng.random() < augment.flip_horizontal:
+        matrix = scaling(-1, 1) @ matrix
+    if augment.flip_vertical and rng.random() < augment.flip_vertical:
+        matrix = scaling(1, -1) @ matrix
+    if augment.rotate90 and rng.random() < augment.rotate90:
+        matrix = quarter_turns(int(rng.integers(1, 4))) @ matrix
+    return matrix
+
+
+def random_view(rng: np.random.Generator, augment: config.Augment, size: int) -> np.ndarray:
+    """Rotation, shear, zoom and shift: [3, 3], pixels about the scene's centre → pixels of a canvas of `size`.
+
+    Zoom, angles and shifts are uniform in the ranges of `augment`; all zero, the scene's centre comes to the canvas's.
+    """
+    zoom, degrees, shear_x, shear_y, x, y = rng.uniform(-1.0, 1.0, 6).tolist()
+    zoom = 1 + augment.scale * zoom
+    matrix = scaling(zoom, zoom)
+    if augment.degrees:
+        matrix = rotation(augment.degrees * degrees) @ matrix
+    if augment.shear:
+        matrix = shearing(augment.shear * shear_x, augment.shear * shear_y) @ matrix
+    return translation((0.5 + augment.translate * x) * size, (0.5 + augment.translate * y) * size) @ matrix
+
+
+def jitter_colour(
+    rng: np.random.Generator, augment: config.Augment, image: np.ndarray, scratch: tuple[np.ndarray, np.ndarray]
+) -> None:
+    """Hue shift and saturation and value gains, in place, by tables: one for each channel of HSV.
+
+    Args:
+        rng: draws the three changes uniformly within the ranges of `augment`.
+        augment: the ranges; all zero changes nothing.
+        image: uint8 [H, W, 3] RGB.
+        scratch: uint8 [H, W, 3] and [3, H, W] that are written over; asking for fresh memory takes longer than the work.
+    """
+    if not (augment.hue or augment.saturation or augment.value):
+        return
+    hue, saturation, value = rng.uniform(-1.0, 1.0, 3).tolist()
+    levels = np.arange(256, dtype=np.float64)
+    tables = (
+        (levels + 90 * augment.hue * hue) % 180,  # OpenCV's hue of uint8 images is 0..179: half degrees
+        np.minimum(levels * (1 + augment.saturation * saturation), 255),
+        np.minimum(levels * (1 + augment.value * value), 255),
+    )
+    hsv, planes = scratch[0], list(scratch[1])
+    cv2.split(cv2.cvtColor(image, cv2.COLOR_RGB2HSV, dst=hsv), planes)
+    for plane, table in zip(planes, tables, strict=True):
+        cv2.LUT(plane, table.astype(np.uint8), dst=plane)
+    cv2.cvtColor(cv2.merge(planes, dst=hsv), cv2.COLOR_HSV2RGB, dst=image)
+
+
+def mix_up(
+    rng: np.random.Generator, first: np.ndarray, first_objects: Objects, second: np.ndarray, second_objects: Objects
+) -> tuple[np.ndarray, Objects]:
+    """Blend of two canvases, into the first, with a weight from Beta(32, 32); the objects of both count fully.
+
+    Zhang et al. 2018 for pictures; without mixing labels, as in Zhang et al. 2019 ("Bag of Freebies", section 3.1).
+    """
+    weight = float(rng.beta(32.0, 32.0))
+    mixed = cv2.addWeighted(first, weight, second, 1 - weight, 0.0, dst=first)
+    return mixed, Objects.joined([first_objects, second_objects])

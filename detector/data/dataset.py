@@ -1,0 +1,160 @@
+"""From an index to batches: the pictures that the model sees and their objects."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from detector import config
+from detector.data.albumentations import Albumentations
+from detector.data.augment import Objects, jitter_colour, mix_up, random_orientation, random_view
+from detector.data.batch import empty_images
+from detector.data.cache import open_images
+from detector.data.canvas import draw
+from detector.data.geometry import scaling, transform_boxes
+from detector.data.index import Index
+from detector.data.letterbox import GREY, letterbox
+from detector.data.loading import loaded_size
+from detector.data.mosaic import QUADRANTS, random_centre, tile_placement
+from detector.types import Batch, Target
+
+Key = tuple[int, int]
+"""(epoch, position in the index)."""
+
+
+class DetectionDataset(Dataset[tuple[Tensor, Target]]):
+    """Samples of one split: (uint8 [3, S, S] RGB, its target in pixels of that picture), S = `image_size`.
+
+    A loader with `collate_fn=unchanged` gets whole batches, each picture written only once, where it is to be.
+
+    Args:
+        index: what the split holds.
+        image_size: side of the square that the model sees.
+        augment: for training; None for evaluation, where each image is letterboxed.
+        seed: with the epoch and the position it decides every random choice, so that a sample is the same whatever the
+            number of loader processes, and another one each epoch.
+        epochs: length of the training, from whose end `augment.mosaic_off_epochs` counts.
+        cache: none, ram or disk; filled here.
+
+    Raises:
+        UserError: an image cannot be read (when it is asked for), a cache does not fit, an augmentation does not exist.
+    """
+
+    def __init__(
+        self,
+        index: Index,
+        image_size: int,
+        augment: config.Augment | None = None,
+        seed: int = 0,
+        epochs: int = 1,
+        cache: str = "none",
+    ) -> None:
+        self.index = index
+        self.size = image_size
+        self.augment = augment
+        self.seed = seed
+        self.mosaic_until_epoch = epochs - augment.mosaic_off_epochs if augment else 0
+        chain = augment.albumentations if augment else []
+        self.albumentations = Albumentations(chain, self.size) if chain else None
+        self.images = open_images(index, cache, image_size)
+        # Two canvases and room for colour, used for every sample: fresh memory costs more than what is done with it.
+        self._canvases = np.empty((3, self.size, self.size, 3), dtype=np.uint8)
+        self._planes = np.empty((3, self.size, self.size), dtype=np.uint8)
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getitem__(self, key: Key) -> tuple[Tensor, Target]:
+        batch = self.__getitems__([key])
+        return batch.images[0], batch.targets[0]
+
+    def __getitems__(self, keys: Sequence[Key]) -> Batch:
+        """The samples of several keys as one batch; the loader calls this in place of `__getitem__`."""
+        images = empty_images(len(keys), self.size)
+        return Batch(images, [self._sample(key, planes) for key, planes in zip(keys, images.numpy(), strict=True)])
+
+    def _sample(self, key: Key, planes: np.ndarray) -> Target:
+        """Writes one picture into `planes`, uint8 [3, S, S]."""
+        epoch, i = key
+        if self.augment is None:
+            canvas, objects, matrix = self._letterboxed(i)
+        else:
+            canvas, objects, matrix = self._augmented(np.random.default_rng([self.seed, epoch, i]), epoch, i)
+        cv2.split(canvas, list(planes))
+        height, width = self.index.sizes[i].tolist()
+        return Target(
+            boxes=torch.from_numpy(objects.boxes),
+            labels=torch.from_numpy(objects.labels),
+            crowd=torch.from_numpy(objects.crowd),
+            area=torch.from_numpy(objects.area),
+            image_id=self.index.image_id(i),
+            original_size=(height, width),
+            transform=torch.from_numpy(matrix.astype(np.float32)),
+        )
+
+    def _letterboxed(self, i: int) -> tuple[np.ndarray, Objects, np.ndarray]:
+        canvas, matrix = letterbox(self.images.image(i), self.size, self._canvases[0])
+        matrix = matrix @ self._loading_matrix(i)
+        return canvas, self._objects(i, matrix), matrix
+
+    def _augmented(self, rng: np.random.Generator, epoch: int, i: int) -> tuple[np.ndarray, Objects, np.ndarray]:
+        augment = self.augment
+        assert augment is not None
+        mosaic = augment.mosaic if epoch < self.mosaic_until_epoch else 0.0
+        canvas, other, scratch = self._canvases
+        objects, matrix = self._scene(canvas, rng, augment, mosaic, i)
+        if augment.mixup and rng.random() < augment.mixup:
+            other_objects, _ = self._scene(other, rng, augment, mosaic, int(rng.integers(len(self))))
+            canvas, objects = mix_up(rng, canvas, objects, other, other_objects)
+        jitter_colour(rng, augment, canvas, (scratch, self._planes))
+        if self.albumentations is not None:
+            canvas, objects = self.albumentations(rng, canvas, objects)
+        return canvas, objects, matrix
+
+    def _scene(
+        self, canvas: np.ndarray, rng: np.random.Generator, augment: config.Augment, mosaic: float, i: int
+    ) -> tuple[Objects, np.ndarray]:
+        """Image `i` alone or in a mosaic drawn onto the canvas: the objects seen there, and the map of image `i`."""
+        members, centre = [i], None
+        if mosaic and rng.random() < mosaic:
+            members = rng.permutation([i, *rng.integers(len(self), size=len(QUADRANTS) - 1)]).tolist()
+            centre = random_centre(rng, self.size)
+        view = random_view(rng, augment, self.size)
+
+        canvas.fill(GREY)
+        objects, matrices = [], {}
+        for quadrant, member in enumerate(members):
+            image = self.images.image(member)
+            height, width = image.shape[:2]
+            fit = self.size / max(height, width)
+            placement = scaling(fit, fit) @ random_orientation(rng, augment, width, height)
+            if centre is not None:
+                placement = tile_placement(quadrant, centre, placement, width, height) @ placement
+            matrix = draw(canvas, image, view @ placement) @ self._loading_matrix(member)
+            objects.append(self._objects(member, matrix))
+            matrices[member] = matrix
+        return Objects.joined(objects).clipped(self.size), matrices[i]
+
+    def _loading_matrix(self, i: int) -> np.ndarray:
+        return scaling(*loaded_size(self.index, i, self.size).scale)
+
+    def _objects(self, i: int, matrix: np.ndarray) -> Objects:
+        """Copies of the objects of image `i`, mapped from its original pixels by `matrix`."""
+        index = self.index
+        rows = slice(int(index.offsets[i]), int(index.offsets[i + 1]))
+        return Objects(
+            transform_boxes(index.boxes[rows], matrix),
+            index.labels[rows].copy(),
+            index.crowd[rows].copy(),
+            index.area[rows].copy(),
+        )
+
+
+def unchanged(batch: Batch) -> Batch:
+    """The loader's `collate_fn`: the data set gives batches already."""
+    return batch

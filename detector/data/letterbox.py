@@ -1,0 +1,40 @@
+"""An image brought into a square without distortion: what evaluation and prediction show the model."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from detector.data.geometry import scaling, translation
+
+GREY = 114
+"""Value of the padding in all channels: near ImageNet's mean (0.45 · 255), so that after normalisation it is near 0."""
+
+
+def letterbox(image: np.ndarray, size: int, canvas: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """An image in a grey square: its long side becomes `size` pixels, larger or smaller, and it lies in the middle.
+
+    The short side and the place are rounded to whole pixels; the matrix has exactly the scales and shifts that result.
+
+    Args:
+        image: uint8 [H, W, 3].
+        size: pixels.
+        canvas: uint8 [size, size, 3] to be written over instead of a new one.
+
+    Returns:
+        The canvas, and the map [3, 3] float64 from continuous image pixels to continuous canvas pixels.
+    """
+    height, width = image.shape[:2]
+    scale = size / max(height, width)
+    new_height, new_width = max(1, round(height * scale)), max(1, round(width * scale))
+    left, top = (size - new_width) // 2, (size - new_height) // 2
+    canvas = np.empty((size, size, 3), dtype=np.uint8) if canvas is None else canvas
+    canvas.fill(GREY)
+    inside = canvas[top : top + new_height, left : left + new_width]
+    if (new_height, new_width) == (height, width):
+        inside[:] = image
+    else:
+        cv2.resize(
+            image, (new_width, new_height), dst=inside, interpolation=cv2.INTER_LINEAR if scale > 1 else cv2.INTER_AREA
+        )
+    return canvas, translation(left, top) @ scaling(new_width / width, new_height / height)

@@ -1,0 +1,63 @@
+"""An image decoded once, at no more than the size that is needed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from detector.data.index import Index
+
+_REDUCED = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
+
+
+@dataclass(frozen=True)
+class LoadedSize:
+    """How an image comes out of loading; follows from the annotation alone, without a look at the file."""
+
+    height: int
+    width: int
+    reduction: int
+    """1, 2, 4 or 8: the JPEG decoder itself drops all but every n-th frequency, which is faster than decoding all."""
+    scale: tuple[float, float]
+    """(x, y): continuous original pixels → continuous loaded pixels."""
+
+
+def loaded_size(index: Index, i: int, limit: int) -> LoadedSize:
+    """Image `i` with its long side brought down to `limit` pixels; a smaller image stays as it is.
+
+    A decoder that reduces by n gives ceil(side / n) pixels, of which the last may lie partly outside the image: the scale
+    accounts for it. In an image that its EXIF orientation mirrors that pixel is the first one, and coordinates are off by
+    less than one loaded pixel.
+    """
+    height, width = index.sizes[i].tolist()
+    long = max(height, width)
+    if long <= limit:
+        return LoadedSize(height, width, 1, (1.0, 1.0))
+    new_height, new_width = max(1, round(height * limit / long)), max(1, round(width * limit / long))
+    jpeg = index.painter is None and str(index.files[i]).lower().endswith((".jpg", ".jpeg"))
+    n = next((n for n in (8, 4, 2) if long >= n * limit), 1) if jpeg else 1
+    return LoadedSize(new_height, new_width, n, (new_width / (n * -(-width // n)), new_height / (n * -(-height // n))))
+
+
+def load_image(index: Index, i: int, limit: int) -> np.ndarray:
+    """Image `i` as uint8 [height, width, 3] RGB of `loaded_size(index, i, limit)`.
+
+    Raises:
+        UserError: the file is missing, cannot be decoded, or has another size than its annotation says.
+    """
+    size = loaded_size(index, i, limit)
+    image = index.image(i) if size.reduction == 1 else _decode_reduced(index, i, size.reduction)
+    if image.shape[:2] != (size.height, size.width):
+        image = cv2.resize(image, (size.width, size.height), interpolation=cv2.INTER_AREA)
+    return image
+
+
+def _decode_reduced(index: Index, i: int, reduction: int) -> np.ndarray:
+    file = str(index.files[i])
+    image = cv2.imread(file, _REDUCED[reduction])
+    expected = tuple(-(-side // reduction) for side in index.sizes[i].tolist())
+    if image is None or image.shape[:2] != expected:
+        return index.image(i)  # which says what is wrong, or reads a file that is no JPEG in spite of its name
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)

@@ -1,0 +1,140 @@
+"""The data of a run, as Lightning asks for it."""
+
+from __future__ import annotations
+
+import sys
+
+import cv2
+import lightning
+import torch
+from torch.utils.data import DataLoader
+
+from detector import config
+from detector.data.dataset import DetectionDataset, unchanged
+from detector.data.index import Index, Problem
+from detector.data.read import read_index
+from detector.data.sampler import EpochSampler
+from detector.errors import UserError
+from detector.types import Batch
+
+PREFETCH = 4
+"""Batches that each loader process is ahead: enough to hide an uneven one, little memory."""
+
+
+class DetectionData(lightning.LightningDataModule):
+    """Training and validation split and their loaders.
+
+    Both indices are read at once, so that class names are known before a model is built; images are only looked at (and
+    caches filled) when the loaders are asked for. Lightning's own distributed sampler must be off
+    (`Trainer(use_distributed_sampler=False)`): the samplers here share the images out themselves.
+
+    Args:
+        data: format, place, batch size a process, loader processes, cache.
+        augment: what happens to training images.
+        image_size: side of the square that the model sees.
+        seed: of every random choice.
+        epochs: length of the training.
+
+    Raises:
+        UserError: what the reader finds wrong; an image size that is no multiple of 32; an empty training split.
+    """
+
+    def __init__(
+        self, data: config.Data, augment: config.Augment, image_size: int, seed: int = 0, epochs: int = 1
+    ) -> None:
+        super().__init__()
+        check_image_size(image_size)
+        self.image_size = image_size
+        self.data = data
+        self.augment = augment
+        self.seed = seed
+        self.epochs = epochs
+        self.train_index = read_index(data, "train")
+        if len(self.train_index) == 0:
+            raise UserError(f"data: the training split {data.train} of {data.root} has no images")
+        self.val_index = read_index(data, "val", self.class_names)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Name of label 0, 1, ..."""
+        return self.train_index.class_names
+
+    @property
+    def category_ids(self) -> tuple[int, ...]:
+        """The data's own id of label 0, 1, ..."""
+        return self.train_index.category_ids
+
+    @property
+    def problems(self) -> dict[str, list[Problem]]:
+        """What was found wrong in each split, and skipped or corrected."""
+        return {"train": self.train_index.problems, "val": self.val_index.problems}
+
+    def prepare_data(self) -> None:
+        """Fills caches on disk; on one process of each machine, while the others wait."""
+        if self.data.cache == "disk":
+            for index in (self.train_index, self.val_index):
+                DetectionDataset(index, self.image_size, cache="disk")
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Augmented training batches in random order; the last, smaller batch of an epoch is left out."""
+        dataset = DetectionDataset(
+            self.train_index, self.image_size, self.augment, self.seed, self.epochs, self.data.cache
+        )
+        sampler = EpochSampler(len(dataset), shuffle=True, seed=self.seed, **self._processes())
+        return _loader(dataset, sampler, self.data, drop_last=len(sampler) >= self.data.batch_size)
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """Letterboxed validation batches in the index's order, each image once."""
+        return evaluation_loader(self.val_index, self.data, self.image_size, **self._processes())
+
+    def _processes(self) -> dict[str, int]:
+        if self.trainer is None:
+            return {"rank": 0, "world_size": 1}
+        return {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
+
+
+def evaluation_loader(
+    index: Index, data: config.Data, image_size: int, rank: int = 0, world_size: int = 1
+) -> DataLoader[Batch]:
+    """Letterboxed batches of any split, each image once on one of the processes.
+
+    Raises:
+        UserError: an image size that is no multiple of 32; a cache that does not fit.
+    """
+    check_image_size(image_size)
+    dataset = DetectionDataset(index, image_size, cache=data.cache)
+    return _loader(dataset, EpochSampler(len(dataset), shuffle=False, rank=rank, world_size=world_size), data)
+
+
+def check_image_size(size: int) -> None:
+    """Raises a UserError unless every stride up to 32 divides `size`."""
+    if size <= 0 or size % 32:
+        near = max(32, round(size / 32) * 32)
+        raise UserError(f"image_size={size} is not a multiple of 32, the model's largest stride: use {near}")
+
+
+def _loader(
+    dataset: DetectionDataset, sampler: EpochSampler, data: config.Data, drop_last: bool = False
+) -> DataLoader[Batch]:
+    workers = data.workers
+    return DataLoader(
+        dataset,
+        batch_size=data.batch_size,
+        sampler=sampler,
+        num_workers=workers,
+        collate_fn=unchanged,
+        drop_last=drop_last,
+        pin_memory=torch.cuda.is_available(),
+        worker_init_fn=_one_thread,
+        persistent_workers=workers > 0,
+        prefetch_factor=PREFETCH if workers else None,
+        # Forked processes share the parent's arrays and cache; started anew, each would get a copy.
+        multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
+        # A loader without a generator of its own takes a number from torch's global one at each start of an epoch.
+        generator=torch.Generator().manual_seed(0),
+    )
+
+
+def _one_thread(worker: int) -> None:
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)

@@ -1,0 +1,45 @@
+"""Which images come when, on which process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from torch.utils.data import Sampler
+
+
+class EpochSampler(Sampler[tuple[int, int]]):
+    """Yields (epoch, position in the index): the epoch travels with every key, also to loader processes that already run.
+
+    Args:
+        length: images of the split.
+        shuffle: training: another order each epoch, set by (seed, epoch), and every process gets the same number of
+            images, for which some are seen twice. Otherwise evaluation: the index's order, each image on exactly one
+            process.
+        rank, world_size: this process and how many there are; process r takes every world_size-th image from r on.
+    """
+
+    def __init__(self, length: int, shuffle: bool, seed: int = 0, rank: int = 0, world_size: int = 1) -> None:
+        self.length = length
+        self.shuffle = shuffle
+        self.seed = seed
+        self.rank = rank
+        self.world_size = world_size
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Takes effect with the next iteration; Lightning calls it before every epoch, also after a resume."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        if self.shuffle:
+            return -(-self.length // self.world_size)
+        return len(range(self.rank, self.length, self.world_size))
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        order = np.arange(self.length)
+        if self.shuffle:
+            np.random.default_rng([self.seed, self.epoch]).shuffle(order)
+            order = np.resize(order, len(self) * self.world_size)
+        epoch = self.epoch
+        return ((epoch, i) for i in order[self.rank :: self.world_size].tolist())

@@ -1,0 +1,43 @@
+"""The numbers of `evaluate` for people: a table for the terminal and a line for the log."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def summary(metrics: Mapping[str, Any], best: float | None = None) -> str:
+    """One line: `AP 0.512 AP50 0.803 (best 0.512)`; `best` is the best AP so far, left out where None."""
+    line = f"AP {_number(metrics['AP'])} AP50 {_number(metrics['AP50'])}"
+    return line if best is None else f"{line} (best {_number(best)})"
+
+
+def table(metrics: Mapping[str, Any]) -> str:
+    """A table of several lines, without a final line break; a dash stands where there is no object to find."""
+    wide = max([len("class"), *map(len, metrics["per_class"])])
+
+    def row(title: str, *cells: str) -> str:
+        return title.ljust(wide) + "".join(cell.rjust(8) for cell in cells)
+
+    def numbers(title: str, *values: float | None) -> str:
+        return row(title, *map(_number, values))
+
+    lines = [
+        row("", "AP", "AP50", "AP75", "AR1", "AR10", "AR100"),
+        numbers("COCO", *(metrics[key] for key in ("AP", "AP50", "AP75", "AR1", "AR10", "AR100"))),
+        "",
+        row("size", "small", "medium", "large"),
+        numbers("AP", metrics["APs"], metrics["APm"], metrics["APl"]),
+        numbers("AR", metrics["ARs"], metrics["ARm"], metrics["ARl"]),
+        "",
+        row("", "11-pt", "area"),
+        numbers("VOC50", metrics["voc"]["AP50_11point"], metrics["voc"]["AP50_area"]),
+        "",
+        row("class", "AP", "AP50"),
+        *(numbers(name, values["AP"], values["AP50"]) for name, values in metrics["per_class"].items()),
+    ]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"

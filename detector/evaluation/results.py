@@ -1,0 +1,112 @@
+"""COCO result entries, `{"image_id", "category_id", "bbox": [x, y, width, height], "score"}`: files and flat arrays."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from detector.data.index import Index
+from detector.errors import UserError
+
+
+@dataclass(frozen=True)
+class FlatResults:
+    """M result entries of an index as arrays, in the order of the entries."""
+
+    images: np.ndarray
+    """int64 [M]: position of the image in the index."""
+    labels: np.ndarray
+    """int64 [M] in 0..K−1."""
+    boxes: np.ndarray
+    """float64 [M, 4]: x, y, width, height in original pixels, as the entries have them."""
+    scores: np.ndarray
+    """float64 [M]."""
+
+
+def flatten(index: Index, results: Sequence[Mapping[str, Any]]) -> FlatResults:
+    """The entries as arrays. A KeyError means an image or category id that the index does not have."""
+    image_of = {image_id: position for position, image_id in enumerate(index.image_ids.tolist())}
+    label_of = {category_id: label for label, category_id in enumerate(index.category_ids)}
+    return FlatResults(
+        images=np.array([image_of[entry["image_id"]] for entry in results], dtype=np.int64),
+        labels=np.array([label_of[entry["category_id"]] for entry in results], dtype=np.int64),
+        boxes=np.array([entry["bbox"] for entry in results], dtype=np.float64).reshape(-1, 4),
+        scores=np.array([entry["score"] for entry in results], dtype=np.float64),
+    )
+
+
+def write_results(path: Path, results: Sequence[Mapping[str, Any]]) -> None:
+    """Writes a COCO result file, one entry a line; the folder is made where it is missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    entries = ",\n".join(json.dumps(dict(entry), allow_nan=False) for entry in results)
+    path.write_text(f"[\n{entries}\n]\n" if results else "[]\n", encoding="utf-8")
+
+
+def read_results(path: Path, index: Index) -> list[dict[str, Any]]:
+    """Reads a COCO result file that belongs to `index`.
+
+    Raises UserError where the file is missing, is no JSON or no list, or has an entry that is malformed or speaks of an
+    image or a category that the index does not have. The message names the first such entry, counted from 0, and says
+    how many more there are.
+    """
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); a COCO result file is expected") from error
+    except ValueError as error:
+        raise UserError(f"{path}: not valid JSON ({error}); a COCO result file is expected") from error
+    if not isinstance(entries, list):
+        raise UserError(f"{path}: holds a JSON {_json_type(entries)}; a list of COCO result entries is expected")
+
+    image_ids = index.image_ids.tolist()
+    known_images, known_categories = set(image_ids), set(index.category_ids)
+    wrong = [
+        (number, problem)
+        for number, entry in enumerate(entries)
+        if (problem := _problem(entry, known_images, known_categories)) is not None
+    ]
+    if wrong:
+        number, problem = wrong[0]
+        hint = {
+            "image_id": f"; ids of this data are such as {', '.join(repr(i) for i in image_ids[:3])}",
+            "category_id": f"; ids of this data are {_shortened(index.category_ids)}",
+        }.get(problem.split(" ", 1)[0], "")
+        more = f" ({len(wrong) - 1} more of the {len(entries)} entries are wrong)" if len(wrong) > 1 else ""
+        raise UserError(f"{path}: entry {number}: {problem}{hint}{more}")
+    return entries
+
+
+def _problem(entry: Any, images: set[int | str], categories: set[int]) -> str | None:
+    if not isinstance(entry, dict):
+        return f"is a JSON {_json_type(entry)}; an object with image_id, category_id, bbox and score is expected"
+    if missing := [key for key in ("image_id", "category_id", "bbox", "score") if key not in entry]:
+        return f"lacks {' and '.join(missing)}"
+    image_id, category_id, box, score = (entry[key] for key in ("image_id", "category_id", "bbox", "score"))
+    if not isinstance(image_id, int | str) or image_id not in images:
+        return f"image_id {json.dumps(image_id)} is not in the data"
+    if not isinstance(category_id, int) or category_id not in categories:
+        return f"category_id {json.dumps(category_id)} is not in the data"
+    if not (isinstance(box, list) and len(box) == 4 and all(map(_is_number, box)) and min(box[2:]) >= 0):
+        return f"bbox {json.dumps(box)} is not [x, y, width, height] in pixels"
+    if not _is_number(score):
+        return f"score {json.dumps(score)} is not a finite number"
+    return None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _json_type(value: Any) -> str:
+    names = {dict: "object", list: "list", str: "string", bool: "boolean", type(None): "null"}
+    return names.get(type(value), "number")
+
+
+def _shortened(values: Sequence[int], most: int = 10) -> str:
+    return ", ".join(map(str, values[:most])) + (f", ... {values[-1]}" if len(values) > most else "")

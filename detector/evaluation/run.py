@@ -1,0 +1,176 @@
+"""`scripts/evaluate.py`: a checkpoint or a file of stored detections, measured on one split of a data set."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from detector import config
+from detector.boxes import transform
+from detector.checkpoint import Checkpoint, open_checkpoint
+from detector.data.index import Index
+from detector.data.module import evaluation_loader
+from detector.data.paths import nearest_names
+from detector.data.problems import summarise
+from detector.data.read import read_index
+from detector.data.voc import list_file
+from detector.errors import UserError
+from detector.evaluation.evaluate import evaluate
+from detector.evaluation.report import table
+from detector.evaluation.results import read_results, write_results
+from detector.inference.output import output_folder, write_picture
+from detector.inference.predictor import Predictor
+from detector.inference.progress import with_progress
+from detector.training.pictures import predictions_picture
+from detector.training.run_folder import write_json
+from detector.types import Detections, Target
+
+METRICS, DETECTIONS, PREDICTIONS = "metrics.json", "detections.json", "predictions.png"
+PICTURED_IMAGES = 8
+
+
+def run(given: config.Evaluate) -> dict[str, Any]:
+    """Measures, prints a table, and writes to a folder:
+
+    - `metrics.json`: what this function returns: the numbers of `detector.evaluation.evaluate.evaluate`, what was
+      measured (`checkpoint` or `detections`, `split`, `images`, `category_ids` by class name) and, of a checkpoint,
+      `image_size` and `images_per_second`;
+    - of a checkpoint also `detections.json`, a COCO result file with the data's own ids, and `predictions.png`, the
+      first images with what is annotated and what is detected.
+
+    A checkpoint is measured as during its training: averaged weights, float32, letterboxed images of one size, at most
+    100 detections an image with a score above 0.001 (unless its `model` options say otherwise). Its class names are the
+    label space, whatever the order of the data's own.
+
+    Raises:
+        UserError: not exactly one of `checkpoint` and `detections` is given, the data has other classes than the
+            checkpoint, or a file, the data or the output folder is not what it should be.
+    """
+    if given.split not in ("train", "val", "test"):
+        raise UserError(f"split={given.split}: choose one of train, val, test")
+    if given.checkpoint is not None and given.detections is None:
+        return _measure_checkpoint(given, open_checkpoint(given.checkpoint))
+    if given.detections is not None and given.checkpoint is None:
+        return _measure_file(given, Path(given.detections))
+    raise UserError(
+        "checkpoint, detections: exactly one must be given, checkpoint=FILE.ckpt to run a model or "
+        "detections=FILE.json to score stored results"
+    )
+
+
+def _measure_file(given: config.Evaluate, file: Path) -> dict[str, Any]:
+    if given.data is None:
+        raise UserError("data must be given with detections=FILE: data=coco data.root=FOLDER ...")
+    if given.image_size is not None:
+        raise UserError("image_size: has no meaning with detections=FILE, which no model is run for")
+    index = read_index(given.data, given.split, _listed_classes(given.data, given.split))
+    _introduce(index, given.split)
+    results = read_results(file, index)
+    folder = output_folder(given.output, Path("runs") / "evaluate")
+    metrics = {**evaluate(index, results), "detections": str(file), **_measured(index, given.split)}
+    return _conclude(folder, metrics, METRICS)
+
+
+def _measure_checkpoint(given: config.Evaluate, checkpoint: Checkpoint) -> dict[str, Any]:
+    data = given.data
+    if data is None:
+        data = checkpoint.config.data
+        if data.cache == "ram":
+            data = replace(data, cache="none")  # pays over epochs; here each image is seen once
+    index = _index_of(checkpoint, data, given.split)
+    predictor = Predictor(checkpoint, given.image_size, given.accelerator)
+    loader = evaluation_loader(index, data, predictor.image_size)
+    folder = output_folder(given.output, Path("runs") / "evaluate")
+    _introduce(index, given.split)
+
+    results: list[dict[str, Any]] = []
+    pictured = _Pictured()
+    started = time.perf_counter()
+    for batch in with_progress(loader, len(loader), "batch"):
+        for image, target, found in zip(batch.images, batch.targets, predictor.detect(batch), strict=True):
+            results += found.to_coco(target.image_id, index.category_ids)
+            pictured.add(image.permute(1, 2, 0).numpy(), target, found)
+    seconds = time.perf_counter() - started
+
+    metrics = {
+        **evaluate(index, results),
+        "checkpoint": str(checkpoint.path),
+        **_measured(index, given.split),
+        "image_size": predictor.image_size,
+        "images_per_second": len(index) / seconds,
+    }
+    write_results(folder / DETECTIONS, results)
+    write_picture(folder / PREDICTIONS, pictured.picture(checkpoint.class_names))
+    return _conclude(folder, metrics, METRICS, DETECTIONS, PREDICTIONS)
+
+
+class _Pictured:
+    """The first images as the model sees them, with their objects and detections in pixels of that picture."""
+
+    def __init__(self) -> None:
+        self.images: list[np.ndarray] = []
+        self.targets: list[Target] = []
+        self.detections: list[Detections] = []
+
+    def add(self, image: np.ndarray, target: Target, found: Detections) -> None:
+        if len(self.images) < PICTURED_IMAGES:
+            self.images.append(image)
+            self.targets.append(target)
+            self.detections.append(replace(found, boxes=transform(found.boxes, target.transform)))
+
+    def picture(self, class_names: tuple[str, ...]) -> np.ndarray:
+        return predictions_picture(self.images, self.targets, self.detections, class_names)
+
+
+def _index_of(checkpoint: Checkpoint, data: config.Data, split: str) -> Index:
+    try:
+        return read_index(data, split, checkpoint.class_names)
+    except UserError as error:
+        own = read_index(data, split).class_names  # raises the same again unless the classes are what is wrong
+        raise UserError(
+            f"checkpoint={checkpoint.path}: was trained on {_classes(checkpoint.class_names)}, "
+            f"data.{split} has {_classes(own)}: give data with the same classes"
+        ) from error
+
+
+def _listed_classes(data: config.Data, split: str) -> tuple[str, ...] | None:
+    """The label space of stored detections, where the split's own files may not know all of it.
+
+    VOC lists its classes nowhere: they are the names in the training split's annotations, as in a training.
+    """
+    if isinstance(data, config.Voc) and split != "train" and data.train and list_file(data, "train").is_file():
+        return read_index(data, "train").class_names
+    return None
+
+
+def _measured(index: Index, split: str) -> dict[str, Any]:
+    return {
+        "split": split,
+        "images": len(index),
+        "category_ids": dict(zip(index.class_names, index.category_ids, strict=True)),
+    }
+
+
+def _introduce(index: Index, split: str) -> None:
+    print(
+        f"data: {len(index)} images of the {split} split with {len(index.labels)} objects of {_classes(index.class_names)}"
+    )
+    if index.problems:
+        print(f"problems in the data: {summarise(index.problems)}")
+
+
+def _conclude(folder: Path, metrics: dict[str, Any], *files: str) -> dict[str, Any]:
+    write_json(folder / METRICS, metrics)
+    print(table(metrics))
+    if "images_per_second" in metrics:
+        print(f"{metrics['images_per_second']:.1f} images a second, reading included")
+    print(f"everything lies in {folder}: {', '.join(files)}")
+    return metrics
+
+
+def _classes(names: tuple[str, ...]) -> str:
+    return f"{len(names)} class{'' if len(names) == 1 else 'es'} ({nearest_names(names, '')})"

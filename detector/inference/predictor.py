@@ -1,0 +1,153 @@
+"""A trained detector applied to pictures, exactly as evaluation applies it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+
+from detector.checkpoint import Checkpoint
+from detector.data.dataset import DetectionDataset
+from detector.data.index import Index, Objects, assemble
+from detector.data.paths import header_sizes
+from detector.errors import UserError
+from detector.types import Batch, Detections
+
+Picture = str | Path | np.ndarray | Image.Image
+"""A path; uint8 [H, W, 3] RGB; or a PIL image."""
+
+
+class Predictor:
+    """The detector of a checkpoint on its device, in evaluation mode.
+
+    Args:
+        checkpoint: see `detector.checkpoint.open_checkpoint`.
+        image_size: side of the square that the model sees, in pixels; by default the one that it was trained at.
+        accelerator: auto | cpu | gpu.
+
+    Raises:
+        UserError: an image size that is no positive multiple of 32, or an accelerator that is not there.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, image_size: int | None = None, accelerator: str = "auto") -> None:
+        self.image_size = checkpoint.config.image_size if image_size is None else image_size
+        if self.image_size <= 0 or self.image_size % 32:
+            near = max(32, round(self.image_size / 32) * 32)
+            raise UserError(f"image_size={self.image_size} is not a multiple of 32: use {near}")
+        self.checkpoint = checkpoint
+        self.device = choose_device(accelerator)
+        self._detector: Any = checkpoint.detector().to(self.device)
+        if checkpoint.config.trainer.channels_last:
+            self._detector = self._detector.to(memory_format=torch.channels_last)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Name of label 0, 1, ..."""
+        return self.checkpoint.class_names
+
+    @overload
+    def predict(self, pictures: Picture, score: float = ..., batch_size: int = ...) -> Detections: ...
+
+    @overload
+    def predict(self, pictures: Sequence[Picture], score: float = ..., batch_size: int = ...) -> list[Detections]: ...
+
+    def predict(
+        self, pictures: Picture | Sequence[Picture], score: float = 0.3, batch_size: int = 8
+    ) -> Detections | list[Detections]:
+        """What is found in a picture, or in each picture of a sequence.
+
+        Args:
+            pictures: paths, RGB arrays uint8 [H, W, 3] or PIL images, of any sizes. A large JPEG given by its path is
+                decoded at a reduced size, as in evaluation; given as an array it is reduced afterwards, so that scores
+                may differ in the third digit.
+            score: smallest score, 0..1.
+            batch_size: pictures that go through the model together.
+
+        Returns:
+            On the CPU, best first, boxes in pixels of the picture as EXIF turns it.
+
+        Raises:
+            UserError: a picture cannot be read or is of another kind, or `score` is not in 0..1.
+        """
+        if not 0 <= score <= 1:
+            raise UserError(f"score={score:g}: a score is in 0..1")
+        if batch_size < 1:
+            raise UserError(f"batch_size={batch_size}: at least 1 picture goes through the model at a time")
+        if isinstance(pictures, Picture):
+            return _at_least(self.detect(self.letterboxed([pictures])), score)[0]
+        return [
+            found
+            for start in range(0, len(pictures), batch_size)
+            for found in _at_least(self.detect(self.letterboxed(pictures[start : start + batch_size])), score)
+        ]
+
+    def letterboxed(self, pictures: Sequence[Picture]) -> Batch:
+        """The pictures as the model sees them: the batch that evaluation would make of them, without objects."""
+        samples = [DetectionDataset(_index(picture), self.image_size)[0, 0] for picture in pictures]
+        return Batch(torch.stack([image for image, _ in samples]), [target for _, target in samples])
+
+    @torch.inference_mode()
+    def detect(self, batch: Batch) -> list[Detections]:
+        """All detections of each image of a batch, on the CPU, in pixels of the original images, best first."""
+        found = self._detector.detect(batch.images.to(self.device, non_blocking=True))
+        return [
+            one.cpu().to_original(target.transform, target.original_size)
+            for one, target in zip(found, batch.targets, strict=True)
+        ]
+
+
+def choose_device(accelerator: str) -> torch.device:
+    """The device of an `accelerator` of the configuration: auto | cpu | gpu.
+
+    Raises:
+        UserError: it is none of these, or there is no GPU.
+    """
+    gpu = torch.cuda.is_available()
+    match accelerator:
+        case "auto":
+            return torch.device("cuda" if gpu else "cpu")
+        case "cpu":
+            return torch.device("cpu")
+        case "gpu" if gpu:
+            return torch.device("cuda")
+        case "gpu":
+            raise UserError("accelerator=gpu: PyTorch finds no GPU here; accelerator=cpu works everywhere")
+        case other:
+            raise UserError(f"accelerator={other}: choose one of auto, cpu, gpu")
+
+
+def _at_least(detections: Sequence[Detections], score: float) -> list[Detections]:
+    return [found[found.scores >= score] for found in detections]
+
+
+def _index(picture: Picture) -> Index:
+    """A picture as an index of one image without objects, which the data set of evaluation takes."""
+    if isinstance(picture, str | Path):
+        sizes = header_sizes([str(picture)])
+        if not sizes.all():
+            state = "cannot be read as an image" if Path(picture).is_file() else "is no file"
+            raise UserError(f"image {picture} {state}")
+        return _without_objects(str(picture), sizes)
+    pixels = _pixels(picture)
+    index = _without_objects("", np.array([pixels.shape[:2]]))
+    return replace(index, painter=lambda _: pixels)
+
+
+def _without_objects(file: str, sizes: np.ndarray) -> Index:
+    return assemble((), (), [0], [file], sizes, Objects([], [], [], [], where=str))
+
+
+def _pixels(picture: np.ndarray | Image.Image) -> np.ndarray:
+    if isinstance(picture, Image.Image):
+        if picture.mode[0] in "IF":
+            raise UserError(f"a PIL image of mode {picture.mode}: 8 bits a channel are expected, for example mode RGB")
+        return np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
+    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or not picture.size:
+        shape = ", ".join(map(str, picture.shape))
+        raise UserError(f"an array {picture.dtype} [{shape}]: a picture is uint8 [height, width, 3], RGB")
+    return np.ascontiguousarray(picture)

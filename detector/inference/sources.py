@@ -1,0 +1,144 @@
+"""Where pictures to predict on come from: an image file, a folder of images, a video."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from detector.data.index import decode
+from detector.data.paths import IMAGE_SUFFIXES, existing, header_sizes, nearest_names
+from detector.errors import UserError
+
+VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"})
+
+DEFAULT_FRAME_RATE = 25.0
+"""Frames a second of a video that does not say."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One image file or one frame of a video."""
+
+    file: Path
+    """The image file, or the video that the frame is from."""
+    frame: int | None
+    """Number of the frame, from 0; None for an image file."""
+    pixels: np.ndarray
+    """uint8 [H, W, 3] RGB at full size, turned as EXIF says."""
+
+    @property
+    def name(self) -> str:
+        """File name, and the frame's number where there is one."""
+        return self.file.name if self.frame is None else f"{self.file.name}, frame {self.frame}"
+
+    @property
+    def model_input(self) -> Path | np.ndarray:
+        """What `Predictor.predict` is given: the file where there is one, so that it is read exactly as in evaluation."""
+        return self.file if self.frame is None else self.pixels
+
+
+@dataclass(frozen=True)
+class ImageFiles:
+    """Image files, decoded one at a time as they are asked for."""
+
+    files: tuple[Path, ...]
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __iter__(self) -> Iterator[Picture]:
+        for file in self.files:
+            yield Picture(file, None, decode(str(file)))
+
+
+@dataclass(frozen=True)
+class Video:
+    """The frames of a video, decoded one at a time as they are asked for."""
+
+    file: Path
+    frame_rate: float
+    """Frames a second."""
+    size: tuple[int, int]
+    """(height, width) of a frame."""
+    expected_frames: int
+    """As the file's header says; some say 0 or a little too many."""
+
+    def __len__(self) -> int:
+        return self.expected_frames
+
+    def __iter__(self) -> Iterator[Picture]:
+        capture = cv2.VideoCapture(str(self.file), cv2.CAP_FFMPEG)
+        try:
+            number = 0
+            while True:
+                read, frame = capture.read()
+                if not read:
+                    return
+                yield Picture(self.file, number, cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))
+                number += 1
+        finally:
+            capture.release()
+
+
+def open_source(source: str | Path) -> ImageFiles | Video:
+    """An image file, the image files of a folder in the order of their names (not those of its subfolders), or a video.
+
+    Raises:
+        UserError: there is no such file or folder, it is neither an image nor a video, a folder has no image, or files
+            cannot be read; all such files of a folder are named at once.
+    """
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return _folder(path)
+    existing(path, "source")
+    suffix = path.suffix.lower()
+    if suffix in IMAGE_SUFFIXES:
+        _check_readable([path], path)
+        return ImageFiles((path,))
+    if suffix in VIDEO_SUFFIXES:
+        return _video(path)
+    raise UserError(
+        f"source={path}: neither an image ({', '.join(sorted(IMAGE_SUFFIXES))}) nor a video "
+        f"({', '.join(sorted(VIDEO_SUFFIXES))})"
+    )
+
+
+def _folder(folder: Path) -> ImageFiles:
+    names = sorted(entry.name for entry in folder.iterdir() if entry.is_file() and not entry.name.startswith("."))
+    files = [folder / name for name in names if Path(name).suffix.lower() in IMAGE_SUFFIXES]
+    if not files:
+        subfolders = sorted(entry.name + "/" for entry in folder.iterdir() if entry.is_dir())
+        raise UserError(
+            f"source={folder}: no image in this folder (subfolders are not searched); it has "
+            f"{nearest_names([*subfolders, *names], '')}"
+        )
+    _check_readable(files, folder)
+    return ImageFiles(tuple(files))
+
+
+def _check_readable(files: list[Path], source: Path) -> None:
+    sizes = header_sizes([str(file) for file in files])
+    unreadable = [file.name for file, size in zip(files, sizes, strict=True) if not size.all()]
+    if unreadable:
+        count = "the file" if len(files) == 1 else f"{len(unreadable)} of {len(files)} files"
+        raise UserError(f"source={source}: {count} cannot be read as an image: {nearest_names(unreadable, '')}")
+
+
+def _video(file: Path) -> Video:
+    capture = cv2.VideoCapture(str(file), cv2.CAP_FFMPEG)
+    read, frame = capture.read() if capture.isOpened() else (False, None)
+    frame_rate = capture.get(cv2.CAP_PROP_FPS)
+    expected = capture.get(cv2.CAP_PROP_FRAME_COUNT)
+    capture.release()
+    if not read:
+        raise UserError(f"source={file}: cannot be read as a video: the file is damaged or its codec is unknown")
+    return Video(
+        file,
+        frame_rate if np.isfinite(frame_rate) and frame_rate > 0 else DEFAULT_FRAME_RATE,
+        (frame.shape[0], frame.shape[1]),
+        max(0, int(expected)),
+    )

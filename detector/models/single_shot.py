@@ -1,0 +1,82 @@
+"""The single-shot detector: backbone → neck → head, every box predicted in one pass (Redmon et al. 2016)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from detector.heads.anchor_free import AnchorFreeHead
+from detector.heads.points import Points, make_points
+from detector.losses.criterion import Criterion
+from detector.models.normalise import Normalise
+from detector.nms import suppress
+from detector.types import Detections, Target
+
+
+class SingleShot(nn.Module):
+    """Images uint8 [B, 3, H, W], RGB, sides a multiple of the largest stride."""
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        neck: nn.Module,
+        head: AnchorFreeHead,
+        criterion: Criterion,
+        mean: Sequence[float] = (0.485, 0.456, 0.406),
+        std: Sequence[float] = (0.229, 0.224, 0.225),
+        score_threshold: float = 0.001,
+        iou_threshold: float = 0.65,
+        candidates: int = 1000,
+        max_detections: int = 100,
+    ) -> None:
+        super().__init__()
+        self.normalise = Normalise(mean, std)
+        self.backbone = backbone
+        self.neck = neck
+        self.head = head
+        self.criterion = criterion
+        self.score_threshold = score_threshold
+        self.iou_threshold = iou_threshold
+        self.candidates = candidates
+        self.max_detections = max_detections
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Raw predictions, the same in training and evaluation mode: what an export contains."""
+        features = self.normalise(images)
+        return self.head(self.neck(self.backbone(features)))
+
+    def losses(self, images: Tensor, targets: list[Target]) -> dict[str, Tensor]:
+        """Weighted scalar losses by name; their sum is what is minimised."""
+        raw = self(images)
+        return self.criterion(self.head, raw, self._points(images), targets, _size(images))
+
+    @torch.no_grad()
+    def detect(self, images: Tensor) -> list[Detections]:
+        """Detections of each image, in pixels of the images given. In float32, whatever the precision of training."""
+        with torch.autocast(images.device.type, enabled=False):
+            raw = self(images)
+        scores = raw["class_logits"].float().sigmoid()
+        boxes = self.head.decode(raw["box_logits"], self._points(images))
+        return [self._detections(*one) for one in zip(scores, boxes, strict=True)]
+
+    def _detections(self, scores: Tensor, boxes: Tensor) -> Detections:
+        classes = scores.shape[1]
+        best, index = scores.flatten().topk(min(self.candidates, scores.numel()))
+        return suppress(
+            boxes[index // classes],
+            best,
+            index % classes,
+            self.score_threshold,
+            self.iou_threshold,
+            self.candidates,
+            self.max_detections,
+        )
+
+    def _points(self, images: Tensor) -> Points:
+        return make_points(_size(images), self.head.strides, images.device)
+
+
+def _size(images: Tensor) -> tuple[int, int]:
+    return images.shape[-2], images.shape[-1]

@@ -1,0 +1,17 @@
+"""Which levels a neck gives."""
+
+from __future__ import annotations
+
+from detector.errors import UserError
+
+
+def pyramid_levels(lowest: int, highest: int) -> list[int]:
+    """[lowest, ..., highest], where level k has stride 2^k.
+
+    Raises `UserError` unless `lowest` is 2 or 3 and `highest` 5 or 6.
+    """
+    if lowest not in (2, 3):
+        raise UserError(f"neck.lowest: {lowest} is not a level to start at; choose 2 or 3")
+    if highest not in (5, 6):
+        raise UserError(f"neck.highest: {highest} is not a level to end at; choose 5 or 6")
+    return list(range(lowest, highest + 1))

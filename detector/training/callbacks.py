@@ -1,0 +1,111 @@
+"""What Lightning has no callback for: the line after an evaluation, the rate, the pictures of a run."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import cv2
+import lightning as L
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
+
+from detector.evaluation.report import summary
+from detector.training.pictures import batch_picture, curves_picture, predictions_picture
+from detector.types import Batch
+
+PICTURED_IMAGES = 8
+
+
+class EvaluationLine(Callback):
+    """After each evaluation one line with AP, AP50 and the best AP so far."""
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Prints it, once over all processes."""
+        if trainer.sanity_checking or trainer.state.fn != "fit":
+            return
+        line = summary(pl_module.metrics, best=pl_module.best["AP"])
+        if trainer.is_global_zero:
+            print(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}: {line}", flush=True)
+
+
+class Stopwatch(Callback):
+    """Seconds spent in training steps and images trained on; evaluation not counted. Goes on after a resume."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.images = 0
+        self._started: float | None = None
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Starts."""
+        self._started = time.perf_counter()
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Batch, batch_idx: int
+    ) -> None:
+        """Counts."""
+        self.images += len(batch.targets) * trainer.world_size
+        if trainer.is_last_batch:
+            self._stop()
+
+    def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Stops."""
+        self._stop()
+
+    def _stop(self) -> None:
+        if self._started is not None:
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
+            self.seconds += time.perf_counter() - self._started
+            self._started = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """For the checkpoint."""
+        return {"seconds": self.seconds, "images": self.images}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """From the checkpoint."""
+        self.seconds, self.images = state_dict["seconds"], state_dict["images"]
+
+
+class Pictures(Callback):
+    """Writes the first training batch as the model sees it, predictions beside ground truth, and the curves."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @rank_zero_only
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Batch, batch_idx: int
+    ) -> None:
+        """`train_batch.png`, of the first batch of the run."""
+        if trainer.global_step == 0 and batch_idx == 0:
+            self._write("train_batch.png", batch_picture(batch.to("cpu"), pl_module.class_names))
+
+    @rank_zero_only
+    def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """`predictions.png` and `curves.png`."""
+        images: list[np.ndarray] = []
+        targets, detections = [], []
+        detector = pl_module.detector if pl_module.ema is None else pl_module.ema.module
+        for batch in trainer.val_dataloaders:  # type: ignore[union-attr]
+            found = detector.eval().detect(batch.images.to(pl_module.device))
+            images += list(batch.images.permute(0, 2, 3, 1).numpy())
+            targets += batch.targets
+            detections += [one.cpu() for one in found]
+            if len(images) >= PICTURED_IMAGES:
+                break
+        n = PICTURED_IMAGES
+        self._write(
+            "predictions.png",
+            predictions_picture(images[:n], targets[:n], detections[:n], pl_module.class_names),
+        )
+        curves_picture(self.folder / "metrics.csv", self.folder / "curves.png")
+        rank_zero_info(f"pictures: {self.folder}")
+
+    def _write(self, name: str, picture: np.ndarray) -> None:
+        cv2.imwrite(str(self.folder / name), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))

@@ -1,0 +1,199 @@
+"""The LightningModule: any detector of the project, trained on batches and measured as COCO measures it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+import torch.nn.functional as F
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
+
+from detector import config
+from detector.checkpoint import KEY, build, entry
+from detector.data.index import Index
+from detector.errors import UserError
+from detector.evaluation.evaluate import evaluate
+from detector.training.ema import AveragedDetector
+from detector.training.optim import build_optimizer, build_schedule
+from detector.types import Batch, ImageId, Target
+
+
+class DetectionModule(L.LightningModule):
+    """A detector, its averaged copy, and what a run has reached so far."""
+
+    def __init__(
+        self, train: config.Train, class_names: tuple[str, ...], category_ids: tuple[int, ...], val_index: Index
+    ) -> None:
+        super().__init__()
+        self.config = train
+        self.class_names = class_names
+        self.category_ids = category_ids
+        self.val_index = val_index
+        self.detector: Any = build(train, len(class_names))
+        if train.trainer.channels_last:
+            self.detector = self.detector.to(memory_format=torch.channels_last)
+        self.ema = None
+        if train.trainer.ema:
+            self.ema = AveragedDetector(self.detector, train.trainer.ema)
+        if train.trainer.compile:
+            self.detector.compile()
+        self.metrics: dict[str, Any] = {}
+        """Of the last evaluation."""
+        self.best: dict[str, Any] = {}
+        """Of the evaluation with the best AP."""
+        self._results: list[dict[str, Any]] = []
+        self._watched: _WatchedLosses | None = None
+
+    # ------------------------------------------------------------------------------------------------------- training
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """The optimizer and a schedule that moves with every step."""
+        optimizer = build_optimizer(self.config.optim, self.detector, fused=self.config.trainer.precision != "fp16")
+        total = int(self.trainer.estimated_stepping_batches)
+        warmup = round(total * min(self.config.optim.warmup_epochs / self.config.trainer.epochs, 1.0))
+        schedule = LambdaLR(optimizer, build_schedule(self.config.optim, total, warmup))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def configure_gradient_clipping(
+        self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        """By norm. Lightning's own way refuses every fused optimizer in mixed precision, also where nothing is scaled."""
+        if self.config.trainer.clip:
+            torch.nn.utils.clip_grad_norm_(self.detector.parameters(), self.config.trainer.clip, foreach=True)
+
+    def on_train_epoch_start(self) -> None:
+        """The backbone is frozen during the first `trainer.frozen_epochs`."""
+        frozen_epochs = self.config.trainer.frozen_epochs
+        if frozen_epochs:
+            frozen = self.current_epoch < frozen_epochs
+            if frozen:
+                self.detector.backbone.eval()
+            for name, parameter in self.detector.backbone.named_parameters():
+                parameter.requires_grad_(not frozen and name not in self._always_frozen)
+
+    def on_fit_start(self) -> None:
+        """Remembers which parameters the configuration froze for good."""
+        backbone = self.detector.backbone
+        self._always_frozen = {name for name, p in backbone.named_parameters() if not p.requires_grad}
+
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        """The sum of the detector's losses."""
+        images, targets = self._rescaled(batch)
+        losses = self.detector.losses(images, targets)
+        total = torch.stack(list(losses.values())).sum()
+        self._watch(losses, batch.targets)
+        self.log("train/loss", total.detach(), prog_bar=True, batch_size=len(targets))
+        self.log_dict({f"train/{k}": v.detach() for k, v in losses.items()}, prog_bar=True, batch_size=len(targets))
+        return total
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_index: int) -> None:
+        """The average follows once a step, not once a batch."""
+        if self.ema is not None and self._stepped(batch_index):
+            self.ema.update(self.detector)
+
+    def _stepped(self, batch_index: int) -> bool:
+        accumulate = self.config.trainer.accumulate
+        return (batch_index + 1) % accumulate == 0 or self.trainer.is_last_batch
+
+    def _rescaled(self, batch: Batch) -> tuple[Tensor, list[Target]]:
+        """The images, contiguous as the network wants them, and in multi-scale training at another size each step."""
+        images, targets = batch.images, batch.targets
+        spread = self.config.trainer.multi_scale
+        if spread:
+            side = images.shape[-1]
+            # a generator of its own: the same sizes after a resume, and on every rank
+            random = np.random.default_rng((self.config.seed, self.global_step, 0x5CA1E))
+            new_side = max(32, round(side * random.uniform(1 - spread, 1 + spread) / 32) * 32)
+            if new_side != side:
+                images = F.interpolate(images.float(), (new_side, new_side), mode="bilinear", antialias=True)
+                for target in targets:
+                    target.boxes = target.boxes * (new_side / side)
+        if self.config.trainer.channels_last:
+            images = images.contiguous(memory_format=torch.channels_last)
+        return images, targets
+
+    def _watch(self, losses: dict[str, Tensor], targets: list[Target]) -> None:
+        """Looks at the losses one step late on a GPU, where looking at once would make the host wait for each step."""
+        now = _WatchedLosses(
+            self.global_step,
+            list(losses),
+            torch.stack([loss.detach() for loss in losses.values()]).to("cpu", non_blocking=True),
+            [target.image_id for target in targets],
+            torch.cuda.Event() if self.device.type == "cuda" else None,
+        )
+        if now.copied is not None:
+            now.copied.record()
+            now, self._watched = self._watched, now  # type: ignore[assignment]
+        if now is not None:
+            now.check()
+
+    # ----------------------------------------------------------------------------------------------------- evaluation
+    def validation_step(self, batch: Batch, batch_index: int) -> None:
+        """Detections of the averaged weights, in original pixels."""
+        detector = self.detector if self.ema is None else self.ema.module
+        for target, found in zip(batch.targets, detector.detect(batch.images), strict=True):
+            original = found.cpu().to_original(target.transform, target.original_size)
+            self._results += original.to_coco(target.image_id, self.category_ids)
+
+    def on_validation_epoch_end(self) -> None:
+        """Measures all detections of all processes."""
+        results, self._results = self._results, []
+        if self.trainer.world_size > 1:
+            gathered: list[Any] = [None] * self.trainer.world_size
+            torch.distributed.all_gather_object(gathered, results)
+            results = [result for part in gathered for result in part]
+        if self.trainer.sanity_checking:
+            return
+        self.metrics = evaluate(self.val_index, results)
+        if not self.best or (self.metrics["AP"] or 0.0) > (self.best["AP"] or 0.0):
+            self.best = {**self.metrics, "epoch": self.current_epoch + 1}
+        # equal on every rank: each has measured everything
+        scalars = {f"val/{k}": float(v) for k, v in self.metrics.items() if isinstance(v, float)}
+        self.log_dict(scalars, rank_zero_only=False)
+
+    # ----------------------------------------------------------------------------------------------------- checkpoint
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds the configuration, the classes, what was reached and the random state."""
+        checkpoint[KEY] = {
+            **entry(self.config, self.class_names, self.category_ids),
+            "best": self.best,
+            "random_state": torch.get_rng_state(),
+            "cuda_random_state": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Takes up what the run had reached, and its random numbers."""
+        ours = checkpoint[KEY]
+        if tuple(ours["class_names"]) != self.class_names:
+            raise UserError(
+                f"resume: the run was trained on the classes {', '.join(ours['class_names'])}; "
+                f"the data has {', '.join(self.class_names)}"
+            )
+        self.best = ours["best"]
+        torch.set_rng_state(ours["random_state"])
+        if ours["cuda_random_state"] and len(ours["cuda_random_state"]) == torch.cuda.device_count():
+            torch.cuda.set_rng_state_all(ours["cuda_random_state"])
+
+
+@dataclass
+class _WatchedLosses:
+    step: int
+    names: list[str]
+    values: Tensor
+    image_ids: list[ImageId]
+    copied: torch.cuda.Event | None
+
+    def check(self) -> None:
+        if self.copied is not None:
+            self.copied.synchronize()
+        for name, value in zip(self.names, self.values.tolist(), strict=True):
+            if not np.isfinite(value):
+                images = ", ".join(map(str, self.image_ids))
+                raise UserError(
+                    f"step {self.step}: the {name} loss is {value}; images of the batch: {images}; "
+                    "a lower optim.lr or trainer.precision=fp32 may help"
+                )

@@ -1,0 +1,131 @@
+"""Pictures of a training: what the model is shown, what it answers, and how its numbers move."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from detector.errors import UserError
+from detector.inference.draw import contact_sheet, draw_boxes, draw_captioned_boxes
+from detector.types import Batch, Detections, Target
+
+Curve = tuple[np.ndarray, np.ndarray]
+
+
+def batch_picture(batch: Batch, class_names: Sequence[str], most: int = 16) -> np.ndarray:
+    """The first `most` images of a training batch as the model sees them, with their boxes: uint8 RGB [H, W, 3]."""
+    images = batch.images[:most].permute(0, 2, 3, 1).cpu().numpy()
+    targets = batch.targets[:most]
+    drawn = [_with_target(image, target, class_names) for image, target in zip(images, targets, strict=True)]
+    return contact_sheet(drawn, math.ceil(math.sqrt(len(drawn))), [_counted(target) for target in targets])
+
+
+def predictions_picture(
+    images: Sequence[np.ndarray],
+    targets: Sequence[Target],
+    detections: Sequence[Detections],
+    class_names: Sequence[str],
+    score: float = 0.3,
+) -> np.ndarray:
+    """Pairs of pictures, uint8 RGB [H, W, 3]: left what is annotated, right what is detected with at least `score`.
+
+    `images` are uint8 RGB [H, W, 3] of any sizes; the boxes of `targets` and `detections` are in their pixels.
+    """
+    cells, captions = [], []
+    for image, target, found in zip(images, targets, detections, strict=True):
+        shown = found.cpu()
+        shown = shown[shown.scores >= score]
+        cells += [
+            _with_target(image, target, class_names),
+            draw_boxes(image, shown.boxes, shown.labels, class_names, shown.scores),
+        ]
+        captions += [f"annotated: {_counted(target)}", f"detected: {len(shown)} with score ≥ {score:g}"]
+    return contact_sheet(cells, 2 if len(images) <= 3 else 4, captions)
+
+
+def curves_picture(csv_path: Path, out: Path) -> None:
+    """Draws losses, AP and learning rate over epochs: Lightning's `metrics.csv` (CSVLogger) → the image file `out`.
+
+    Columns `train/...` are losses, `val/...` measurements, `lr...` learning rates; each row has only some of them. Rows
+    are placed by their step, which all have, in epochs: the last step of each epoch is its end.
+
+    Raises UserError where the file has no row to draw.
+    """
+    with csv_path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    epochs = _epochs(rows)
+    panels = {
+        title: curves
+        for title, prefix in (("training loss", "train/"), ("measured on val", "val/"), ("learning rate", "lr"))
+        if (curves := _curves(rows, prefix, epochs))
+    }
+    if not panels:
+        raise UserError(f"{csv_path}: has no row with a train/, val/ or lr column; a metrics.csv of a run is expected")
+
+    figure = Figure(figsize=(5.5 * len(panels), 4.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    for axes, (title, curves) in zip(np.atleast_1d(figure.subplots(1, len(panels))), panels.items(), strict=True):
+        _draw_panel(axes, title, curves)
+    figure.savefig(out, dpi=110)
+
+
+def _draw_panel(axes: Axes, title: str, curves: dict[str, Curve]) -> None:
+    for column, (x, y) in curves.items():
+        axes.plot(x, y, label=column.split("/", 1)[-1], linewidth=1.6, marker="o" if len(x) < 3 else None)
+    values = np.concatenate([y for _, y in curves.values()])
+    axes.set(title=title, xlabel="epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlim(left=0)
+    if title == "measured on val":
+        axes.set_ylim(0, 1)
+    elif title == "training loss" and values.min() > 0 and values.max() > 50 * values.min():
+        axes.set_yscale("log")  # the first losses of an untrained head dwarf all others
+    else:
+        axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.3)
+    axes.legend()
+
+
+def _epochs(rows: Sequence[dict[str, str]]) -> np.ndarray:
+    """float64 [rows]: how many epochs are over at each row's step."""
+    steps = np.array([int(row["step"]) for row in rows])
+    ends = {int(row["epoch"]) + 1: 0 for row in rows if row.get("epoch")}
+    for row, step in zip(rows, steps.tolist(), strict=True):
+        if row.get("epoch"):
+            epoch = int(row["epoch"]) + 1
+            ends[epoch] = max(ends[epoch], step + 1)
+    epochs = sorted(ends)
+    return np.interp(steps + 1, [0, *(ends[epoch] for epoch in epochs)], [0, *epochs])
+
+
+def _curves(rows: Sequence[dict[str, str]], prefix: str, epochs: np.ndarray) -> dict[str, Curve]:
+    """Column → (epochs [P], values [P]) of the rows that have a finite value, for the columns that have any."""
+    curves = {}
+    for column in (key for key in (rows[0] if rows else {}) if key.startswith(prefix)):
+        values = np.array([float(row[column] or "nan") for row in rows])
+        present = np.flatnonzero(np.isfinite(values))
+        if len(present):
+            ordered = present[np.argsort(epochs[present], kind="stable")]
+            curves[column] = (epochs[ordered], values[ordered])
+    return curves
+
+
+def _with_target(image: np.ndarray, target: Target, class_names: Sequence[str]) -> np.ndarray:
+    captions = [
+        class_names[label] + (" (crowd)" if crowd else "")
+        for label, crowd in zip(target.labels.tolist(), target.crowd.tolist(), strict=True)
+    ]
+    return draw_captioned_boxes(image, target.boxes.cpu(), target.labels.cpu(), captions)
+
+
+def _counted(target: Target) -> str:
+    objects = len(target.labels)
+    return f"{target.image_id}: {objects} object{'' if objects == 1 else 's'}"

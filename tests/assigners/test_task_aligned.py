@@ -1,0 +1,92 @@
+import torch
+
+from detector.assigners.task_aligned import TaskAlignedAssigner
+from detector.heads.points import Points, make_points
+
+CPU = torch.device("cpu")
+
+
+def scene(objects: int, classes: int = 3, side: int = 96, seed: int = 0) -> tuple[torch.Tensor, ...]:
+    generator = torch.Generator().manual_seed(seed)
+    points = make_points((side, side), (8, 16), CPU)
+    count = len(points.strides)
+    scores = torch.rand(count, classes, generator=generator)
+    reach = torch.rand(count, 2, 2, generator=generator) * 30 + 2
+    boxes = torch.cat([points.centres - reach[:, 0], points.centres + reach[:, 1]], dim=1)
+    low = torch.rand(objects, 2, generator=generator) * (side - 40)
+    truth = torch.cat([low, low + torch.rand(objects, 2, generator=generator) * 36 + 4], dim=1)
+    labels = torch.randint(0, classes, (objects,), generator=generator)
+    return scores, boxes, points, truth, labels  # type: ignore[return-value]
+
+
+def iou(a: list[float], b: list[float]) -> float:
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    overlap = max(width, 0.0) * max(height, 0.0)
+    return overlap / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - overlap)
+
+
+def by_the_paper(
+    scores: torch.Tensor, boxes: torch.Tensor, points: Points, truth: torch.Tensor, labels: torch.Tensor, top: int
+) -> dict[int, tuple[int, float]]:
+    """Section 3.2 of the paper with loops: point → (object, target score)."""
+    half_cell = 4.0
+    chosen: dict[int, list[int]] = {}
+    alignment: dict[tuple[int, int], float] = {}
+    overlap: dict[tuple[int, int], float] = {}
+    for g, (box, label) in enumerate(zip(truth.tolist(), labels.tolist(), strict=True)):
+        centre = [(box[0] + box[2]) / 2, (box[1] + box[3]) / 2]
+        reach = [max((box[2] - box[0]) / 2, half_cell), max((box[3] - box[1]) / 2, half_cell)]
+        rated = []
+        for p, (x, y) in enumerate(points.centres.tolist()):
+            overlap[p, g] = iou(boxes[p].tolist(), box)
+            alignment[p, g] = scores[p, label].item() * overlap[p, g] ** 6
+            if abs(x - centre[0]) <= reach[0] and abs(y - centre[1]) <= reach[1]:
+                rated.append((alignment[p, g], p))
+        for _, p in sorted(rated, reverse=True)[:top]:
+            chosen.setdefault(p, []).append(g)
+    owner = {p: max(candidates, key=lambda g, p=p: overlap[p, g]) for p, candidates in chosen.items()}
+    result = {}
+    for p, g in owner.items():
+        mine = [q for q, other in owner.items() if other == g]
+        best_alignment = max(alignment[q, g] for q in mine)
+        result[p] = (g, alignment[p, g] / best_alignment * max(overlap[q, g] for q in mine))
+    return result
+
+
+def test_equals_the_papers_rule_written_with_loops() -> None:
+    for seed in range(5):
+        scores, boxes, points, truth, labels = scene(objects=7, seed=seed)
+        found = TaskAlignedAssigner(top=5)(scores, boxes, points, truth, labels)  # type: ignore[arg-type]
+        expected = by_the_paper(scores, boxes, points, truth, labels, top=5)  # type: ignore[arg-type]
+        taken = found.scores > 0
+        assert sorted(found.points[taken].tolist()) == sorted(p for p, (_, score) in expected.items() if score > 0)
+        for point, which, score in zip(found.points[taken], found.objects[taken], found.scores[taken], strict=True):
+            assert expected[point.item()][0] == which.item()
+            assert abs(expected[point.item()][1] - score.item()) < 1e-4
+
+
+def test_a_point_answers_for_one_object_at_most() -> None:
+    scores, boxes, points, truth, labels = scene(objects=30, seed=1)
+    found = TaskAlignedAssigner()(scores, boxes, points, truth, labels)  # type: ignore[arg-type]
+    taken = found.points[found.scores > 0]
+    assert len(taken) == len(set(taken.tolist()))
+
+
+def test_an_object_smaller_than_a_cell_has_a_point() -> None:
+    scores, boxes, points, _, _ = scene(objects=1)
+    for offset in torch.arange(0, 8, 0.5):
+        tiny = torch.tensor([[40 + offset, 40 + offset, 42 + offset, 42 + offset]])
+        reaching = torch.cat([points.centres - 6, points.centres + 6], dim=1)  # type: ignore[attr-defined]
+        found = TaskAlignedAssigner()(scores, reaching, points, tiny, torch.tensor([0]))  # type: ignore[arg-type]
+        assert (found.scores > 0).any()
+
+
+def test_no_object_and_two_thousand_objects_are_legal() -> None:
+    scores, boxes, points, truth, labels = scene(objects=0)
+    empty = TaskAlignedAssigner()(scores, boxes, points, truth, labels)  # type: ignore[arg-type]
+    assert empty.points.numel() == empty.scores.numel() == 0
+    scores, boxes, points, truth, labels = scene(objects=2000, side=320)
+    crowded = TaskAlignedAssigner()(scores, boxes, points, truth, labels)  # type: ignore[arg-type]
+    assert crowded.scores.isfinite().all()
+    assert crowded.scores.max() <= 1.0

@@ -1,0 +1,47 @@
+import pytest
+
+from detector.data.sampler import EpochSampler
+
+
+def test_each_epoch_has_every_image_once_in_another_order() -> None:
+    sampler = EpochSampler(50, shuffle=True, seed=1)
+    orders = []
+    for epoch in range(3):
+        sampler.set_epoch(epoch)
+        keys = list(sampler)
+        assert {e for e, _ in keys} == {epoch}
+        assert sorted(i for _, i in keys) == list(range(50))
+        orders.append([i for _, i in keys])
+    assert orders[0] != orders[1] != orders[2] != orders[0]
+
+
+def test_the_order_depends_on_seed_and_epoch_alone() -> None:
+    first, second, other = (EpochSampler(50, shuffle=True, seed=seed) for seed in (1, 1, 2))
+    for _ in range(3):
+        list(first)  # what was drawn before makes no difference
+    for sampler in (first, second, other):
+        sampler.set_epoch(7)
+    assert list(first) == list(second) != list(other)
+
+
+@pytest.mark.parametrize("length", [1, 2, 7, 8, 9])
+@pytest.mark.parametrize("world_size", [1, 2, 3, 4])
+def test_training_gives_each_process_as_many_and_leaves_none_out(length: int, world_size: int) -> None:
+    shares = [
+        [i for _, i in EpochSampler(length, shuffle=True, rank=rank, world_size=world_size)]
+        for rank in range(world_size)
+    ]
+    assert {len(share) for share in shares} == {-(-length // world_size)}
+    assert len(EpochSampler(length, shuffle=True, world_size=world_size)) == len(shares[0])
+    assert {i for share in shares for i in share} == set(range(length))
+    assert sum(len(share) for share in shares) - length < world_size
+
+
+@pytest.mark.parametrize("length", [0, 1, 7, 8])
+@pytest.mark.parametrize("world_size", [1, 2, 3])
+def test_evaluation_gives_each_image_to_exactly_one_process_in_order(length: int, world_size: int) -> None:
+    samplers = [EpochSampler(length, shuffle=False, rank=rank, world_size=world_size) for rank in range(world_size)]
+    shares = [[i for _, i in sampler] for sampler in samplers]
+    assert [len(sampler) for sampler in samplers] == [len(share) for share in shares]
+    assert sorted(i for share in shares for i in share) == list(range(length))
+    assert all(share == sorted(share) for share in shares)

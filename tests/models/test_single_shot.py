@@ -1,0 +1,129 @@
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from detector import config
+from detector.checkpoint import build
+from detector.models.normalise import Normalise
+from detector.types import Target
+
+
+def target(boxes: list[list[float]], labels: list[int], crowd: list[bool] | None = None) -> Target:
+    count = len(labels)
+    return Target(
+        boxes=torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4),
+        labels=torch.tensor(labels, dtype=torch.int64),
+        crowd=torch.tensor(crowd or [False] * count, dtype=torch.bool),
+        area=torch.ones(count),
+        image_id=0,
+        original_size=(96, 96),
+        transform=torch.eye(3),
+    )
+
+
+@pytest.fixture
+def detector(tiny: Callable[..., config.Train]) -> torch.nn.Module:
+    torch.manual_seed(0)
+    return build(tiny(), classes=5)
+
+
+def images(count: int, side: int = 96) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(0, 256, (count, 3, side, side), dtype=torch.uint8, generator=generator)
+
+
+def test_normalise_equals_torchvisions_transform() -> None:
+    from torchvision.transforms.functional import normalize
+
+    mean, std = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+    pictures = images(2)
+    torch.testing.assert_close(Normalise(mean, std)(pictures), normalize(pictures / 255, mean, std))
+
+
+def test_forward_gives_the_same_raw_predictions_in_training_and_evaluation_mode_but_for_norm(
+    tiny: Callable[..., config.Train],
+) -> None:
+    settings = tiny(
+        backbone=config.CSPDarknet(depth=0.33, width=0.125, norm="group"),
+        neck=config.PAN(depth=0.33, width=0.125, norm="group"),
+        head=config.AnchorFree(norm="group"),
+    )
+    detector = build(settings, classes=5)
+    pictures = images(2)
+    trained, evaluated = detector.train()(pictures), detector.eval()(pictures)
+    for name in trained:
+        torch.testing.assert_close(trained[name], evaluated[name])
+
+
+def test_losses_of_a_batch_equal_those_of_its_images_weighted_by_their_targets(detector: torch.nn.Module) -> None:
+    """Sums over the batch, divided by one total: nothing of one image leaks into another."""
+    detector.eval()
+    pictures = images(3)
+    targets = [
+        target([[10, 10, 50, 60], [30, 20, 80, 70]], [0, 3]),
+        target([], []),
+        target([[5, 40, 40, 90]], [1]),
+    ]
+    unnormalised = {"class": 0.0, "box": 0.0, "distribution": 0.0}
+    weight = 0.0
+    for i in range(3):
+        raw = detector(pictures[i : i + 1])
+        points = detector._points(pictures)  # type: ignore[operator]
+        boxes = detector.head.decode(raw["box_logits"], points)[0]  # type: ignore[union-attr, operator]
+        found = detector.criterion.assigner(  # type: ignore[union-attr, operator]
+            raw["class_logits"][0].sigmoid(), boxes, points, targets[i].boxes, targets[i].labels
+        )
+        total = found.scores.sum().item()
+        for name, loss in detector.losses(pictures[i : i + 1], [targets[i]]).items():  # type: ignore[operator]
+            unnormalised[name] += loss.item() * max(total, 1.0)
+        weight += total
+    for name, loss in detector.losses(pictures, targets).items():  # type: ignore[operator]
+        assert loss.item() == pytest.approx(unnormalised[name] / max(weight, 1.0), rel=1e-4)
+
+
+def test_detections_of_a_batch_equal_those_of_its_images(detector: torch.nn.Module) -> None:
+    detector.eval()
+    pictures = images(3)
+    together = detector.detect(pictures)  # type: ignore[operator]
+    for i, found in enumerate(together):
+        (alone,) = detector.detect(pictures[i : i + 1])  # type: ignore[operator]
+        torch.testing.assert_close(found.boxes, alone.boxes, atol=1e-3, rtol=1e-4)
+        torch.testing.assert_close(found.scores, alone.scores, atol=1e-5, rtol=1e-4)
+
+
+def test_detections_come_best_first_and_no_more_than_asked(detector: torch.nn.Module) -> None:
+    detector.eval()
+    (found,) = detector.detect(images(1))  # type: ignore[operator]
+    assert 0 < len(found) <= 100
+    assert (found.scores.diff() <= 0).all()
+    assert (found.scores > 0.001).all()
+
+
+@pytest.mark.parametrize("everything_crowd", [False, True])
+def test_no_object_in_a_batch_gives_finite_losses_and_gradients(
+    detector: torch.nn.Module, everything_crowd: bool
+) -> None:
+    nothing = target([[10, 10, 50, 50]], [1], [True]) if everything_crowd else target([], [])
+    losses = detector.losses(images(2), [nothing, nothing])  # type: ignore[operator]
+    assert losses["box"].item() == 0.0
+    sum(losses.values()).backward()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in detector.parameters())
+
+
+def test_two_thousand_objects_in_an_image(detector: torch.nn.Module) -> None:
+    generator = torch.Generator().manual_seed(0)
+    low = torch.rand(2000, 2, generator=generator) * 80
+    boxes = torch.cat([low, low + torch.rand(2000, 2, generator=generator) * 15 + 1], dim=1)
+    crowded = target(boxes.tolist(), torch.randint(0, 5, (2000,), generator=generator).tolist())
+    losses = detector.losses(images(1), [crowded])  # type: ignore[operator]
+    assert all(loss.isfinite() for loss in losses.values())
+
+
+def test_crowds_are_not_trained_on(detector: torch.nn.Module) -> None:
+    detector.eval()
+    pictures = images(1)
+    with_crowd = target([[10, 10, 50, 60], [0, 0, 90, 90]], [0, 3], [False, True])
+    without = target([[10, 10, 50, 60]], [0])
+    for name, loss in detector.losses(pictures, [with_crowd]).items():  # type: ignore[operator]
+        assert loss.item() == detector.losses(pictures, [without])[name].item()  # type: ignore[operator]

@@ -1,0 +1,191 @@
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from detector import config
+from detector.checkpoint import open_checkpoint
+from detector.errors import UserError
+from detector.training import module as module_file
+from detector.training.run_folder import read_config
+from detector.training.train import train
+
+Configure = Callable[..., config.Train]
+
+
+def resumed(folder: Path) -> config.Train:
+    return dataclasses.replace(read_config(folder), resume=str(folder))
+
+
+def state(folder: Path) -> dict[str, torch.Tensor]:
+    return torch.load(folder / "last.ckpt", weights_only=True)["state_dict"]
+
+
+class Stopped(Exception):
+    """Stands for a power cut: raised in the middle of an epoch."""
+
+
+def stop_in_epoch(monkeypatch: pytest.MonkeyPatch, epoch: int, batch: int) -> None:
+    step = module_file.DetectionModule.training_step
+
+    def training_step(self: module_file.DetectionModule, data: object, index: int) -> torch.Tensor:
+        if self.current_epoch == epoch and index == batch:
+            raise Stopped
+        return step(self, data, index)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module_file.DetectionModule, "training_step", training_step)
+
+
+def test_a_run_leaves_everything_in_its_folder(tiny: Configure) -> None:
+    folder = train(tiny(logger=config.Logger(name="tensorboard", tensorboard=True)))
+    names = {path.name for path in folder.iterdir()}
+    assert names >= {
+        "config.yaml", "environment.json", "metrics.csv", "tensorboard", "best.ckpt", "last.ckpt", "metrics.json",
+        "train_batch.png", "predictions.png", "curves.png",
+    }  # fmt: skip
+    metrics = json.loads((folder / "metrics.json").read_text())
+    coco = {"AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl"}
+    assert metrics.keys() >= coco | {"per_class", "parameters", "train_seconds", "images_per_second", "epochs"}
+    assert metrics["epochs"] == 2
+    assert metrics["parameters"] == sum(w.numel() for n, w in open_checkpoint(folder / "best.ckpt").detector().named_parameters())
+    assert (folder.parent / "latest").resolve() == folder.resolve()
+
+
+def test_a_second_run_of_the_same_name_gets_a_folder_of_its_own(tiny: Configure) -> None:
+    settings = tiny(trainer=config.Trainer(epochs=1, accelerator="cpu", progress=False))
+    first, second = train(settings), train(settings)
+    assert first != second
+    assert (first / "metrics.json").is_file()
+
+
+def test_four_epochs_equal_two_then_a_resume_of_two_exactly(
+    tiny: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = tiny(
+        trainer=config.Trainer(epochs=4, accelerator="cpu", precision="fp32", progress=False, multi_scale=0.3),
+        augment=config.Augment(
+            name="all", mosaic=0.7, mosaic_off_epochs=1, flip_horizontal=0.5, scale=0.3, hue=0.1, mixup=0.3,
+            albumentations=[{"name": "GaussianBlur", "p": 0.5}],
+        ),
+    )  # fmt: skip
+    whole = train(settings)
+    with monkeypatch.context() as patched:
+        stop_in_epoch(patched, epoch=2, batch=1)
+        with pytest.raises(Stopped):
+            train(settings)
+    stopped = (whole.parent / "latest").resolve()
+    assert stopped != whole.resolve()
+    assert torch.load(stopped / "last.ckpt", weights_only=True)["epoch"] == 1
+    train(resumed(stopped))
+
+    expected, found = state(whole), state(stopped)
+    assert expected.keys() == found.keys()
+    for name, value in expected.items():
+        assert torch.equal(value, found[name]), name
+    for file in ("metrics.json",):
+        first, second = (json.loads((folder / file).read_text()) for folder in (whole, stopped))
+        assert {k: first[k] for k in ("AP", "AP50", "best_epoch")} == {k: second[k] for k in ("AP", "AP50", "best_epoch")}
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tiny: Configure) -> None:
+    trainer = config.Trainer(epochs=1, accelerator="cpu", precision="fp32", progress=False)
+    first, again, other = (state(train(tiny(trainer=trainer, seed=seed))) for seed in (3, 3, 4))
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not all(torch.equal(first[name], other[name]) for name in first)
+
+
+def test_evaluation_changes_no_weight_and_no_buffer(tiny: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[bool] = []
+    start, end = (getattr(module_file.DetectionModule, f"on_validation_epoch_{when}") for when in ("start", "end"))
+    before: dict[str, torch.Tensor] = {}
+
+    def on_start(self: module_file.DetectionModule) -> None:
+        before.update({name: value.clone() for name, value in self.state_dict().items()})
+        start(self)
+
+    def on_end(self: module_file.DetectionModule) -> None:
+        end(self)
+        seen.append(all(torch.equal(before[name], value) for name, value in self.state_dict().items()))
+
+    monkeypatch.setattr(module_file.DetectionModule, "on_validation_epoch_start", on_start)
+    monkeypatch.setattr(module_file.DetectionModule, "on_validation_epoch_end", on_end)
+    train(tiny())
+    assert seen == [True, True]
+
+
+def test_best_checkpoint_is_the_best_average_and_scores_what_the_run_says(tiny: Configure) -> None:
+    from detector.data.module import DetectionData
+    from detector.evaluation.evaluate import evaluate
+
+    settings = tiny()
+    folder = train(settings)
+    best = open_checkpoint(folder / "best.ckpt")
+    raw = torch.load(folder / "best.ckpt", weights_only=True)["state_dict"]
+    name = "head.class_branches.P3.0.convolution.weight"
+    assert torch.equal(best.weights[name], raw[f"ema.module.{name}"])
+    assert not torch.equal(best.weights[name], raw[f"detector.{name}"])
+
+    data = DetectionData(settings.data, settings.augment, settings.image_size)
+    results = []
+    detector = best.detector()
+    for batch in data.val_dataloader():
+        for target, found in zip(batch.targets, detector.detect(batch.images), strict=True):  # type: ignore[operator]
+            original = found.to_original(target.transform, target.original_size)
+            results += original.to_coco(target.image_id, best.category_ids)
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert evaluate(data.val_index, results)["AP"] == metrics["AP"]
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_step_term_and_images(
+    tiny: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from detector.losses.criterion import Criterion
+
+    measure = Criterion.__call__
+    calls = 0
+
+    def poisoned(self: Criterion, *arguments: object) -> dict[str, torch.Tensor]:
+        nonlocal calls
+        calls += 1
+        losses = measure(self, *arguments)  # type: ignore[arg-type]
+        return {**losses, "box": losses["box"] * float("nan")} if calls == 3 else losses
+
+    monkeypatch.setattr(Criterion, "__call__", poisoned)
+    with pytest.raises(UserError, match=r"step 2: the box loss is nan; images of the batch: \d+(, \d+){3}"):
+        train(tiny())
+
+
+def test_a_frozen_backbone_stays_as_it_was_and_is_trained_afterwards(tiny: Configure) -> None:
+    from detector.checkpoint import build
+
+    def backbone_after(epochs: int) -> dict[str, torch.Tensor]:
+        trainer = config.Trainer(epochs=epochs, accelerator="cpu", progress=False, frozen_epochs=1, ema=0.0)
+        folder = train(tiny(trainer=trainer))
+        return {k: v for k, v in open_checkpoint(folder / "last.ckpt").weights.items() if k.startswith("backbone.")}
+
+    import lightning
+
+    lightning.seed_everything(0, verbose=False)
+    untrained = build(tiny(), classes=5).state_dict()
+    assert all(torch.equal(value, untrained[name]) for name, value in backbone_after(1).items())
+    assert not all(torch.equal(value, untrained[name]) for name, value in backbone_after(2).items())
+
+
+def test_resuming_what_is_no_run_says_so(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"is not a run folder"):
+        read_config(tmp_path)
+
+
+def test_accumulated_batches_make_one_step(tiny: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
+    updates = []
+    update = module_file.AveragedDetector.update
+    monkeypatch.setattr(
+        module_file.AveragedDetector, "update", lambda self, detector: (updates.append(1), update(self, detector))
+    )
+    trainer = config.Trainer(epochs=1, accelerator="cpu", progress=False, accumulate=2)
+    folder = train(tiny(trainer=trainer))  # 12 images: 3 batches of 4, 2 steps
+    assert torch.load(folder / "last.ckpt", weights_only=True)["global_step"] == 2
+    assert len(updates) == 2
