@@ -1,4 +1,4 @@
-"""Configuration → objects. To add a part: write its file, its dataclass in `config.py`, its YAML, and one case here."""
+"""Configuration → objects. To add a part: write its file, its dataclass in `config/`, its YAML, and one case here."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -34,12 +33,19 @@ class Checkpoint:
     def detector(self) -> nn.Module:
         """The detector, in evaluation mode, on the CPU."""
         detector = build(self.config, len(self.class_names), pretrained=False)
-        detector.load_state_dict(self.weights)
+        try:
+            detector.load_state_dict(self.weights)
+        except RuntimeError as error:
+            first = str(error).split(":")[0]
+            raise UserError(
+                f"checkpoint={self.path}: its weights are not those of the detector that its configuration describes; "
+                f"it may come from another version of this project ({first})"
+            ) from error
         return detector.eval()
 
 
 def build(train: config.Train, classes: int, pretrained: bool = True) -> nn.Module:
-    """The detector of a training configuration; `pretrained=False` skips a download that a checkpoint makes needless."""
+    """The detector of a training configuration; `pretrained=False` skips a download that a checkpoint spares."""
     backbone = train.backbone
     if not pretrained:
         backbone = type(backbone)(**{**asdict(backbone), "pretrained": False})
@@ -70,20 +76,26 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
         raise UserError(f"checkpoint={path}: is a folder; give the file, e.g. {path / 'best.ckpt'}")
     if not path.is_file():
         raise UserError(f"checkpoint={path}: no such file")
+    refused = f"checkpoint={path}: is not a checkpoint of this project"
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-        ours = content[KEY]
-        train = config.from_dict(ours["config"])
+    except OSError:
+        raise
+    except Exception as error:  # what unpickling raises on bytes that are no pickle is not documented
+        raise UserError(f"{refused} ({type(error).__name__})") from error
+    if not isinstance(content, dict) or not isinstance(ours := content.get(KEY), dict):
+        raise UserError(f"{refused}: it has no entry {KEY!r}")
+    try:
         state = content["state_dict"]
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError, IndexError, ValueError) as error:
-        raise UserError(f"checkpoint={path}: is not a checkpoint of this project ({type(error).__name__})") from error
-    averaged = {k.removeprefix("ema.module."): v for k, v in state.items() if k.startswith("ema.module.")}
-    trained = {k.removeprefix("detector."): v for k, v in state.items() if k.startswith("detector.")}
-    return Checkpoint(
-        path,
-        train,
-        tuple(ours["class_names"]),
-        tuple(ours["category_ids"]),
-        content["epoch"],
-        averaged or trained,
-    )
+        averaged = {k.removeprefix("ema.module."): v for k, v in state.items() if k.startswith("ema.module.")}
+        trained = {k.removeprefix("detector."): v for k, v in state.items() if k.startswith("detector.")}
+        return Checkpoint(
+            path,
+            config.from_dict(ours["config"]),
+            tuple(ours["class_names"]),
+            tuple(ours["category_ids"]),
+            content["epoch"],
+            averaged or trained,
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{refused}, or of another version of it ({type(error).__name__}: {error})") from error

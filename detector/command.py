@@ -7,7 +7,8 @@ import errno
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,20 +33,29 @@ def command(name: str, function: Callable[[Any], Any]) -> None:
 
     @hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=name)
     def main(composed: DictConfig) -> None:
-        function(_resumed(composed) if composed.get("resume") else to_object(composed))
+        # inside the job too: Hydra prints a line of its own about any exception that leaves it
+        with _answer_mistakes():
+            function(_resumed(composed) if composed.get("resume") else to_object(composed))
 
-    try:
+    with _answer_mistakes():
         main()
+
+
+@contextmanager
+def _answer_mistakes() -> Iterator[None]:
+    try:
+        yield
     except KeyboardInterrupt:
         _fail("stopped", 130)
     except UserError as error:
-        _fail(str(error))
+        # a loader process's error comes wrapped in its traceback; the message itself is one line
+        _fail(str(error).strip().splitlines()[-1].removeprefix("detector.errors.UserError: "))
     except (HydraException, OmegaConfBaseException) as error:
         _fail(_one_line(error))
     except OSError as error:
-        if error.errno in _USERS_ERRORS:
-            _fail(f"{error.filename or 'disk'}: {error.strerror}")
-        raise
+        if error.errno not in _USERS_ERRORS:
+            raise
+        _fail(f"{error.filename or 'disk'}: {error.strerror}")
 
 
 def register_schemas() -> None:
@@ -59,6 +69,7 @@ def register_schemas() -> None:
         "evaluate": config.Evaluate,
         "predict": config.Predict,
         "check_data": config.CheckData,
+        "benchmark": config.Benchmark,
     }.items():
         store.store(group="schema", name=name, node=cls)
 
@@ -87,10 +98,10 @@ def _choices(group: str) -> str:
 
 def _refuse_added_keys(composed: DictConfig, result: Any, prefix: str) -> None:
     """`+key=value` adds a key that no dataclass has; nobody would read it."""
-    for key in composed:
+    for key in map(str, composed):
         if key not in (fields := result.__dataclass_fields__):
             raise UserError(f"{prefix}{key}: no such key; there are {', '.join(sorted(fields))}")
-        if dataclasses.is_dataclass(value := getattr(result, str(key))):
+        if dataclasses.is_dataclass(value := getattr(result, key)):
             _refuse_added_keys(composed[key], value, f"{prefix}{key}.")
 
 
@@ -107,8 +118,8 @@ def _one_line(error: BaseException) -> str:
     text = "\n".join(texts)
 
     if found := re.search(r"Could not find '(\w+)/([^']+)'", text) or re.search(r"You must specify '(\w+)'()", text):
-        group, choice = found.groups()
-        return f"{group}={choice or '...'}: choose one of {_choices(group)}"
+        group, choice = found.group(1), found.group(2)
+        return f"{group!s}={choice or '...'}: choose one of {_choices(group)}"
     full_key = re.search(r"full_key: ([\w.\[\]]+)", text)
     if (found := re.search(r"Key '(\w+)' (?:is not in struct|not in '\w+')", text)) and full_key:
         return f"{full_key.group(1)}: no such key{_known_keys(text)}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -77,11 +77,11 @@ class Batch:
     def pin_memory(self) -> Batch:
         """The batch in page-locked memory; called by the data loader's pinning thread."""
 
-        def pinned(target: Target) -> Target:
-            tensors = {f.name: getattr(target, f.name) for f in fields(target)}
-            return Target(**{k: v.pin_memory() if isinstance(v, Tensor) else v for k, v in tensors.items()})
-
-        return Batch(self.images.pin_memory(), [pinned(target) for target in self.targets])
+        targets = [
+            replace(target, boxes=target.boxes.pin_memory(), labels=target.labels.pin_memory())
+            for target in self.targets
+        ]
+        return Batch(self.images.pin_memory(), targets)
 
 
 @dataclass

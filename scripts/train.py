@@ -1,7 +1,15 @@
 """Trains a detector: python scripts/train.py data=voc data.root=FOLDER (see configs/train.yaml and the README)."""
 
+from detector import config
 from detector.command import command
-from detector.training.train import train
+
+
+def main(settings: config.Train) -> None:
+    """Imports late: Lightning takes seconds, a misspelt key is answered at once."""
+    from detector.training.train import train
+
+    train(settings)
+
 
 if __name__ == "__main__":
-    command("train", train)
+    command("train", main)

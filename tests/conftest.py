@@ -17,9 +17,7 @@ def tiny(tmp_path: Path) -> Configure:
 
     def configure(**parts: object) -> config.Train:
         defaults = config.Train(
-            data=config.Shapes(
-                scene_size=96, train_images=12, val_images=6, test_images=4, batch_size=4, workers=0
-            ),
+            data=config.Shapes(scene_size=96, train_images=12, val_images=6, test_images=4, batch_size=4, workers=0),
             augment=config.Augment(name="light", mosaic=0.5, flip_horizontal=0.5, scale=0.2, hue=0.02, saturation=0.3),
             model=config.SingleShot(),
             backbone=config.CSPDarknet(depth=0.33, width=0.125),

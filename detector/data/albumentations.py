@@ -30,18 +30,18 @@ class Albumentations:
         import albumentations  # here, because it takes seconds and few need it
 
         self.size = size
-        self.compose = albumentations.Compose(
-            [_transform(albumentations, number, spec) for number, spec in enumerate(transforms)],
-            bbox_params=albumentations.BboxParams(
-                format="pascal_voc",
-                label_fields=["rows"],
-                clip=True,  # without it a box that rounding put outside raises
-                filter_invalid_bboxes=True,
-                min_width=MINIMUM_SIDE,
-                min_height=MINIMUM_SIDE,
-                min_visibility=MINIMUM_VISIBLE,
-            ),
+        chain = [_transform(albumentations, number, spec) for number, spec in enumerate(transforms)]
+        boxes = albumentations.BboxParams(
+            format="pascal_voc",
+            label_fields=["rows"],
+            clip=True,  # without it a box that rounding put outside raises
+            filter_invalid_bboxes=True,
+            min_width=MINIMUM_SIDE,
+            min_height=MINIMUM_SIDE,
+            min_visibility=MINIMUM_VISIBLE,
         )
+        self.moves_boxes = any("bboxes" in transform.targets for transform in chain)
+        self.compose = albumentations.Compose(chain, bbox_params=boxes if self.moves_boxes else None)
 
     def __call__(self, rng: np.random.Generator, image: np.ndarray, objects: Objects) -> tuple[np.ndarray, Objects]:
         """uint8 [S, S, 3] RGB and its objects → the same, transformed; objects that are no longer seen are left out.
@@ -53,13 +53,16 @@ class Albumentations:
         seeds = rng.integers(2**32, size=len(self.compose.transforms)).tolist()
         for transform, seed in zip(self.compose.transforms, seeds, strict=True):
             transform.set_random_seed(seed)
-        result = self.compose(image=image, bboxes=objects.boxes, rows=np.arange(len(objects.boxes)))
+        boxes = {"bboxes": objects.boxes, "rows": np.arange(len(objects.boxes))} if self.moves_boxes else {}
+        result = self.compose(image=image, **boxes)
         image = result["image"]
         if image.shape != (self.size, self.size, 3) or image.dtype != np.uint8:
             raise UserError(
                 f"augment.albumentations turned a uint8 image of {self.size}x{self.size}x3 into {image.dtype} "
                 f"{'x'.join(map(str, image.shape))}: use transforms that keep size and type"
             )
+        if not self.moves_boxes:
+            return image, objects
         objects = objects.rows(np.asarray(result["rows"], dtype=np.int64))
         objects.boxes = np.asarray(result["bboxes"], dtype=np.float32).reshape(-1, 4)
         return image, objects

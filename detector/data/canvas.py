@@ -1,4 +1,4 @@
-"""An image drawn through an affine map straight into its place on a canvas: the only resampling on the training path."""
+"""An image drawn through an affine map straight into its place on a canvas: all that training does to geometry."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def draw(canvas: np.ndarray, image: np.ndarray, matrix: np.ndarray) -> np.ndarra
         matrix: [3, 3], continuous image pixels → continuous canvas pixels.
 
     Returns:
-        The map that was really used, [3, 3]. Without rotation and shear it has been moved to whole pixels, by at most half
-        a pixel at the edges of what is visible, because a plain resize is several times as fast as a warp.
+        The map that was really used, [3, 3]. Without rotation and shear it has been moved to whole pixels, by at most
+        half a pixel of canvas and image at the edges of what is seen: a plain resize is three times as fast as a warp.
     """
     linear = matrix[:2, :2]
     if not (linear[0, 1] or linear[1, 0]) or not (linear[0, 0] or linear[1, 1]):
@@ -67,7 +67,7 @@ def _draw_upright(canvas: np.ndarray, image: np.ndarray, matrix: np.ndarray) -> 
 
 
 def _segment(scale: float, shift: float, length: int, canvas_length: int) -> tuple[int, int, int, int] | None:
-    """One axis: the visible canvas pixels x1..x2 and the image pixels u1..u2 that fill them, or None if there are none."""
+    """One axis: the canvas pixels x1..x2 that are seen and the image pixels u1..u2 that fill them; None without any."""
     low, high = sorted((shift, shift + scale * length))
     x1, x2 = max(0, math.floor(low + 0.5)), min(canvas_length, math.floor(high + 0.5))
     if x1 >= x2:
@@ -113,5 +113,5 @@ def _draw_slanted(canvas: np.ndarray, image: np.ndarray, matrix: np.ndarray) -> 
 
 
 def _halvings(scale: float) -> int:
-    """How often to halve an image by area averages before a bilinear resize by `scale`, which reads only 2 x 2 pixels."""
+    """How often to halve an image by averaging before a bilinear resize by `scale`, which reads only 2 x 2 pixels."""
     return max(0, math.ceil(-math.log2(scale)) - 1) if scale < 0.5 else 0

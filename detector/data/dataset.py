@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,7 +13,7 @@ from torch.utils.data import Dataset
 
 from detector import config
 from detector.data.albumentations import Albumentations
-from detector.data.augment import Objects, jitter_colour, mix_up, random_orientation, random_view
+from detector.data.augment import Objects, check_augment, jitter_colour, mix_up, random_orientation, random_view
 from detector.data.batch import empty_images
 from detector.data.cache import open_images
 from detector.data.canvas import draw
@@ -42,7 +43,8 @@ class DetectionDataset(Dataset[tuple[Tensor, Target]]):
         cache: none, ram or disk; filled here.
 
     Raises:
-        UserError: an image cannot be read (when it is asked for), a cache does not fit, an augmentation does not exist.
+        UserError: an image cannot be read (when it is asked for), a cache does not fit, an augmentation does not exist
+            or a value of it is out of its range.
     """
 
     def __init__(
@@ -54,6 +56,8 @@ class DetectionDataset(Dataset[tuple[Tensor, Target]]):
         epochs: int = 1,
         cache: str = "none",
     ) -> None:
+        if augment is not None:
+            check_augment(augment)
         self.index = index
         self.size = image_size
         self.augment = augment
@@ -155,6 +159,6 @@ class DetectionDataset(Dataset[tuple[Tensor, Target]]):
         )
 
 
-def unchanged(batch: Batch) -> Batch:
+def unchanged(batch: Any) -> Any:
     """The loader's `collate_fn`: the data set gives batches already."""
     return batch

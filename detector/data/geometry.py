@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 MINIMUM_VISIBLE = 0.1
-"""Share of a box's area that must stay on the canvas: a tenth of an object is about the least that can be recognised."""
+"""Share of a box's area that must stay on the canvas: of less than a tenth hardly an object can be recognised."""
 MINIMUM_SIDE = 2.0
 """Pixels: what is thinner covers no point of even the finest grid."""
 
@@ -47,8 +47,8 @@ def quarter_turns(count: int) -> np.ndarray:
 def transform_boxes(boxes: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     """The axis-aligned hull [N, 4] of each xyxy box [N, 4] after `matrix`, in the boxes' own float type.
 
-    After a rotation the hull of a box is wider than the hull of the object inside it; without the object's outline there
-    is no better one.
+    After a rotation the hull of a box is wider than the hull of the object inside it; without the object's outline
+    there is no better one.
     """
     centre = (boxes[:, :2] + boxes[:, 2:]) / 2
     half = (boxes[:, 2:] - boxes[:, :2]) / 2
@@ -59,7 +59,7 @@ def transform_boxes(boxes: np.ndarray, matrix: np.ndarray) -> np.ndarray:
 
 
 def clip_boxes(boxes: np.ndarray, bounds: tuple[float, float, float, float]) -> tuple[np.ndarray, np.ndarray]:
-    """Boxes [N, 4] cut to the rectangle `bounds` (x1, y1, x2, y2), and which of them [N] keep enough to be learned from.
+    """Boxes [N, 4] cut to the rectangle `bounds` (x1, y1, x2, y2), and which of them [N] are seen well enough.
 
     Kept are those with `MINIMUM_VISIBLE` of their area and `MINIMUM_SIDE` pixels of each side inside the bounds.
     """

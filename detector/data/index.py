@@ -123,7 +123,7 @@ def decode(file: str) -> np.ndarray:
     """An image file as uint8 [H, W, 3] RGB, EXIF orientation applied; grey becomes RGB, 16 bit becomes 8, alpha goes.
 
     Raises:
-        UserError: the file is missing or cannot be decoded. A truncated JPEG may still decode, with a grey rest.
+        UserError: the file is missing or cannot be decoded. OpenCV 4 decodes a truncated JPEG, with a grey rest.
     """
     image = cv2.imread(file, cv2.IMREAD_COLOR) if Path(file).is_file() else None
     if image is None:

@@ -27,9 +27,9 @@ class LoadedSize:
 def loaded_size(index: Index, i: int, limit: int) -> LoadedSize:
     """Image `i` with its long side brought down to `limit` pixels; a smaller image stays as it is.
 
-    A decoder that reduces by n gives ceil(side / n) pixels, of which the last may lie partly outside the image: the scale
-    accounts for it. In an image that its EXIF orientation mirrors that pixel is the first one, and coordinates are off by
-    less than one loaded pixel.
+    A decoder that reduces by n gives ceil(side / n) pixels, of which the last may lie partly outside the image: the
+    scale accounts for it. In an image that its EXIF orientation mirrors or turns that pixel may be the first one, and
+    coordinates are off by less than one loaded pixel.
     """
     height, width = index.sizes[i].tolist()
     long = max(height, width)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+from typing import cast
 
 import cv2
 import lightning
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from detector import config
 from detector.data.dataset import DetectionDataset, unchanged
@@ -81,6 +82,10 @@ class DetectionData(lightning.LightningDataModule):
             self.train_index, self.image_size, self.augment, self.seed, self.epochs, self.data.cache
         )
         sampler = EpochSampler(len(dataset), shuffle=True, seed=self.seed, **self._processes())
+        if self.trainer is not None:
+            # Lightning starts the loader processes before it calls set_epoch, so that the first epoch after a resume
+            # would come out as epoch 0.
+            sampler.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)  # type: ignore[attr-defined]
         return _loader(dataset, sampler, self.data, drop_last=len(sampler) >= self.data.batch_size)
 
     def val_dataloader(self) -> DataLoader[Batch]:
@@ -116,9 +121,12 @@ def check_image_size(size: int) -> None:
 def _loader(
     dataset: DetectionDataset, sampler: EpochSampler, data: config.Data, drop_last: bool = False
 ) -> DataLoader[Batch]:
+    for key, least in (("batch_size", 1), ("workers", 0)):
+        if getattr(data, key) < least:
+            raise UserError(f"data.{key}={getattr(data, key)}: must be {least} or more")
     workers = data.workers
     return DataLoader(
-        dataset,
+        cast(Dataset[Batch], dataset),  # what it gives the loader in place of samples, see __getitems__
         batch_size=data.batch_size,
         sampler=sampler,
         num_workers=workers,

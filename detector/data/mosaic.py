@@ -1,8 +1,8 @@
 """Four images around one point (Bochkovskiy et al. 2020, YOLOv4, section 3.3).
 
-The scene is a plane about its own centre. Four images touch the mosaic's centre with one corner each and lie in the four
-quadrants around it, so that they never overlap; how far they reach is up to them. The random view then decides which
-part of the plane is seen: without zoom and shift, the square of `size` around the plane's centre.
+The scene is a plane about its own centre. Four images touch the mosaic's centre with one corner each and lie in the
+four quadrants around it, so that they never overlap; how far they reach is up to them. The random view then decides
+which part of the plane is seen: without zoom and shift, the square of `size` around the plane's centre.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from torch.utils.data import Sampler
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
-    """Yields (epoch, position in the index): the epoch travels with every key, also to loader processes that already run.
+    """Yields (epoch, position in the index): the epoch travels with the key, also to loader processes that already run.
 
     Args:
         length: images of the split.
@@ -28,7 +28,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Takes effect with the next iteration; Lightning calls it before every epoch, also after a resume."""
+        """Takes effect with the next iteration; Lightning calls it before every epoch."""
         self.epoch = epoch
 
     def __len__(self) -> int:

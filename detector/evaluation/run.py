@@ -156,9 +156,8 @@ def _measured(index: Index, split: str) -> dict[str, Any]:
 
 
 def _introduce(index: Index, split: str) -> None:
-    print(
-        f"data: {len(index)} images of the {split} split with {len(index.labels)} objects of {_classes(index.class_names)}"
-    )
+    objects = len(index.labels)
+    print(f"data: {len(index)} images of the {split} split, {objects} objects of {_classes(index.class_names)}")
     if index.problems:
         print(f"problems in the data: {summarise(index.problems)}")
 

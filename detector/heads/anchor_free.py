@@ -61,13 +61,18 @@ class AnchorFreeHead(nn.Module):
         self._initialise_predictions(prior_probability)
 
     def _initialise_predictions(self, prior_probability: float) -> None:
-        for branch in self.class_branches.values():
-            nn.init.normal_(branch[-1].weight, std=0.01)
+        for branches, bias in (
             # sigmoid(bias) = prior: the many background points start with next to no loss (Lin et al. 2017, section 4.1)
-            nn.init.constant_(branch[-1].bias, -math.log((1 - prior_probability) / prior_probability))
-        for branch in self.box_branches.values():
-            nn.init.normal_(branch[-1].weight, std=0.01)
-            nn.init.constant_(branch[-1].bias, 1.0)
+            (self.class_branches, torch.tensor(-math.log((1 - prior_probability) / prior_probability))),
+            (self.box_branches, _initial_box_bias(self.bins)),
+        ):
+            for branch in branches.values():
+                prediction = list(branch.children())[-1]
+                assert isinstance(prediction, nn.Conv2d)
+                assert prediction.bias is not None
+                nn.init.normal_(prediction.weight, std=0.01)
+                with torch.no_grad():
+                    prediction.bias.copy_(bias)
 
     def forward(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
         """Raw predictions of all levels, concatenated in the order of `Points`."""
@@ -87,7 +92,25 @@ class AnchorFreeHead(nn.Module):
         if self.bins == 0:
             return F.softplus(box_logits.float())
         distribution = box_logits.float().unflatten(-1, (4, self.bins)).softmax(dim=-1)
-        return distribution @ torch.arange(self.bins, dtype=distribution.dtype, device=distribution.device)
+        # a sum, not a matrix product, which autocast would round to bf16
+        values = torch.arange(self.bins, dtype=distribution.dtype, device=distribution.device)
+        return (distribution * values).sum(dim=-1)
+
+
+INITIAL_DISTANCE = 2.0
+"""Strides from a point to each side of the boxes of an untrained head: boxes of 4 strides, as anchors usually have.
+
+A task-aligned assigner weighs an object by the IoU it is already found with, to a high power. With the uniform
+distribution over 16 bins, boxes of 15 strides, small objects would start with next to no weight.
+"""
+
+
+def _initial_box_bias(bins: int) -> Tensor:
+    """[4·max(bins, 1)]: the inverse of softplus, or probabilities ∝ q^i, whose mean is q / (1 − q) for many bins."""
+    if bins == 0:
+        return torch.full((4,), math.log(math.expm1(INITIAL_DISTANCE)))
+    q = INITIAL_DISTANCE / (1 + INITIAL_DISTANCE)
+    return (torch.arange(bins) * math.log(q)).repeat(4)
 
 
 def distances_to_boxes(distances: Tensor, centres: Tensor, strides: Tensor) -> Tensor:

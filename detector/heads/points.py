@@ -20,6 +20,7 @@ class Points:
 
 
 @lru_cache(maxsize=32)
+@torch.inference_mode(False)  # what is kept here during an evaluation is used by training steps as well
 def make_points(image_size: tuple[int, int], strides: tuple[int, ...], device: torch.device) -> Points:
     """The points of an image of `image_size` (height, width): cell (i, j) of stride s has its centre at ((j+½)s, (i+½)s)."""
     centres, all_strides = [], []

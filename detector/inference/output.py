@@ -64,10 +64,14 @@ def video_file(file: Path, frame_rate: float, size: tuple[int, int]) -> Iterator
         UserError: the file cannot be written.
     """
     height, width = size
-    writer = cv2.VideoWriter(str(file), cv2.VideoWriter_fourcc(*"mp4v"), frame_rate, (width, height))
+    writer = cv2.VideoWriter(str(file), cv2.VideoWriter.fourcc(*"mp4v"), frame_rate, (width, height))
     if not writer.isOpened():
         raise UserError(f"{file}: cannot be written as a video of {width}x{height} pixels")
+
+    def write(name: str, picture: np.ndarray) -> None:
+        writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+
     try:
-        yield lambda _, picture: writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+        yield write
     finally:
         writer.release()

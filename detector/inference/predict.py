@@ -1,12 +1,13 @@
-"""`scripts/predict.py`: boxes drawn on the images of a folder or the frames of a video, and the same boxes as numbers."""
+"""`scripts/predict.py`: boxes drawn on images or on the frames of a video, and the same boxes as numbers."""
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from itertools import islice
 from pathlib import Path
-from contextlib import AbstractContextManager
 from typing import Any
 
 import cv2
@@ -20,7 +21,6 @@ from detector.inference.output import Write, output_folder, picture_folder, vide
 from detector.inference.predictor import Predictor
 from detector.inference.progress import with_progress
 from detector.inference.sources import ImageFiles, Picture, Video, open_source
-from detector.training.run_folder import write_json
 from detector.types import Detections
 
 DETECTIONS, OVERVIEW, PICTURES = "detections.json", "overview.png", "pictures"
@@ -62,7 +62,7 @@ def predict(given: config.Predict) -> Path:
             overview.add(picture, found, predictor.class_names)
             entries.append(_entry(picture, found, predictor.class_names))
     write_picture(folder / OVERVIEW, overview.sheet())
-    write_json(folder / DETECTIONS, {"checkpoint": given.checkpoint, "score": given.score, "pictures": entries})
+    _write_detections(folder / DETECTIONS, given, entries)
     _conclude(folder, source, given.score, entries, timings, time.perf_counter() - started)
     return folder
 
@@ -132,6 +132,13 @@ def _entry(picture: Picture, found: Detections, class_names: tuple[str, ...]) ->
     }
 
 
+def _write_detections(file: Path, given: config.Predict, entries: list[dict[str, Any]]) -> None:
+    """JSON with one picture a line."""
+    head = json.dumps({"checkpoint": given.checkpoint, "score": given.score, "pictures": []}, indent=1)
+    pictures = ",\n  ".join(map(json.dumps, entries))
+    file.write_text(head.replace("[]", f"[\n  {pictures}\n ]") + "\n", encoding="utf-8")
+
+
 def _conclude(
     folder: Path,
     source: ImageFiles | Video,
@@ -146,6 +153,8 @@ def _conclude(
     print(
         f"{_counted(objects, 'object')} with score ≥ {score:g} in {_counted(len(entries), noun)}, {without} without any"
     )
+    if isinstance(source, Video) and 0 < source.expected_frames != len(entries):
+        print(f"{source.file} should have {source.expected_frames} frames by its header; {len(entries)} could be read")
     steady = timings[1:] or timings  # the first batch also waits for the device to get ready
     model_rate = sum(count for count, _ in steady) / sum(spent for _, spent in steady)
     print(f"model: {model_rate:.1f} {noun}s a second; with reading, drawing and writing: {len(entries) / seconds:.1f}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,10 @@ from detector.data.paths import IMAGE_SUFFIXES, existing, header_sizes, nearest_
 from detector.errors import UserError
 
 VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"})
+
+# FFmpeg writes its complaints about a damaged file to the terminal itself. 8: only before it gives up the process.
+# OpenCV reads this when a process opens its first video.
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "8")
 
 DEFAULT_FRAME_RATE = 25.0
 """Frames a second of a video that does not say."""
@@ -37,7 +42,7 @@ class Picture:
 
     @property
     def model_input(self) -> Path | np.ndarray:
-        """What `Predictor.predict` is given: the file where there is one, so that it is read exactly as in evaluation."""
+        """What `Predictor.predict` is given: the file where there is one, so that it is read as evaluation reads it."""
         return self.file if self.frame is None else self.pixels
 
 
@@ -129,8 +134,9 @@ def _check_readable(files: list[Path], source: Path) -> None:
 
 
 def _video(file: Path) -> Video:
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
     capture = cv2.VideoCapture(str(file), cv2.CAP_FFMPEG)
-    read, frame = capture.read() if capture.isOpened() else (False, None)
+    read, frame = capture.read()
     frame_rate = capture.get(cv2.CAP_PROP_FPS)
     expected = capture.get(cv2.CAP_PROP_FRAME_COUNT)
     capture.release()

@@ -73,4 +73,3 @@ class Criterion:
             distribution_loss = (per_side.mean(dim=1) * weight).sum()
             losses["distribution"] = self.distribution_weight * distribution_loss / total
         return losses
-

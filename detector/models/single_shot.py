@@ -57,8 +57,8 @@ class SingleShot(nn.Module):
         """Detections of each image, in pixels of the images given. In float32, whatever the precision of training."""
         with torch.autocast(images.device.type, enabled=False):
             raw = self(images)
-        scores = raw["class_logits"].float().sigmoid()
-        boxes = self.head.decode(raw["box_logits"], self._points(images))
+            scores = raw["class_logits"].float().sigmoid()
+            boxes = self.head.decode(raw["box_logits"], self._points(images))
         return [self._detections(*one) for one in zip(scores, boxes, strict=True)]
 
     def _detections(self, scores: Tensor, boxes: Tensor) -> Detections:

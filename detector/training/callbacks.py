@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import lightning as L
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
+from lightning.pytorch.utilities import rank_zero_only
 
 from detector.evaluation.report import summary
+from detector.training.module import DetectionModule
 from detector.training.pictures import batch_picture, curves_picture, predictions_picture
 from detector.types import Batch
 
@@ -27,7 +28,8 @@ class EvaluationLine(Callback):
         """Prints it, once over all processes."""
         if trainer.sanity_checking or trainer.state.fn != "fit":
             return
-        line = summary(pl_module.metrics, best=pl_module.best["AP"])
+        module = cast(DetectionModule, pl_module)
+        line = summary(module.metrics, best=module.best["AP"])
         if trainer.is_global_zero:
             print(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}: {line}", flush=True)
 
@@ -84,28 +86,25 @@ class Pictures(Callback):
     ) -> None:
         """`train_batch.png`, of the first batch of the run."""
         if trainer.global_step == 0 and batch_idx == 0:
-            self._write("train_batch.png", batch_picture(batch.to("cpu"), pl_module.class_names))
+            self._write("train_batch.png", batch_picture(batch.to("cpu"), cast(DetectionModule, pl_module).class_names))
 
     @rank_zero_only
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """`predictions.png` and `curves.png`."""
         images: list[np.ndarray] = []
         targets, detections = [], []
-        detector = pl_module.detector if pl_module.ema is None else pl_module.ema.module
+        module = cast(DetectionModule, pl_module)
+        detector = module.measured.eval()
         for batch in trainer.val_dataloaders:  # type: ignore[union-attr]
-            found = detector.eval().detect(batch.images.to(pl_module.device))
+            found = detector.detect(batch.images.to(module.device))
             images += list(batch.images.permute(0, 2, 3, 1).numpy())
             targets += batch.targets
             detections += [one.cpu() for one in found]
             if len(images) >= PICTURED_IMAGES:
                 break
         n = PICTURED_IMAGES
-        self._write(
-            "predictions.png",
-            predictions_picture(images[:n], targets[:n], detections[:n], pl_module.class_names),
-        )
+        self._write("predictions.png", predictions_picture(images[:n], targets[:n], detections[:n], module.class_names))
         curves_picture(self.folder / "metrics.csv", self.folder / "curves.png")
-        rank_zero_info(f"pictures: {self.folder}")
 
     def _write(self, name: str, picture: np.ndarray) -> None:
         cv2.imwrite(str(self.folder / name), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))

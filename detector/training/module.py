@@ -66,19 +66,13 @@ class DetectionModule(L.LightningModule):
             torch.nn.utils.clip_grad_norm_(self.detector.parameters(), self.config.trainer.clip, foreach=True)
 
     def on_train_epoch_start(self) -> None:
-        """The backbone is frozen during the first `trainer.frozen_epochs`."""
-        frozen_epochs = self.config.trainer.frozen_epochs
-        if frozen_epochs:
-            frozen = self.current_epoch < frozen_epochs
-            if frozen:
-                self.detector.backbone.eval()
-            for name, parameter in self.detector.backbone.named_parameters():
-                parameter.requires_grad_(not frozen and name not in self._always_frozen)
-
-    def on_fit_start(self) -> None:
-        """Remembers which parameters the configuration froze for good."""
-        backbone = self.detector.backbone
-        self._always_frozen = {name for name, p in backbone.named_parameters() if not p.requires_grad}
+        """The whole backbone is frozen during the first `trainer.frozen_epochs`."""
+        if self.config.trainer.frozen_epochs:
+            backbone, part = self.detector.backbone, self.config.backbone
+            if self.current_epoch < self.config.trainer.frozen_epochs:
+                backbone.freeze(len(backbone.stages))
+            else:
+                backbone.freeze(part.frozen_stages, part.freeze_norm)
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """The sum of the detector's losses."""
@@ -132,10 +126,14 @@ class DetectionModule(L.LightningModule):
             now.check()
 
     # ----------------------------------------------------------------------------------------------------- evaluation
+    @property
+    def measured(self) -> Any:
+        """The detector that is measured and drawn: the averaged one where there is one."""
+        return self.detector if self.ema is None else self.ema.module
+
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Detections of the averaged weights, in original pixels."""
-        detector = self.detector if self.ema is None else self.ema.module
-        for target, found in zip(batch.targets, detector.detect(batch.images), strict=True):
+        for target, found in zip(batch.targets, self.measured.detect(batch.images), strict=True):
             original = found.cpu().to_original(target.transform, target.original_size)
             self._results += original.to_coco(target.image_id, self.category_ids)
 

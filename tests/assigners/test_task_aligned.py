@@ -45,7 +45,7 @@ def by_the_paper(
                 rated.append((alignment[p, g], p))
         for _, p in sorted(rated, reverse=True)[:top]:
             chosen.setdefault(p, []).append(g)
-    owner = {p: max(candidates, key=lambda g, p=p: overlap[p, g]) for p, candidates in chosen.items()}
+    owner = {p: max((overlap[p, g], g) for g in candidates)[1] for p, candidates in chosen.items()}
     result = {}
     for p, g in owner.items():
         mine = [q for q, other in owner.items() if other == g]
@@ -74,7 +74,7 @@ def test_a_point_answers_for_one_object_at_most() -> None:
 
 
 def test_an_object_smaller_than_a_cell_has_a_point() -> None:
-    scores, boxes, points, _, _ = scene(objects=1)
+    scores, _, points, _, _ = scene(objects=1)
     for offset in torch.arange(0, 8, 0.5):
         tiny = torch.tensor([[40 + offset, 40 + offset, 42 + offset, 42 + offset]])
         reaching = torch.cat([points.centres - 6, points.centres + 6], dim=1)  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Images with solid rectangles of known place, and a measurement of where those rectangles are in any picture of them."""
+"""Images with solid rectangles of known place, and a measurement of where they are in any picture of those images."""
 
 from __future__ import annotations
 
@@ -91,8 +91,8 @@ def assert_boxes_fit(
 ) -> int:
     """Every box has a painted region that it fits to `tolerance` pixels and every region that is seen well has a box.
 
-    With `tight_at_edges` false, a box at the canvas's edge need only hold its region (the hull of a turned rectangle that
-    is cut is wider than what is seen of it). Returns the number of boxes.
+    With `tight_at_edges` false, a box at the canvas's edge need only hold its region (the hull of a turned rectangle
+    that is cut is wider than what is seen of it). Returns the number of boxes.
     """
     image = planes.permute(1, 2, 0).numpy()
     size = image.shape[0]

@@ -97,10 +97,10 @@ def test_a_large_file_is_loaded_small_and_its_boxes_still_fit(
 
 def test_a_reduced_jpeg_shows_the_same_as_the_whole_one_shrunk(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (33, 45, 3), dtype=np.uint8)
-    image = cv2.resize(noise, (1801, 1319), interpolation=cv2.INTER_CUBIC)
+    image = cv2.resize(noise, (1800, 1320), interpolation=cv2.INTER_CUBIC)
     file = tmp_path / "smooth.jpg"
     cv2.imwrite(str(file), image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 98])
-    index = index_of(file, (1319, 1801), [])
+    index = index_of(file, (1320, 1800), [])
     size = loaded_size(index, 0, 416)
     assert size.reduction == 4
     whole = cv2.resize(index.image(0), (size.width, size.height), interpolation=cv2.INTER_AREA)
@@ -116,7 +116,7 @@ def test_an_image_turned_by_its_exif_orientation_is_loaded_upright(tmp_path: Pat
     exif = Image.Exif()
     exif[0x0112] = 6  # shown turned clockwise by 90 degrees
     Image.fromarray(stored).save(file, quality=100, exif=exif)
-    box = [600 - 200, 300, 600 - 100, 500]
+    box: list[float] = [600 - 200, 300, 600 - 100, 500]
     index = index_of(file, (800, 600), [box])
     planes, target = DetectionDataset(index, 192 if reduced else 640)[0, 0]
     assert (loaded_size(index, 0, 192 if reduced else 640).reduction > 1) == reduced

@@ -11,7 +11,7 @@ from detector.data.mosaic import QUADRANTS, random_centre, tile_placement
 MOSAIC = config.Augment(name="mosaic", mosaic=1.0)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize(
     "changes",
     [
@@ -31,7 +31,7 @@ def test_boxes_in_a_mosaic_fit_the_painted_rectangles(changes: dict[str, float],
     assert found > 100
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_boxes_in_a_rotated_mosaic_fit_the_painted_rectangles(seed: int) -> None:
     augment = config.Augment(
         name="mosaic", mosaic=1.0, degrees=40, shear=8, scale=0.4, flip_horizontal=0.5, rotate90=0.5

@@ -54,10 +54,12 @@ def test_a_polygon_becomes_its_hull(tmp_path: Path) -> None:
 def test_malformed_rows_are_reported_with_file_and_line_and_the_rest_is_kept(tmp_path: Path) -> None:
     rows = ["0 0.5 0.5 0.2 0.2", "0 0.5 0.5 0.2", "", "0 0.5 0.5 0.2 x", "0.5 0.5 0.5 0.2 0.2", "0 0.5 0.5 0.2 0.2 0.9"]
     rows += ["0 0.5 0.5 0 0.2", "0 nan 0.5 0.1 0.2", "0 1.5 0.5 0.2 0.2", "0 1.0 0.5 0.2 0.2"]
+    rows += ["0 0.1 0.1 0.5 0.1 0.5 0.5 0.9"]
     index = read_index(make_yolo(tmp_path, {"a": "\n".join(rows)}), "train")
     assert len(index.boxes) == 2
     assert sorted((p.where, p.kind) for p in index.problems) == [
         ("labels/train/a.txt:10", "box partly outside"),
+        ("labels/train/a.txt:11", "malformed annotation"),
         ("labels/train/a.txt:2", "malformed annotation"),
         ("labels/train/a.txt:4", "malformed annotation"),
         ("labels/train/a.txt:5", "malformed annotation"),

@@ -20,6 +20,10 @@ def random_features(side: int, batch: int = 2) -> dict[str, torch.Tensor]:
     }
 
 
+def class_predictions(head: AnchorFreeHead) -> list[torch.nn.Conv2d]:
+    return [list(branch.children())[-1] for branch in head.class_branches.values()]  # type: ignore[misc]
+
+
 def test_points_are_the_centres_of_the_cells_row_by_row() -> None:
     points = make_points((64, 96), (8, 32), CPU)
     expected = [
@@ -61,9 +65,7 @@ def test_ground_truth_encoded_and_decoded_again_is_the_same_box(bins: int) -> No
 def test_distances_and_boxes_invert_each_other() -> None:
     points = make_points((64, 64), (8, 16), CPU)
     boxes = torch.rand(len(points.strides), 4) * 64
-    back = distances_to_boxes(
-        boxes_to_distances(boxes, points.centres, points.strides), points.centres, points.strides
-    )
+    back = distances_to_boxes(boxes_to_distances(boxes, points.centres, points.strides), points.centres, points.strides)
     torch.testing.assert_close(back, boxes)
 
 
@@ -78,9 +80,9 @@ def test_raw_predictions_have_a_row_for_each_point(options: dict[str, int]) -> N
 
 def test_the_rows_of_raw_predictions_are_in_the_order_of_the_points() -> None:
     head = AnchorFreeHead(FEATURES, classes=1, convolutions=0).eval()
-    for branch in head.class_branches.values():
-        torch.nn.init.zeros_(branch[-1].bias)
-        torch.nn.init.ones_(branch[-1].weight)
+    for prediction in class_predictions(head):
+        torch.nn.init.zeros_(prediction.bias)  # type: ignore[arg-type]
+        torch.nn.init.ones_(prediction.weight)
     features = {name: torch.zeros_like(value) for name, value in random_features(96, batch=1).items()}
     features["P4"][0, 0, 2, 4] = 1.0
     logits = head(features)["class_logits"][0, :, 0]
@@ -92,8 +94,17 @@ def test_the_rows_of_raw_predictions_are_in_the_order_of_the_points() -> None:
 
 def test_an_untrained_head_gives_the_prior_probability_everywhere() -> None:
     head = AnchorFreeHead(FEATURES, classes=4, prior_probability=0.02).eval()
-    for branch in head.class_branches.values():
-        torch.nn.init.zeros_(branch[-1].weight)
+    for prediction in class_predictions(head):
+        torch.nn.init.zeros_(prediction.weight)
     scores = head(random_features(96))["class_logits"].sigmoid()
     torch.testing.assert_close(scores, torch.full_like(scores, 0.02))
     assert math.isclose(scores[0, 0, 0].item(), 0.02, rel_tol=1e-5)
+
+
+@pytest.mark.parametrize("bins", [0, 16])
+def test_an_untrained_head_gives_boxes_of_about_four_strides(bins: int) -> None:
+    head = AnchorFreeHead(FEATURES, classes=4, bins=bins).eval()
+    points = make_points((96, 96), FEATURES.strides, CPU)
+    boxes = head.decode(head(random_features(96))["box_logits"], points)[0]
+    sides = (boxes[:, 2:] - boxes[:, :2]) / points.strides[:, None]
+    assert (sides - 4).abs().max() < 0.5

@@ -1,0 +1,38 @@
+"""The schema of every YAML file: one dataclass for each choice of each config group.
+
+The field names are the YAML keys, the defaults are the values of an empty file. The library takes these dataclasses
+directly (`ResNet(depth=18)`), so a notebook needs neither YAML nor Hydra.
+"""
+
+# ruff: noqa: F401
+from detector.config.commands import (
+    GROUPS,
+    Benchmark,
+    CheckData,
+    Evaluate,
+    Experiment,
+    Predict,
+    Train,
+    from_dict,
+    schema_name,
+)
+from detector.config.data import Augment, Coco, Data, Shapes, Voc, Yolo
+from detector.config.missing import MISSING
+from detector.config.parts import (
+    FPN,
+    PAN,
+    VGG,
+    AnchorFree,
+    Assigner,
+    Backbone,
+    CSPDarknet,
+    Darknet53,
+    Head,
+    Loss,
+    Model,
+    Neck,
+    ResNet,
+    SingleShot,
+    TaskAligned,
+)
+from detector.config.training import SGD, AdamW, Logger, Optim, Trainer

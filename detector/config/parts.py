@@ -1,0 +1,178 @@
+"""Schemas of the parts of a detector: `model`, `backbone`, `neck`, `head`, `assigner` and `loss`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from detector.config.missing import MISSING
+
+
+@dataclass
+class Backbone:
+    """What every backbone has."""
+
+    name: str = MISSING
+    pretrained: bool = False
+    """ImageNet weights (torchvision's); not every backbone has them."""
+    frozen_stages: int = 0
+    """How many stages, counted from the image, are not trained."""
+    freeze_norm: bool = False
+    """Batch-norm layers keep their statistics and their affine parameters."""
+    activation: str = "relu"
+    norm: str = "batch"
+    initialisation: str = "kaiming"
+    """kaiming (He et al. 2015) | xavier (Glorot & Bengio 2010); of what is not pretrained."""
+
+
+@dataclass
+class VGG(Backbone):
+    """Simonyan & Zisserman 2015, in batch-norm form."""
+
+    name: str = "vgg"
+    depth: int = 16
+    """11 | 13 | 16 | 19"""
+
+
+@dataclass
+class ResNet(Backbone):
+    """He et al. 2016."""
+
+    name: str = "resnet"
+    depth: int = 50
+    """18 | 34 | 50 | 101"""
+
+
+@dataclass
+class Darknet53(Backbone):
+    """Redmon & Farhadi 2018, table 1."""
+
+    name: str = "darknet53"
+    activation: str = "leaky_relu"
+
+
+@dataclass
+class CSPDarknet(Backbone):
+    """Darknet with cross-stage partial blocks (Wang et al. 2020), scaled by multiples of depth and width."""
+
+    name: str = "csp_darknet"
+    activation: str = "silu"
+    depth: float = 0.33
+    """Multiple of the 3, 6, 6, 3 residual blocks of the stages."""
+    width: float = 0.25
+    """Multiple of the 64, 128, 256, 512, 1024 channels."""
+
+
+@dataclass
+class Neck:
+    """What every neck has."""
+
+    name: str = MISSING
+    lowest: int = 3
+    """2 adds P2 (stride 4), 3 starts at P3 (stride 8)."""
+    highest: int = 5
+    """5 ends at P5 (stride 32), 6 adds P6 (stride 64)."""
+    activation: str = MISSING
+    norm: str = MISSING
+
+
+@dataclass
+class FPN(Neck):
+    """Lin et al. 2017."""
+
+    name: str = "fpn"
+    channels: int = 256
+    activation: str = "none"
+    """Of the neck's convolutions. The paper has none, and no norm."""
+    norm: str = "none"
+
+
+@dataclass
+class PAN(Neck):
+    """Liu et al. 2018, with the cross-stage partial blocks of the YOLO family: top-down, then bottom-up."""
+
+    name: str = "pan"
+    activation: str = "silu"
+    norm: str = "batch"
+    width: float = 0.25
+    """Multiple of the 256, 512, 1024 channels that P3, P4, P5 have."""
+    depth: float = 0.33
+    """Multiple of the 3 residual blocks of each stage."""
+
+
+@dataclass
+class Head:
+    """What every head has."""
+
+    name: str = MISSING
+    channels: int = 0
+    """Width of the head's convolutions; 0 takes the width of its first level."""
+    convolutions: int = 2
+    """3×3 convolutions before each prediction."""
+    prior_probability: float = 0.01
+    """Score that the untrained head gives everywhere (Lin et al. 2017, focal loss, section 3.3)."""
+    activation: str = "silu"
+    norm: str = "batch"
+
+
+@dataclass
+class AnchorFree(Head):
+    """Decoupled head that predicts at each point the distances to the four sides (Tian et al. 2019; Ge et al. 2021)."""
+
+    name: str = "anchor_free"
+    bins: int = 16
+    """Bins of the distribution over each distance, in strides (Li et al. 2020, generalized focal loss); 0: one number."""
+    depthwise: bool = False
+    """Depthwise-separable convolutions in the classification branch: cheaper, for slow machines."""
+
+
+@dataclass
+class Assigner:
+    """What every assigner has."""
+
+    name: str = MISSING
+
+
+@dataclass
+class TaskAligned(Assigner):
+    """Feng et al. 2021 (TOOD), section 3.2: alignment t = s^alpha · u^beta, the best `top` points inside each object."""
+
+    name: str = "task_aligned"
+    top: int = 13
+    alpha: float = 1.0
+    beta: float = 6.0
+
+
+@dataclass
+class Loss:
+    """The box, class and distribution losses and their weights."""
+
+    name: str = MISSING
+    box: str = "ciou"
+    """iou | giou | diou | ciou | l1 | l2"""
+    box_weight: float = 7.5
+    class_weight: float = 0.5
+    distribution_weight: float = 1.5
+    """Of the distribution focal loss (Li et al. 2020, eq. 6); only where the head has bins."""
+
+
+@dataclass
+class Model:
+    """What every detector has."""
+
+    name: str = MISSING
+    mean: list[float] = field(default_factory=lambda: [0.485, 0.456, 0.406])
+    std: list[float] = field(default_factory=lambda: [0.229, 0.224, 0.225])
+    """Of RGB in 0..1; ImageNet's, as the pretrained backbones expect."""
+    score_threshold: float = 0.001
+    iou_threshold: float = 0.65
+    """Suppression: of two boxes of one class with a larger IoU only the better stays."""
+    candidates: int = 1000
+    """Boxes an image that enter suppression."""
+    max_detections: int = 100
+
+
+@dataclass
+class SingleShot(Model):
+    """Backbone → neck → YOLO-style head."""
+
+    name: str = "single_shot"

@@ -1,0 +1,83 @@
+"""Schemas of `configs/optim`, `configs/trainer` and `configs/logger`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from detector.config.missing import MISSING
+
+
+@dataclass
+class Optim:
+    """Optimizer and learning-rate schedule. Norms and biases have no weight decay."""
+
+    name: str = MISSING
+    lr: float = 0.01
+    weight_decay: float = 5e-4
+    momentum: float = 0.9
+    """SGD's (Nesterov) momentum, AdamW's first beta."""
+    warmup_epochs: float = 3.0
+    """Linear warm-up from 0."""
+    schedule: str = "cosine"
+    """cosine | steps | constant"""
+    final_lr: float = 0.01
+    """Cosine's end, as a share of lr."""
+    steps: list[float] = field(default_factory=lambda: [0.67, 0.89])
+    """Where `steps` divides lr by 10, as shares of the training."""
+
+
+@dataclass
+class SGD(Optim):
+    """Stochastic gradient descent with Nesterov's momentum."""
+
+    name: str = "sgd"
+
+
+@dataclass
+class AdamW(Optim):
+    """Loshchilov & Hutter 2019."""
+
+    name: str = "adamw"
+    lr: float = 1e-3
+    weight_decay: float = 0.05
+
+
+@dataclass
+class Trainer:
+    """How long, on what, and how exactly."""
+
+    epochs: int = 100
+    accelerator: str = "auto"
+    devices: int = 1
+    """GPUs (or CPU processes) of a node; −1 takes all."""
+    nodes: int = 1
+    strategy: str = "auto"
+    """Lightning's: auto | ddp | ..."""
+    precision: str = "auto"
+    """bf16 | fp16 | fp32 of training (evaluation is always fp32); auto is bf16 where the hardware multiplies in it."""
+    channels_last: bool = True
+    compile: bool = False
+    """torch.compile of the network; needs a C++ compiler on a CPU."""
+    accumulate: int = 1
+    """Batches a step."""
+    clip: float = 10.0
+    """Largest norm of the gradient; 0 does not clip."""
+    ema: float = 0.9998
+    """Largest decay of the averaged weights; at step n it is min(ema, n / (n + 9)). 0: no averaging."""
+    frozen_epochs: int = 0
+    """The first epochs, with the whole backbone frozen; afterwards it is trained as well."""
+    multi_scale: float = 0.0
+    """Batches are resized to a multiple of 32 in (1 ± multi_scale) · image_size."""
+    evaluate_every: int = 1
+    """Epochs between two evaluations."""
+    patience: int = 0
+    """Stop after so many evaluations without a better AP; 0 never stops early."""
+    progress: bool = True
+
+
+@dataclass
+class Logger:
+    """Besides the CSV file that every run has."""
+
+    name: str = MISSING
+    tensorboard: bool = True

@@ -1,0 +1,120 @@
+"""Lightning's trainer as the configuration asks for it, with its loggers and callbacks."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import (
+    Callback,
+    EarlyStopping,
+    LearningRateMonitor,
+    ModelCheckpoint,
+    TQDMProgressBar,
+)
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.loggers import Logger as LightningLogger
+
+from detector import config
+from detector.errors import UserError
+from detector.training.callbacks import EvaluationLine, Pictures, Stopwatch
+
+
+def make_trainer(settings: config.Train, folder: Path, stopwatch: Stopwatch) -> L.Trainer:
+    """Lightning's trainer, with its loggers and callbacks writing into `folder`."""
+    part = settings.trainer
+    callbacks: list[Callback] = [
+        stopwatch,
+        EvaluationLine(),
+        LearningRateMonitor(logging_interval="step"),
+        ModelCheckpoint(
+            dirpath=folder,
+            filename="best",
+            monitor="val/AP",
+            mode="max",
+            save_weights_only=True,
+            enable_version_counter=False,
+        ),
+        ModelCheckpoint(
+            dirpath=folder,
+            filename="last",
+            every_n_epochs=1,
+            save_on_train_epoch_end=True,
+            enable_version_counter=False,
+        ),
+        Pictures(folder),
+    ]
+    progress = part.progress and sys.stderr.isatty()
+    if progress:
+        callbacks.append(TQDMProgressBar(refresh_rate=10))
+    if part.patience:
+        callbacks.append(EarlyStopping("val/AP", mode="max", patience=part.patience, min_delta=1e-4))
+    loggers: list[LightningLogger] = [CSVLogger(folder, name="", version="", flush_logs_every_n_steps=50)]
+    if settings.logger.tensorboard:
+        loggers.append(TensorBoardLogger(folder, name="", version="tensorboard"))
+    return L.Trainer(
+        accelerator=part.accelerator,
+        devices=part.devices,
+        num_nodes=part.nodes,
+        strategy=_strategy(part),
+        precision=lightning_precision(part),
+        max_epochs=part.epochs,
+        accumulate_grad_batches=part.accumulate,
+        check_val_every_n_epoch=part.evaluate_every,
+        callbacks=callbacks,
+        logger=loggers,
+        default_root_dir=folder,
+        num_sanity_val_steps=0,
+        enable_model_summary=False,
+        enable_progress_bar=progress,
+        use_distributed_sampler=False,
+        log_every_n_steps=10,
+        deterministic=False,
+    )
+
+
+def _strategy(part: config.Trainer) -> str:
+    processes = part.nodes > 1 or part.devices not in (0, 1)
+    if part.strategy == "auto" and processes and part.frozen_epochs:
+        return "ddp_find_unused_parameters_true"
+    return part.strategy
+
+
+def lightning_precision(part: config.Trainer) -> Any:
+    """Lightning's word for `trainer.precision`."""
+    match part.precision:
+        case "fp32":
+            return "32-true"
+        case "fp16":
+            return "16-mixed"
+        case "bf16":
+            return "bf16-mixed"
+        case "auto":
+            return "bf16-mixed" if _has_bf16(part.accelerator) else "32-true"
+        case other:
+            raise UserError(f"trainer.precision={other}: choose one of auto, bf16, fp16, fp32")
+
+
+def _has_bf16(accelerator: str) -> bool:
+    """Whether the hardware multiplies in bfloat16; software that only imitates it is slower than float32."""
+    if accelerator != "cpu" and torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if accelerator != "cpu" and torch.backends.mps.is_available():
+        return False
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def quieten() -> None:
+    """Keeps what Lightning says to developers off the user's screen."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", module="lightning", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", module="lightning", message=".*Checkpoint directory .* exists.*")
+    warnings.filterwarnings("ignore", module="lightning", message=".*The number of training batches.*")
+    warnings.filterwarnings("ignore", module="lightning", message=".*Experiment logs directory.*")
+    warnings.filterwarnings("ignore", module="lightning", message=".*module\\(s\\) in eval mode.*")
+    warnings.filterwarnings("ignore", module="lightning", message=".*LeafSpec.*")

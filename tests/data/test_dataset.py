@@ -1,0 +1,144 @@
+import os
+import pickle
+
+import pytest
+import torch
+from painted_scenes import painted_index
+from torch.utils.data import DataLoader
+
+from detector import config
+from detector.data.dataset import DetectionDataset, unchanged
+from detector.data.sampler import EpochSampler
+from detector.types import Batch
+
+EVERYTHING = config.Augment(
+    name="everything",
+    mosaic=0.5,
+    mosaic_off_epochs=2,
+    mixup=0.3,
+    flip_horizontal=0.5,
+    rotate90=0.3,
+    degrees=5,
+    translate=0.1,
+    scale=0.5,
+    hue=0.02,
+    saturation=0.5,
+    value=0.4,
+    albumentations=[{"name": "RandomBrightnessContrast", "p": 0.5}, {"name": "HorizontalFlip", "p": 0.5}],
+)
+
+
+def loader(dataset: DetectionDataset, workers: int, shuffle: bool = True) -> DataLoader[Batch]:
+    return DataLoader(
+        dataset,  # type: ignore[arg-type]
+        batch_size=4,
+        sampler=EpochSampler(len(dataset), shuffle=shuffle, seed=dataset.seed),
+        num_workers=workers,
+        collate_fn=unchanged,
+        persistent_workers=workers > 0,
+        multiprocessing_context="fork" if workers else None,
+    )
+
+
+def epoch_of(batches: DataLoader[Batch], epoch: int) -> dict[object, tuple[torch.Tensor, torch.Tensor]]:
+    batches.sampler.set_epoch(epoch)  # type: ignore[attr-defined]
+    return {
+        target.image_id: (image.clone(), target.boxes)
+        for batch in batches
+        for image, target in zip(batch.images, batch.targets, strict=True)
+    }
+
+
+def same(a: tuple[torch.Tensor, torch.Tensor], b: tuple[torch.Tensor, torch.Tensor]) -> bool:
+    return all(x.shape == y.shape and bool((x == y).all()) for x, y in zip(a, b, strict=True))
+
+
+@pytest.mark.parametrize("cache", ["none", "ram"])
+def test_pictures_are_the_same_whatever_the_number_of_workers(cache: str) -> None:
+    results = []
+    for workers in (0, 1, 2):
+        batches = loader(DetectionDataset(painted_index(), 96, EVERYTHING, seed=5, epochs=10, cache=cache), workers)
+        results.append([epoch_of(batches, epoch) for epoch in (0, 1)])
+    for other in results[1:]:
+        for expected, got in zip(results[0], other, strict=True):
+            assert expected.keys() == got.keys()
+            assert all(same(expected[key], got[key]) for key in expected)
+
+
+def test_two_epochs_and_two_workers_give_different_augmentations() -> None:
+    batches = loader(DetectionDataset(painted_index(), 96, EVERYTHING, epochs=10), workers=2)
+    first, second = epoch_of(batches, 0), epoch_of(batches, 1)
+    assert not any(same(first[key], second[key]) for key in first)
+    # Of one image repeated, as if each worker started its own stream: no two pictures alike.
+    repeated = DetectionDataset(painted_index().subset([3] * 8), 96, EVERYTHING, epochs=10)
+    pictures = [image for batch in loader(repeated, workers=2, shuffle=False) for image in batch.images]
+    assert len({picture.numpy().tobytes() for picture in pictures}) == 8
+
+
+def test_the_order_changes_each_epoch_in_workers_that_stay() -> None:
+    batches = loader(DetectionDataset(painted_index(), 64, EVERYTHING, epochs=10), workers=2)
+    orders = [list(epoch_of(batches, epoch)) for epoch in range(3)]
+    assert orders[0] != orders[1] != orders[2] != orders[0]
+    assert sorted(map(str, orders[0])) == sorted(map(str, orders[1]))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_mosaic_is_off_in_exactly_the_last_epochs(workers: int) -> None:
+    index = painted_index()
+    augment = config.Augment(name="mosaic", mosaic=1.0, mosaic_off_epochs=2)
+    batches = loader(DetectionDataset(index, 128, augment, epochs=5), workers)
+    plain = loader(DetectionDataset(index, 128, config.Augment(name="none")), 0)
+    alone = epoch_of(plain, 0)
+    for epoch in range(5):
+        pictures = epoch_of(batches, epoch)
+        unmixed = [same(pictures[key], alone[key]) for key in alone]
+        assert all(unmixed) if epoch >= 3 else not any(unmixed)
+
+
+def test_the_last_epochs_are_the_same_after_a_new_start() -> None:
+    """A resumed run makes new workers and begins in the middle."""
+    once = loader(DetectionDataset(painted_index(), 96, EVERYTHING, seed=1, epochs=4), 2)
+    through = [epoch_of(once, epoch) for epoch in range(4)]
+    again = loader(DetectionDataset(painted_index(), 96, EVERYTHING, seed=1, epochs=4), 2)
+    for epoch in (2, 3):
+        resumed = epoch_of(again, epoch)
+        assert list(resumed) == list(through[epoch])
+        assert all(same(resumed[key], through[epoch][key]) for key in resumed)
+
+
+def test_a_batch_is_its_samples() -> None:
+    dataset = DetectionDataset(painted_index(), 96, EVERYTHING, epochs=10)
+    keys = [(0, 3), (2, 3), (0, 7)]
+    batch = dataset.__getitems__(keys)
+    assert batch.images.shape == (3, 3, 96, 96)
+    assert batch.images.is_contiguous()
+    for key, image, target in zip(keys, batch.images, batch.targets, strict=True):
+        alone, alone_target = dataset[key]
+        assert torch.equal(image, alone)
+        assert torch.equal(target.boxes, alone_target.boxes)
+
+
+def test_batches_that_are_kept_are_not_written_over() -> None:
+    dataset = DetectionDataset(painted_index(), 96, EVERYTHING, epochs=10)
+    batches = loader(dataset, workers=2, shuffle=False)
+    kept = list(batches)
+    pictures = [image for batch in kept for image in batch.images]
+    assert all(torch.equal(picture, dataset[0, i][0]) for i, picture in enumerate(pictures))
+
+
+def test_targets_do_not_change_the_index_they_come_from() -> None:
+    index = painted_index(crowd=True)
+    before = pickle.dumps((index.boxes, index.labels, index.crowd, index.area))
+    for augment in (None, config.Augment(name="none")):
+        _, target = DetectionDataset(index, 64, augment)[0, 1]
+        for tensor in (target.boxes, target.labels, target.crowd, target.area):
+            tensor.zero_()
+    assert pickle.dumps((index.boxes, index.labels, index.crowd, index.area)) == before
+
+
+def test_a_loader_opens_few_files_however_many_objects_it_passes_on() -> None:
+    """A tensor between processes is an open file; thousands of targets must not be thousands of files."""
+    dataset = DetectionDataset(painted_index(count=200, sides=(40, 60)), 32, EVERYTHING, epochs=10)
+    kept = list(loader(dataset, workers=2))
+    assert len(os.listdir("/proc/self/fd")) < 4 * len(kept) + 100 if os.path.isdir("/proc/self/fd") else True
+    assert sum(len(batch.targets) for batch in kept) == 200

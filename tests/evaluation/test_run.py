@@ -1,0 +1,247 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning
+import pytest
+import torch
+from PIL import Image
+from saved_checkpoint import save_checkpoint
+
+import detector
+from detector import config
+from detector.data.index import Index
+from detector.data.module import DetectionData
+from detector.data.read import read_index
+from detector.data.shapes import CLASS_NAMES
+from detector.errors import UserError
+from detector.evaluation.results import write_results
+from detector.evaluation.run import run
+from detector.training.module import DetectionModule
+from detector.types import Detections
+
+Configure = Callable[..., config.Train]
+SHAPES = config.Shapes(scene_size=96, train_images=4, val_images=6, test_images=3, batch_size=4, workers=0)
+
+
+def _write_truth(file: Path, index: Index) -> None:
+    """Every object as a detection of score 1."""
+    results: list[dict[str, Any]] = []
+    for target in map(index.target, range(len(index))):
+        found = Detections(target.boxes, torch.ones(len(target.labels)), target.labels)
+        results += found.to_coco(target.image_id, index.category_ids)
+    write_results(file, results)
+
+
+def _write_voc(root: Path, split: str, images: dict[str, Sequence[str]], pictures: bool = False) -> None:
+    """Images of 60 x 40 pixels with an object of each class named."""
+    for folder in ("Annotations", "JPEGImages", "ImageSets/Main"):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+    for name, classes in images.items():
+        objects = "".join(
+            f"<object><name>{of}</name><bndbox><xmin>{5 + 9 * i}</xmin><ymin>4</ymin><xmax>{12 + 9 * i}</xmax>"
+            "<ymax>20</ymax></bndbox></object>"
+            for i, of in enumerate(classes)
+        )
+        size = "<size><width>60</width><height>40</height><depth>3</depth></size>"
+        (root / "Annotations" / f"{name}.xml").write_text(f"<annotation>{size}{objects}</annotation>")
+        if pictures:
+            Image.effect_mandelbrot((60, 40), (-2, -1, 1, 1), 50).convert("RGB").save(root / f"JPEGImages/{name}.jpg")
+    (root / "ImageSets" / "Main" / f"{split}.txt").write_text("\n".join(images))
+
+
+# ----------------------------------------------------------------------------------------------------- stored detections
+def test_ground_truth_as_detections_scores_1(tmp_path: Path) -> None:
+    _write_truth(tmp_path / "truth.json", read_index(SHAPES, "test"))
+    metrics = run(
+        config.Evaluate(
+            data=SHAPES, detections=str(tmp_path / "truth.json"), split="test", output=str(tmp_path / "out")
+        )
+    )
+    assert metrics["AP"] == pytest.approx(1)
+    assert metrics["voc"]["AP50_area"] == 1.0
+    assert (metrics["split"], metrics["images"]) == ("test", 3)
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text()) == metrics
+
+
+def test_stored_detections_are_scored_without_images_in_the_label_space_of_the_training_split(tmp_path: Path) -> None:
+    """VOC has no list of classes, and this val split lacks the first one: its own labels would be shifted by one."""
+    root = tmp_path / "voc"
+    _write_voc(root, "train", {"1": ["apple", "bear", "cat"]})
+    _write_voc(root, "val", {"2": ["bear", "cat"], "3": ["cat"]})
+    data = config.Voc(root=str(root))
+    _write_truth(tmp_path / "truth.json", read_index(data, "val", ("apple", "bear", "cat")))
+    metrics = run(config.Evaluate(data, detections=str(tmp_path / "truth.json"), output=str(tmp_path / "out")))
+    assert metrics["AP"] == pytest.approx(1)
+    assert metrics["per_class"]["apple"] == {"AP": None, "AP50": None}
+    assert metrics["category_ids"] == {"apple": 1, "bear": 2, "cat": 3}
+
+
+def test_a_split_without_a_training_split_has_its_own_label_space(tmp_path: Path) -> None:
+    root = tmp_path / "voc"
+    _write_voc(root, "val", {"2": ["bear", "cat"]})
+    data = config.Voc(root=str(root))
+    _write_truth(tmp_path / "truth.json", read_index(data, "val"))
+    metrics = run(config.Evaluate(data, detections=str(tmp_path / "truth.json"), output=str(tmp_path / "out")))
+    assert metrics["AP"] == pytest.approx(1)
+    assert metrics["category_ids"] == {"bear": 1, "cat": 2}
+
+
+# ---------------------------------------------------------------------------------------------------------- checkpoints
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_a_checkpoint_scores_exactly_what_its_training_measures(
+    precision: str, tiny: Configure, tmp_path: Path
+) -> None:
+    train = tiny(data=SHAPES)
+    file = save_checkpoint(tmp_path / "a.ckpt", train, CLASS_NAMES)
+    metrics = run(config.Evaluate(checkpoint=str(file), output=str(tmp_path / "out"), accelerator="cpu"))
+    assert metrics["AP"] > 0, "the test shows nothing"
+
+    data = DetectionData(train.data, train.augment, train.image_size)
+    module = DetectionModule(train, data.class_names, data.category_ids, data.val_index)
+    module.load_state_dict(torch.load(file, weights_only=True)["state_dict"], strict=False)  # but EMA's counter
+    quiet = {"precision": precision, "logger": False, "enable_progress_bar": False, "enable_checkpointing": False}
+    lightning.Trainer(accelerator="cpu", **quiet).validate(module, data, verbose=False)  # type: ignore[arg-type]
+    assert {name: metrics[name] for name in module.metrics} == module.metrics
+
+
+def test_a_checkpoint_is_measured_on_its_own_data_and_leaves_everything_in_a_new_folder(
+    tiny: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = save_checkpoint(tmp_path / "a.ckpt", tiny(data=SHAPES), CLASS_NAMES)
+    monkeypatch.chdir(tmp_path)
+    metrics = run(config.Evaluate(checkpoint=str(file), accelerator="cpu"))
+    (folder,) = (path for path in Path("runs/evaluate").iterdir() if not path.is_symlink())
+    assert {path.name for path in folder.iterdir()} == {"metrics.json", "detections.json", "predictions.png"}
+    assert json.loads((folder / "metrics.json").read_text()) == metrics
+    assert (metrics["images"], metrics["image_size"]) == (6, 96)
+    with Image.open(folder / "predictions.png") as picture:
+        assert picture.width > 4 * 96
+    printed = capsys.readouterr().out
+    assert "VOC50" in printed
+    assert str(folder) in printed
+
+
+def test_written_detections_score_the_same_again(tiny: Configure, tmp_path: Path) -> None:
+    file = save_checkpoint(tmp_path / "a.ckpt", tiny(data=SHAPES), CLASS_NAMES)
+    first = run(config.Evaluate(checkpoint=str(file), output=str(tmp_path / "one"), accelerator="cpu"))
+    stored = str(tmp_path / "one" / "detections.json")
+    second = run(config.Evaluate(SHAPES, detections=stored, output=str(tmp_path / "two")))
+    assert first["AR100"] > 0, "the test shows nothing"
+    for name in ("AP", "AP50", "AR100", "per_class", "voc", "category_ids"):
+        assert first[name] == second[name]
+
+
+def test_averaged_weights_are_measured(tiny: Configure, tmp_path: Path) -> None:
+    def detections(seed: int, averaged: bool) -> str:
+        name = f"{seed}{averaged}"
+        file = save_checkpoint(tmp_path / f"{name}.ckpt", tiny(data=SHAPES), CLASS_NAMES, seed, averaged)
+        run(config.Evaluate(checkpoint=str(file), output=str(tmp_path / name), accelerator="cpu"))
+        return (tmp_path / name / "detections.json").read_text()
+
+    measured = detections(seed=0, averaged=True)
+    assert measured == detections(seed=1, averaged=False)
+    assert measured != detections(seed=0, averaged=False)
+
+
+def test_another_image_size_is_used(tiny: Configure, tmp_path: Path) -> None:
+    file = save_checkpoint(tmp_path / "a.ckpt", tiny(data=SHAPES), CLASS_NAMES)
+    metrics = [
+        run(config.Evaluate(checkpoint=str(file), image_size=size, output=str(tmp_path / f"{size}"), accelerator="cpu"))
+        for size in (None, 96, 128)
+    ]
+    assert [each["image_size"] for each in metrics] == [96, 96, 128]
+    stored = [(tmp_path / f"{size}" / "detections.json").read_text() for size in (None, 96, 128)]
+    assert stored[0] == stored[1] != stored[2]
+
+
+def test_labels_follow_the_checkpoints_class_names_and_ids_the_data(tiny: Configure, tmp_path: Path) -> None:
+    """The checkpoint was trained on zebra, ant; the json lists ant as 3 and zebra as 70."""
+    Image.effect_mandelbrot((60, 40), (-2, -1, 1, 1), 50).convert("RGB").save(tmp_path / "a.jpg")
+    content = {
+        "images": [{"id": 17, "file_name": "a.jpg", "width": 60, "height": 40}],
+        "categories": [{"id": 3, "name": "ant"}, {"id": 70, "name": "zebra"}],
+        "annotations": [{"id": 1, "image_id": 17, "category_id": 3, "bbox": [1, 2, 30, 20], "area": 600, "iscrowd": 0}],
+    }
+    (tmp_path / "val.json").write_text(json.dumps(content))
+    file = save_checkpoint(tmp_path / "a.ckpt", tiny(), ("zebra", "ant"))
+    data = config.Coco(root=str(tmp_path), val="val.json", workers=0)
+    metrics = run(config.Evaluate(data, checkpoint=str(file), output=str(tmp_path / "out"), accelerator="cpu"))
+    assert metrics["category_ids"] == {"zebra": 70, "ant": 3}
+    found = detector.load(file, accelerator="cpu").predict(tmp_path / "a.jpg", score=0)
+    stored = json.loads((tmp_path / "out" / "detections.json").read_text())
+    assert [entry["category_id"] for entry in stored] == [(70, 3)[label] for label in found.labels]
+    assert {entry["category_id"] for entry in stored} == {3, 70}
+    assert {entry["image_id"] for entry in stored} == {17}
+    assert stored[0]["score"] == pytest.approx(float(found.scores[0]), abs=1e-6)
+
+
+def test_a_voc_split_that_lacks_a_class_keeps_the_checkpoints_label_space(tiny: Configure, tmp_path: Path) -> None:
+    root = tmp_path / "voc"
+    _write_voc(root, "test", {"2": ["bear", "cat"], "3": ["cat"]}, pictures=True)
+    file = save_checkpoint(tmp_path / "a.ckpt", tiny(), ("apple", "bear", "cat"))
+    data = config.Voc(root=str(root), workers=0)
+    metrics = run(
+        config.Evaluate(data, checkpoint=str(file), split="test", output=str(tmp_path / "out"), accelerator="cpu")
+    )
+    assert list(metrics["per_class"]) == ["apple", "bear", "cat"]
+    assert metrics["per_class"]["apple"]["AP"] is None
+    assert metrics["per_class"]["cat"]["AP"] is not None
+
+
+# -------------------------------------------------------------------------------------------------------------- mistakes
+def _refusal(given: config.Evaluate) -> str:
+    with pytest.raises(UserError) as caught:
+        run(given)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_data_with_other_classes_is_refused_and_both_lists_are_named(tiny: Configure, tmp_path: Path) -> None:
+    file = save_checkpoint(tmp_path / "a.ckpt", tiny(), ("apple", "bear"))
+    message = _refusal(config.Evaluate(SHAPES, checkpoint=str(file), output=str(tmp_path / "out")))
+    assert "2 classes (apple, bear)" in message
+    assert "5 classes (circle, square, triangle, star, cross)" in message
+    _write_voc(tmp_path / "voc", "val", {"2": ["bear", "dog"]})
+    message = _refusal(config.Evaluate(config.Voc(root=str(tmp_path / "voc")), checkpoint=str(file)))
+    assert "2 classes (apple, bear)" in message
+    assert "2 classes (bear, dog)" in message
+    assert not (tmp_path / "out").exists()
+
+
+def test_data_that_is_not_there_is_not_taken_for_other_classes(tiny: Configure, tmp_path: Path) -> None:
+    file = save_checkpoint(tmp_path / "a.ckpt", tiny(), ("apple", "bear"))
+    message = _refusal(config.Evaluate(config.Voc(root=str(tmp_path / "nowhere")), checkpoint=str(file)))
+    assert "nowhere" in message
+    assert "classes" not in message
+
+
+def test_exactly_one_of_checkpoint_and_detections_must_be_given(tmp_path: Path) -> None:
+    assert "exactly one" in _refusal(config.Evaluate(SHAPES))
+    assert "exactly one" in _refusal(config.Evaluate(SHAPES, checkpoint="a.ckpt", detections="a.json"))
+
+
+def test_options_that_mean_nothing_are_refused(tmp_path: Path) -> None:
+    _write_truth(tmp_path / "truth.json", read_index(SHAPES, "val"))
+    stored = str(tmp_path / "truth.json")
+    assert "data must be given" in _refusal(config.Evaluate(detections=stored))
+    assert "image_size" in _refusal(config.Evaluate(SHAPES, detections=stored, image_size=96))
+    assert "train, val, test" in _refusal(config.Evaluate(SHAPES, detections=stored, split="training"))
+
+
+def test_an_output_folder_that_holds_something_is_left_alone(tmp_path: Path) -> None:
+    _write_truth(tmp_path / "truth.json", read_index(SHAPES, "val"))
+    given = config.Evaluate(SHAPES, detections=str(tmp_path / "truth.json"), output=str(tmp_path))
+    assert "exists already" in _refusal(given)
+    assert [path.name for path in tmp_path.iterdir()] == ["truth.json"]
+
+
+def test_a_cache_changes_no_number(tiny: Configure, tmp_path: Path) -> None:
+    train = tiny(data=config.Shapes(**{**SHAPES.__dict__, "cache": "ram"}))
+    file = save_checkpoint(tmp_path / "a.ckpt", train, CLASS_NAMES)
+    metrics = run(config.Evaluate(checkpoint=str(file), output=str(tmp_path / "out"), accelerator="cpu"))
+    cached = run(config.Evaluate(train.data, checkpoint=str(file), output=str(tmp_path / "cached"), accelerator="cpu"))
+    assert {**metrics, "images_per_second": 0} == {**cached, "images_per_second": 0}

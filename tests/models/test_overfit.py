@@ -1,0 +1,76 @@
+"""Every combination of parts can learn four images by heart: what is wired wrongly cannot."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from detector import config
+from detector.checkpoint import build
+from detector.data.module import DetectionData
+from detector.evaluation.evaluate import evaluate
+
+FPN = config.FPN(channels=32)
+PAN = config.PAN(width=0.25)
+BINS, NO_BINS = config.AnchorFree(convolutions=1), config.AnchorFree(convolutions=1, bins=0)
+CSP = config.CSPDarknet(depth=0.33, width=0.25)
+RESNET, VGG, DARKNET = config.ResNet(depth=18), config.VGG(depth=11), config.Darknet53()
+
+
+@pytest.mark.parametrize(
+    ("backbone", "neck", "head", "loss", "steps"),
+    [
+        pytest.param(CSP, PAN, BINS, "ciou", 120, id="csp_darknet-pan-bins"),
+        pytest.param(CSP, FPN, NO_BINS, "giou", 120, id="csp_darknet-fpn-giou"),
+        pytest.param(CSP, config.FPN(channels=32, lowest=2, highest=6), BINS, "iou", 120, id="csp_darknet-fpn-P2-P6"),
+        pytest.param(RESNET, FPN, BINS, "diou", 120, id="resnet-fpn-bins"),
+        pytest.param(CSP, PAN, BINS, "l1", 200, id="csp_darknet-pan-l1"),
+        pytest.param(CSP, PAN, BINS, "l2", 200, id="csp_darknet-pan-l2"),
+        pytest.param(RESNET, PAN, NO_BINS, "ciou", 120, id="resnet-pan", marks=pytest.mark.slow),
+        pytest.param(VGG, FPN, BINS, "ciou", 120, id="vgg-fpn-bins", marks=pytest.mark.slow),
+        pytest.param(VGG, PAN, NO_BINS, "ciou", 120, id="vgg-pan", marks=pytest.mark.slow),
+        pytest.param(DARKNET, FPN, BINS, "ciou", 120, id="darknet53-fpn-bins", marks=pytest.mark.slow),
+        pytest.param(DARKNET, PAN, NO_BINS, "ciou", 120, id="darknet53-pan", marks=pytest.mark.slow),
+    ],
+)
+def test_overfits_four_images(
+    tiny: Callable[..., config.Train],
+    backbone: config.Backbone,
+    neck: config.Neck,
+    head: config.Head,
+    loss: str,
+    steps: int,
+) -> None:
+    weights = {"l1": 40.0, "l2": 200.0}
+    settings = tiny(
+        data=config.Shapes(scene_size=128, train_images=4, val_images=1, batch_size=4, workers=0),
+        image_size=128,
+        backbone=backbone,
+        neck=neck,
+        head=head,
+        loss=config.Loss(name=loss, box=loss, box_weight=weights.get(loss, 7.5)),
+    )
+    torch.manual_seed(0)
+    data = DetectionData(settings.data, config.Augment(name="none"), settings.image_size)
+    (batch,) = list(data.train_dataloader())
+    detector = build(settings, classes=len(data.class_names)).train()
+    optimizer = torch.optim.AdamW(detector.parameters(), lr=2e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        losses = detector.losses(batch.images, batch.targets)  # type: ignore[operator]
+        torch.stack(list(losses.values())).sum().backward()
+        optimizer.step()
+        schedule.step()
+    # the statistics of the batch that was learned, not the slow average
+    for layer in detector.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            layer.momentum = 1.0
+    with torch.no_grad():
+        detector(batch.images)
+    detector.eval()
+    results = []
+    for target, found in zip(batch.targets, detector.detect(batch.images), strict=True):  # type: ignore[operator]
+        original = found.to_original(target.transform, target.original_size)
+        results += original.to_coco(target.image_id, data.category_ids)
+    assert evaluate(data.train_index, results)["AP50"] > 0.95

@@ -1,0 +1,100 @@
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+
+from detector import config
+from detector.command import CONFIGS, command, register_schemas, to_object
+from detector.errors import UserError
+from detector.training.train import train
+
+ROOT = Path(__file__).resolve().parents[1]
+CHOICES = sorted(
+    f"{path.parent.name}={path.stem}"
+    for path in CONFIGS.glob("*/*.yaml")
+    if path.parent.name in {*config.GROUPS, "experiment"}
+)
+
+
+def composed(*overrides: str, name: str = "train") -> config.Train:
+    register_schemas()
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        result = to_object(compose(name, list(overrides)))
+    assert isinstance(result, config.Train)
+    return result
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_every_yaml_file_composes_into_its_dataclass(choice: str) -> None:
+    overrides = [choice] if choice.startswith(("data=", "experiment=")) else ["data=shapes", choice]
+    settings = composed(*overrides)
+    for group, classes in config.GROUPS.items():
+        assert type(getattr(settings, group)) in classes
+
+
+@pytest.mark.parametrize("choice", [c for c in CHOICES if c.startswith("loss=")])
+def test_a_loss_is_what_its_file_is_called(choice: str) -> None:
+    assert composed("data=shapes", choice).loss.box == choice.removeprefix("loss=")
+
+
+def test_a_configuration_survives_a_dictionary_of_plain_values() -> None:
+    settings = composed("experiment=shapes", "backbone=vgg16", "optim=sgd", "neck=fpn")
+    assert config.from_dict(dataclasses.asdict(settings)) == settings
+
+
+def test_every_group_is_a_folder_and_every_folder_a_group() -> None:
+    folders = {path.name for path in CONFIGS.iterdir() if path.is_dir()}
+    assert folders == {*config.GROUPS, "experiment"}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["data=shapes", "backbone=resnet1"], ["backbone=resnet1", "resnet18", "vgg16"]),
+        (["data=shapes", "backbone.dpth=3"], ["backbone.dpth", "no such key", "depth"]),
+        (["data=shapes", "+backbone.dpth=3"], ["backbone.dpth", "no such key", "depth"]),
+        (["data=shapes", "optim.lr=fast"], ["optim.lr", "'fast'", "Float"]),
+        (["data=shapes", "trainer.epochs=1.5"], ["trainer.epochs", "1.5", "Integer"]),
+        (["data=shapes", "experiment=nothing"], ["experiment=nothing", "shapes"]),
+        ([], ["data=", "coco, shapes, voc, yolo"]),
+        (["data=shapes", "resume=runs/x", "seed=3"], ["resume", "seed=3"]),
+        (["data=shapes", "loss.box=cious"], ["loss.box=cious", "ciou"]),
+    ],
+)
+def test_a_mistake_on_the_command_line_gets_one_line_that_names_the_key_and_exit_code_2(
+    overrides: list[str],
+    words: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["train.py", *overrides])
+    GlobalHydra.instance().clear()
+    with pytest.raises(SystemExit) as stopped:
+        command("train", train)
+    assert stopped.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: ")
+    assert said.count("\n") == 1
+    for word in words:
+        assert word in said
+
+
+def test_the_script_itself_answers_a_mistake_with_one_line_and_exit_code_2(tmp_path: Path) -> None:
+    arguments = [sys.executable, str(ROOT / "scripts" / "train.py"), "data=shapes", "bckbone=vgg16"]
+    done = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: bckbone: no such key; there are assigner, augment, backbone")
+    assert done.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_values_that_must_be_given_are_named() -> None:
+    with pytest.raises(UserError, match=r"data=\.\.\. must be given: choose one of coco, shapes, voc, yolo"):
+        composed()

@@ -1,0 +1,52 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from detector.checkpoint import open_checkpoint
+from detector.data.module import evaluation_loader
+from detector.data.read import read_index
+from detector.evaluation.evaluate import evaluate
+
+ROOT = Path(__file__).resolve().parents[2]
+
+OVERRIDES = [
+    "data=shapes", "name=pair", "image_size=96", "data.scene_size=96", "data.train_images=16", "data.val_images=7",
+    "data.batch_size=4", "data.workers=0", "backbone.width=0.125", "neck.width=0.125", "optim.lr=0.003",
+    "trainer.epochs=3", "trainer.accelerator=cpu", "trainer.precision=fp32",
+]  # fmt: skip
+
+
+def test_two_processes_train_together_and_measure_what_one_process_measures(tmp_path: Path) -> None:
+    command = [sys.executable, "scripts/train.py", *OVERRIDES, f"runs={tmp_path}", "trainer.devices=2"]
+    done = subprocess.run(
+        [*command, "trainer.strategy=ddp"],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    runs = [path for path in (tmp_path / "pair").iterdir() if not path.is_symlink()]
+    assert len(runs) == 1, "both processes write into one run folder"
+    metrics = json.loads((runs[0] / "metrics.json").read_text())
+    assert done.stdout.count("epoch 3/3") == 1
+
+    checkpoint = open_checkpoint(runs[0] / "best.ckpt")
+    settings = checkpoint.config
+    index = read_index(settings.data, "val", checkpoint.class_names)
+    detector = checkpoint.detector()
+    results = []
+    for batch in evaluation_loader(index, settings.data, settings.image_size):
+        for target, found in zip(batch.targets, detector.detect(batch.images), strict=True):  # type: ignore[operator]
+            original = found.to_original(target.transform, target.original_size)
+            results += original.to_coco(target.image_id, checkpoint.category_ids)
+    assert len(results) > 0
+    alone = evaluate(index, results)
+    for key in ("AP", "AP50", "AR100"):
+        assert metrics[key] == pytest.approx(alone[key], abs=1e-6)
