@@ -8,10 +8,10 @@ train: .venv/.installed
 	$(BIN)/python scripts/evaluate.py checkpoint=runs/shapes/latest/best.ckpt split=test
 
 test: check
-	$(BIN)/python -m pytest -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "not slow"
 
 test-slow: .venv/.test-installed
-	$(BIN)/python -m pytest -m slow
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m slow
 
 check: .venv/.test-installed
 	$(BIN)/ruff check .

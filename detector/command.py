@@ -38,7 +38,15 @@ def command(name: str, function: Callable[[Any], Any]) -> None:
             function(_resumed(composed) if composed.get("resume") else to_object(composed))
 
     with _answer_mistakes():
+        _require_data(sys.argv[1:])
         main()
+
+
+def _require_data(arguments: list[str]) -> None:
+    """`data` is the one group without a default; OmegaConf's word for a key of a group not chosen is an assertion."""
+    given = [argument for argument in arguments if argument.startswith("data.")]
+    if given and not any(argument.startswith(("data=", "experiment=")) for argument in arguments):
+        raise UserError(f"{given[0]}: choose the data too: data={'|'.join(_choices('data').split(', '))}")
 
 
 @contextmanager

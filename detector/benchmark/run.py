@@ -19,7 +19,7 @@ from detector.benchmark.prediction import measure_prediction
 from detector.benchmark.training import measure_training
 from detector.errors import UserError
 from detector.inference.predictor import choose_device
-from detector.training.run_folder import new_folder, write_json
+from detector.output import new_folder, write_json
 
 PHASES: dict[str, Callable[[config.Benchmark], dict[str, Any]]] = {
     "loader": measure_loader,

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from detector import config
@@ -24,7 +23,7 @@ from detector.data.index import Index, Problem
 from detector.data.read import has_test, read_split
 from detector.errors import UserError
 from detector.inference.draw import contact_sheet, draw_captioned_boxes
-from detector.training.run_folder import new_folder
+from detector.output import output_folder, write_picture
 
 REPORT, SHEET = "report.txt", "samples.png"
 
@@ -78,7 +77,7 @@ def check(settings: config.CheckData) -> Report:
     for problem in repeated_images({split: (indices[split], findings[split]) for split in indices}):
         problems[problem.what.split()[0]].append(problem)
 
-    folder = _output_folder(settings)
+    folder = output_folder(settings.output, Path("runs") / "check_data")
     report = Report(
         class_names=class_names,
         image_size=settings.image_size,
@@ -92,16 +91,6 @@ def check(settings: config.CheckData) -> Report:
         _draw_samples(settings, indices["train"], findings["train"], folder)
     print(f"\nWritten to {folder}")
     return report
-
-
-def _output_folder(settings: config.CheckData) -> Path:
-    if settings.output is None:
-        return new_folder(Path("runs") / "check_data")
-    folder = Path(settings.output)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError(f"output: {folder} exists already; name a new folder")
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def _draw_samples(settings: config.CheckData, index: Index, findings: FileFindings, folder: Path) -> None:
@@ -123,15 +112,10 @@ def _draw_samples(settings: config.CheckData, index: Index, findings: FileFindin
             for label, crowd in zip(target.labels.tolist(), target.crowd.tolist(), strict=True)
         ]
         picture = draw_captioned_boxes(image.permute(1, 2, 0).numpy(), target.boxes, target.labels, names)
-        _write(folder / f"sample_{number:03d}.png", picture)
+        write_picture(folder / f"sample_{number:03d}.png", picture)
         pictures.append(picture)
         captions.append(str(target.image_id))
-    _write(folder / SHEET, contact_sheet(pictures, columns=4, captions=captions))
-
-
-def _write(file: Path, picture: np.ndarray) -> None:
-    if not cv2.imwrite(str(file), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)):
-        raise UserError(f"output: {file} cannot be written")
+    write_picture(folder / SHEET, contact_sheet(pictures, columns=4, captions=captions))
 
 
 def _table(report: Report) -> str:

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from detector.data.geometry import scaling, translation
+from detector.errors import UserError
 
 GREY = 114
 """Value of the padding in all channels: near ImageNet's mean (0.45 · 255), so that after normalisation it is near 0."""
@@ -38,3 +39,10 @@ def letterbox(image: np.ndarray, size: int, canvas: np.ndarray | None = None) ->
             image, (new_width, new_height), dst=inside, interpolation=cv2.INTER_LINEAR if scale > 1 else cv2.INTER_AREA
         )
     return canvas, translation(left, top) @ scaling(new_width / width, new_height / height)
+
+
+def check_image_size(size: int) -> None:
+    """Raises a UserError unless every stride up to 32 divides `size`."""
+    if size <= 0 or size % 32:
+        near = max(32, round(size / 32) * 32)
+        raise UserError(f"image_size={size} is not a multiple of 32, the model's largest stride: use {near}")

@@ -54,10 +54,19 @@ def load_image(index: Index, i: int, limit: int) -> np.ndarray:
     return image
 
 
+_JPEG_END = b"\xff\xd9"
+
+
 def _decode_reduced(index: Index, i: int, reduction: int) -> np.ndarray:
-    file = str(index.files[i])
-    image = cv2.imread(file, _REDUCED[reduction])
+    """Whatever is unusual (a missing end: the reduced decoder would fill up with grey; no JPEG at all) is read in full."""
+    try:
+        content = np.fromfile(str(index.files[i]), dtype=np.uint8)
+    except OSError:
+        return index.image(i)  # which says what is wrong
+    if not content[-64:].tobytes().rstrip(b"\0").endswith(_JPEG_END):
+        return index.image(i)
+    image = cv2.imdecode(content, _REDUCED[reduction])
     expected = tuple(-(-side // reduction) for side in index.sizes[i].tolist())
     if image is None or image.shape[:2] != expected:
-        return index.image(i)  # which says what is wrong, or reads a file that is no JPEG in spite of its name
+        return index.image(i)
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 from detector import config
 from detector.data.dataset import DetectionDataset, unchanged
 from detector.data.index import Index, Problem
+from detector.data.letterbox import check_image_size
 from detector.data.read import read_index
 from detector.data.sampler import EpochSampler
 from detector.errors import UserError
@@ -109,13 +110,6 @@ def evaluation_loader(
     check_image_size(image_size)
     dataset = DetectionDataset(index, image_size, cache=data.cache)
     return _loader(dataset, EpochSampler(len(dataset), shuffle=False, rank=rank, world_size=world_size), data)
-
-
-def check_image_size(size: int) -> None:
-    """Raises a UserError unless every stride up to 32 divides `size`."""
-    if size <= 0 or size % 32:
-        near = max(32, round(size / 32) * 32)
-        raise UserError(f"image_size={size} is not a multiple of 32, the model's largest stride: use {near}")
 
 
 def _loader(

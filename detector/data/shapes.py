@@ -20,8 +20,8 @@ from detector.errors import UserError
 CLASS_NAMES = ("circle", "square", "triangle", "star", "cross")
 SMALLEST = 8.0
 """Pixels of the longer side of the smallest object."""
-SMALL_SHARE = 1.25
-"""Power of the uniform number that sizes are drawn by: at 256 pixels 1 in 4 is under 32 pixels, 1 in 15 under 12."""
+SIZE_POWER = 0.7
+"""Power of the uniform number that sizes are drawn by: at 256 pixels 1 in 3 is under 64 pixels, 1 in 10 under 32."""
 MOST_OBJECTS = 8
 EMPTY_SHARE = 0.05
 MOST_HIDDEN = 0.6
@@ -110,7 +110,7 @@ def arrange(seed: int, split: str, number: int, size: int) -> Scene:
     generator = np.random.default_rng((seed, _SPLITS[split], number))
     wanted = 0 if generator.random() < EMPTY_SHARE else int(generator.integers(1, MOST_OBJECTS, endpoint=True))
     labels = generator.integers(len(CLASS_NAMES), size=wanted)
-    sides = SMALLEST + (size / 2 - SMALLEST) * generator.random(wanted) ** SMALL_SHARE
+    sides = SMALLEST + (size / 2 - SMALLEST) * generator.random(wanted) ** SIZE_POWER
     angles = generator.random(wanted) * 2 * np.pi
     places = generator.random((wanted, 2))
     outlines = [

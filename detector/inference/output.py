@@ -1,4 +1,4 @@
-"""The folder of a command's results, and the pictures or the video written to it."""
+"""Where the pictures with boxes go: a folder of images, or a video."""
 
 from __future__ import annotations
 
@@ -10,38 +10,10 @@ import cv2
 import numpy as np
 
 from detector.errors import UserError
-from detector.training.run_folder import new_folder
+from detector.output import write_picture
 
 Write = Callable[[str, np.ndarray], None]
 """Takes the name of the file that a picture was made from, and the picture, uint8 [H, W, 3] RGB."""
-
-
-def output_folder(given: str | None, parent: Path) -> Path:
-    """The folder `given`, which may exist if it is empty; or else a new folder `parent/DATE_TIME`.
-
-    Raises:
-        UserError: `given` holds something already or cannot be a folder.
-    """
-    if given is None:
-        return new_folder(parent)
-    folder = Path(given).expanduser()
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError(f"output={folder}: exists already; name a new folder")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError, FileNotFoundError) as error:
-        raise UserError(f"output={folder}: no folder can be made there ({error.strerror})") from error
-    return folder
-
-
-def write_picture(file: Path, picture: np.ndarray) -> None:
-    """Writes uint8 [H, W, 3] RGB; the suffix decides the format.
-
-    Raises:
-        UserError: it cannot be written.
-    """
-    if not cv2.imwrite(str(file), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)):
-        raise UserError(f"{file}: cannot be written; is the disk full?")
 
 
 @contextmanager

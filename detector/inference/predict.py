@@ -17,10 +17,11 @@ from detector import config
 from detector.checkpoint import open_checkpoint
 from detector.errors import UserError
 from detector.inference.draw import contact_sheet, draw_boxes
-from detector.inference.output import Write, output_folder, picture_folder, video_file, write_picture
+from detector.inference.output import Write, picture_folder, video_file
 from detector.inference.predictor import Predictor
 from detector.inference.progress import with_progress
 from detector.inference.sources import ImageFiles, Picture, Video, open_source
+from detector.output import output_folder, write_picture
 from detector.types import Detections
 
 DETECTIONS, OVERVIEW, PICTURES = "detections.json", "overview.png", "pictures"

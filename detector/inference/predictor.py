@@ -14,6 +14,7 @@ from PIL import Image, ImageOps
 from detector.checkpoint import Checkpoint
 from detector.data.dataset import DetectionDataset
 from detector.data.index import Index, Objects, assemble
+from detector.data.letterbox import check_image_size
 from detector.data.paths import header_sizes
 from detector.errors import UserError
 from detector.types import Batch, Detections
@@ -36,9 +37,7 @@ class Predictor:
 
     def __init__(self, checkpoint: Checkpoint, image_size: int | None = None, accelerator: str = "auto") -> None:
         self.image_size = checkpoint.config.image_size if image_size is None else image_size
-        if self.image_size <= 0 or self.image_size % 32:
-            near = max(32, round(self.image_size / 32) * 32)
-            raise UserError(f"image_size={self.image_size} is not a multiple of 32: use {near}")
+        check_image_size(self.image_size)
         self.checkpoint = checkpoint
         self.device = choose_device(accelerator)
         self._detector: Any = checkpoint.detector().to(self.device)

@@ -2,38 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import subprocess
 from dataclasses import asdict
-from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from omegaconf import OmegaConf
 
 from detector import config
 from detector.errors import UserError
-
-
-def new_folder(parent: Path) -> Path:
-    """A new folder `parent/DATE_TIME` and a link `parent/latest` to it."""
-    identity = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-    attempt = 0
-    while True:
-        folder = parent / (f"{identity}-{attempt}" if attempt else identity)
-        try:
-            folder.mkdir(parents=True)
-            break
-        except FileExistsError:
-            if not parent.is_dir():
-                raise UserError(f"{parent}: is a file, a folder was expected") from None
-            attempt += 1
-    link = parent / "latest"
-    link.unlink(missing_ok=True)
-    link.symlink_to(folder.name)
-    return folder
+from detector.output import write_json
 
 
 def describe(folder: Path, train: config.Train) -> None:
@@ -57,11 +36,6 @@ def read_config(folder: Path) -> config.Train:
     if not path.is_file():
         raise UserError(f"resume={folder}: is not a run folder (no config.yaml in it)")
     return config.from_dict(OmegaConf.to_container(OmegaConf.load(path)))  # type: ignore[arg-type]
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Indented JSON."""
-    path.write_text(json.dumps(content, indent=2) + "\n")
 
 
 def _git(*arguments: str) -> str | None:

@@ -13,9 +13,10 @@ from detector.data.module import DetectionData
 from detector.data.problems import cheap_problems, missing_images, summarise
 from detector.errors import UserError
 from detector.evaluation.report import table
+from detector.output import new_folder, write_json
 from detector.training.callbacks import Stopwatch
 from detector.training.module import DetectionModule
-from detector.training.run_folder import describe, new_folder, write_json
+from detector.training.run_folder import describe
 from detector.training.trainer import make_trainer, quieten
 
 

@@ -23,6 +23,7 @@ from lightning.pytorch.loggers import Logger as LightningLogger
 from detector import config
 from detector.errors import UserError
 from detector.training.callbacks import EvaluationLine, Pictures, Stopwatch
+from detector.training.checkpoint_files import WholeFiles
 
 
 def make_trainer(settings: config.Train, folder: Path, stopwatch: Stopwatch) -> L.Trainer:
@@ -68,6 +69,7 @@ def make_trainer(settings: config.Train, folder: Path, stopwatch: Stopwatch) -> 
         check_val_every_n_epoch=part.evaluate_every,
         callbacks=callbacks,
         logger=loggers,
+        plugins=[WholeFiles()],
         default_root_dir=folder,
         num_sanity_val_steps=0,
         enable_model_summary=False,

@@ -121,7 +121,7 @@ def test_an_earlier_report_is_not_overwritten(tmp_path: Path) -> None:
     write_split(tmp_path, "train", [{"image_id": 0, "category_id": 2}])
     write_split(tmp_path, "val", [])
     check(settings(tmp_path))
-    with pytest.raises(UserError, match=r"output: .*out exists already"):
+    with pytest.raises(UserError, match=r"output=.*out: exists already"):
         check(settings(tmp_path))
 
 

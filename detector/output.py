@@ -1,0 +1,65 @@
+"""What every command leaves behind: a new folder, pictures, JSON."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from detector.errors import UserError
+
+
+def new_folder(parent: Path) -> Path:
+    """A new folder `parent/DATE_TIME` and a link `parent/latest` to it."""
+    identity = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    attempt = 0
+    while True:
+        folder = parent / (f"{identity}-{attempt}" if attempt else identity)
+        try:
+            folder.mkdir(parents=True)
+            break
+        except FileExistsError:
+            if not parent.is_dir():
+                raise UserError(f"{parent}: is a file, a folder was expected") from None
+            attempt += 1
+    link = parent / "latest"
+    link.unlink(missing_ok=True)
+    link.symlink_to(folder.name)
+    return folder
+
+
+def output_folder(given: str | None, parent: Path) -> Path:
+    """The folder `given`, which may exist if it is empty; or else a new folder `parent/DATE_TIME`.
+
+    Raises:
+        UserError: `given` holds something already or cannot be a folder.
+    """
+    if given is None:
+        return new_folder(parent)
+    folder = Path(given).expanduser()
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(f"output={folder}: exists already; name a new folder")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError, FileNotFoundError) as error:
+        raise UserError(f"output={folder}: no folder can be made there ({error.strerror})") from error
+    return folder
+
+
+def write_picture(file: Path, picture: np.ndarray) -> None:
+    """Writes uint8 [H, W, 3] RGB; the suffix decides the format.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    if not cv2.imwrite(str(file), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)):
+        raise UserError(f"{file}: cannot be written; is the disk full?")
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Indented JSON."""
+    path.write_text(json.dumps(content, indent=2) + "\n")

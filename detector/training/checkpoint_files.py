@@ -1,0 +1,32 @@
+"""Checkpoint files that are whole or not there."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
+from lightning.fabric.utilities.types import _PATH
+
+from detector.errors import UserError
+
+
+class WholeFiles(TorchCheckpointIO):
+    """Writes beside the file and renames: a run killed while it saves leaves the checkpoint of the epoch before."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: _PATH, storage_options: Any | None = None) -> None:
+        """Raises a UserError where the file cannot be written, as on a full disk."""
+        final = Path(path)
+        unfinished = final.with_name(f".{final.name}.unfinished")
+        try:
+            final.parent.mkdir(parents=True, exist_ok=True)
+            with open(unfinished, "wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(unfinished, final)
+        except OSError as error:
+            unfinished.unlink(missing_ok=True)
+            raise UserError(f"{final} cannot be written: {error.strerror}") from error
