@@ -123,26 +123,29 @@ def test_a_loader_that_leaks_is_seen(benchmark: Callable[..., config.Benchmark],
 
 
 # -------------------------------------------------------------------------------------------------------------- memory
-def _hold(size: int, ready: Any, done: Any) -> None:
+def _hold(size: int, started: Any, take: Any, taken: Any, done: Any) -> None:
+    started.set()
+    take.wait()
     kept = np.ones(size, np.uint8)
-    ready.set()
+    taken.set()
     done.wait()
     assert kept.all()
 
 
 def test_resident_memory_counts_what_another_process_holds() -> None:
-    context = multiprocessing.get_context("fork")
-    held = []
-    for size in (1, 64 * 2**20):
-        ready, done = context.Event(), context.Event()
-        process = context.Process(target=_hold, args=(size, ready, done))
-        process.start()
-        ready.wait(20)
-        assert process.pid is not None
-        held.append(resident([process.pid]))
-        done.set()
-        process.join()
-    assert held[1] - held[0] == pytest.approx(64, abs=8)
+    context = multiprocessing.get_context("spawn")  # shares next to nothing with this process
+    started, take, taken, done = (context.Event() for _ in range(4))
+    process = context.Process(target=_hold, args=(64 * 2**20, started, take, taken, done))
+    process.start()
+    assert started.wait(60)
+    assert process.pid is not None
+    before = resident([process.pid])
+    take.set()
+    assert taken.wait(60)
+    held = resident([process.pid]) - before
+    done.set()
+    process.join()
+    assert held == pytest.approx(64, abs=8)
 
 
 def _peaks_around_a_block(size: int, results: Any) -> None:
