@@ -41,7 +41,7 @@ def measure_training(settings: config.Benchmark) -> dict[str, Any]:
         seed=recipe.seed,
         epochs=part.epochs,
     )
-    module = DetectionModule(recipe, data.class_names, data.category_ids, data.val_index)
+    module = DetectionModule(recipe, data.class_names, data.category_ids, data.val_index, data.batches_per_epoch)
     batch = next(iter(data.train_dataloader()))
 
     timing = _Timing(settings)

@@ -51,6 +51,7 @@ class DetectionData(lightning.LightningDataModule):
         self.augment = augment
         self.seed = seed
         self.epochs = epochs
+        self._resumed_at = 0
         self.train_index = read_index(data, "train")
         if len(self.train_index) == 0:
             raise UserError(f"data: the training split {data.train} of {data.root} has no images")
@@ -82,16 +83,35 @@ class DetectionData(lightning.LightningDataModule):
         dataset = DetectionDataset(
             self.train_index, self.image_size, self.augment, self.seed, self.epochs, self.data.cache
         )
-        sampler = EpochSampler(len(dataset), shuffle=True, seed=self.seed, **self._processes())
-        if self.trainer is not None:
-            # Lightning starts the loader processes before it calls set_epoch, so that the first epoch after a resume
-            # would come out as epoch 0.
-            sampler.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)  # type: ignore[attr-defined]
+        current_epoch = None if self.trainer is None else self._current_epoch
+        sampler = EpochSampler(
+            len(dataset), shuffle=True, seed=self.seed, current_epoch=current_epoch, **self._processes()
+        )
         return _loader(dataset, sampler, self.data, drop_last=len(sampler) >= self.data.batch_size)
+
+    def batches_per_epoch(self, world_size: int) -> int:
+        """Training batches of an epoch on each of `world_size` processes; makes no loader."""
+        images = -(-len(self.train_index) // world_size)
+        size = self.data.batch_size
+        return images // size if images >= size else 1
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Letterboxed validation batches in the index's order, each image once."""
         return evaluation_loader(self.val_index, self.data, self.image_size, **self._processes())
+
+    def state_dict(self) -> dict[str, int]:
+        """For the checkpoint, which Lightning writes at the end of an epoch, before it counts that epoch as done."""
+        assert self.trainer is not None
+        return {"finished_epochs": self.trainer.current_epoch + 1}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """From the checkpoint."""
+        self._resumed_at = state_dict["finished_epochs"]
+
+    def _current_epoch(self) -> int:
+        """After a resume Lightning starts the first iteration before it has moved on to the next epoch."""
+        assert self.trainer is not None
+        return max(self._resumed_at, self.trainer.current_epoch)
 
     def _processes(self) -> dict[str, int]:
         if self.trainer is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from torch.utils.data import Sampler
@@ -16,19 +16,30 @@ class EpochSampler(Sampler[tuple[int, int]]):
         shuffle: training: another order each epoch, set by (seed, epoch), and every process gets the same number of
             images, for which some are seen twice. Otherwise evaluation: the index's order, each image on exactly one
             process.
+        current_epoch: tells the epoch when an iteration starts, for which Lightning's own call of `set_epoch` comes too
+            late: loader processes are started before it.
         rank, world_size: this process and how many there are; process r takes every world_size-th image from r on.
     """
 
-    def __init__(self, length: int, shuffle: bool, seed: int = 0, rank: int = 0, world_size: int = 1) -> None:
+    def __init__(
+        self,
+        length: int,
+        shuffle: bool,
+        seed: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+        current_epoch: Callable[[], int] | None = None,
+    ) -> None:
         self.length = length
         self.shuffle = shuffle
         self.seed = seed
         self.rank = rank
         self.world_size = world_size
         self.epoch = 0
+        self.current_epoch = current_epoch or (lambda: self.epoch)
 
     def set_epoch(self, epoch: int) -> None:
-        """Takes effect with the next iteration; Lightning calls it before every epoch."""
+        """Takes effect with the next iteration; has none where there is a `current_epoch` to ask."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -37,9 +48,9 @@ class EpochSampler(Sampler[tuple[int, int]]):
         return len(range(self.rank, self.length, self.world_size))
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
+        epoch = self.current_epoch()
         order = np.arange(self.length)
         if self.shuffle:
-            np.random.default_rng([self.seed, self.epoch]).shuffle(order)
+            np.random.default_rng([self.seed, epoch]).shuffle(order)
             order = np.resize(order, len(self) * self.world_size)
-        epoch = self.epoch
         return ((epoch, i) for i in order[self.rank :: self.world_size].tolist())

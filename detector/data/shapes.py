@@ -1,6 +1,6 @@
 """Drawn scenes: a data set without a download, hard enough to tell a sound detector from a broken one.
 
-A scene is a textured background, strokes and soft spots that are nothing, and up to eight shapes of five classes, any
+A scene is a textured background, strokes and soft spots that are nothing, and up to six shapes of five classes, any
 size from 8 pixels to half the image, any rotation, some before others. About one scene in twenty has no object. This
 file decides where things are, which is quick; `scene_painter` makes the pixels when they are asked for.
 """
@@ -20,11 +20,11 @@ from detector.errors import UserError
 CLASS_NAMES = ("circle", "square", "triangle", "star", "cross")
 SMALLEST = 8.0
 """Pixels of the longer side of the smallest object."""
-SIZE_POWER = 0.7
-"""Power of the uniform number that sizes are drawn by: at 256 pixels 1 in 3 is under 64 pixels, 1 in 10 under 32."""
-MOST_OBJECTS = 8
+SMALL_SHARE = 0.06
+"""Share of objects with a side of 8 to 32 pixels; the larger ones, up to half the image, are evenly spread by area."""
+MOST_OBJECTS = 6
 EMPTY_SHARE = 0.05
-MOST_HIDDEN = 0.6
+MOST_HIDDEN = 0.5
 """Share of a shape that others may cover; a shape that would be covered more is not drawn at all."""
 
 _SPLITS = {"train": 0, "val": 1, "test": 2}
@@ -110,7 +110,7 @@ def arrange(seed: int, split: str, number: int, size: int) -> Scene:
     generator = np.random.default_rng((seed, _SPLITS[split], number))
     wanted = 0 if generator.random() < EMPTY_SHARE else int(generator.integers(1, MOST_OBJECTS, endpoint=True))
     labels = generator.integers(len(CLASS_NAMES), size=wanted)
-    sides = SMALLEST + (size / 2 - SMALLEST) * generator.random(wanted) ** SIZE_POWER
+    sides = _sides(generator, wanted, size / 2)
     angles = generator.random(wanted) * 2 * np.pi
     places = generator.random((wanted, 2))
     outlines = [
@@ -119,6 +119,13 @@ def arrange(seed: int, split: str, number: int, size: int) -> Scene:
     ]
     seen = _visible(outlines, size)
     return Scene(labels[seen], [outlines[i] for i in seen])
+
+
+def _sides(generator: np.random.Generator, count: int, largest: float) -> np.ndarray:
+    middle = min(4 * SMALLEST, largest)
+    small = generator.uniform(SMALLEST, middle, count)
+    large = np.sqrt(generator.uniform(middle**2, largest**2, count))
+    return np.where(generator.random(count) < SMALL_SHARE, small, large)
 
 
 def _place(unit: np.ndarray, side: float, angle: float, place: np.ndarray, size: int) -> np.ndarray:

@@ -34,6 +34,15 @@ class EvaluationLine(Callback):
             print(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}: {line}", flush=True)
 
 
+class LogsOnDisk(Callback):
+    """After each epoch everything that was logged is in the files, as the checkpoint of that epoch is."""
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Comes before the checkpoint is written."""
+        for logger in trainer.loggers:
+            logger.save()
+
+
 class Stopwatch(Callback):
     """Seconds spent in training steps and images trained on; evaluation not counted. Goes on after a resume."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,9 +29,15 @@ class DetectionModule(L.LightningModule):
     """A detector, its averaged copy, and what a run has reached so far."""
 
     def __init__(
-        self, train: config.Train, class_names: tuple[str, ...], category_ids: tuple[int, ...], val_index: Index
+        self,
+        train: config.Train,
+        class_names: tuple[str, ...],
+        category_ids: tuple[int, ...],
+        val_index: Index,
+        batches_per_epoch: Callable[[int], int],
     ) -> None:
         super().__init__()
+        self.batches_per_epoch = batches_per_epoch
         self.config = train
         self.class_names = class_names
         self.category_ids = category_ids
@@ -51,9 +59,14 @@ class DetectionModule(L.LightningModule):
 
     # ------------------------------------------------------------------------------------------------------- training
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """The optimizer and a schedule that moves with every step."""
+        """The optimizer and a schedule that moves with every step.
+
+        Its length is counted here: Lightning's own estimate would start the loader processes, which after a resume is too
+        early, as it does not know the epoch yet.
+        """
         optimizer = build_optimizer(self.config.optim, self.detector, fused=self.config.trainer.precision != "fp16")
-        total = int(self.trainer.estimated_stepping_batches)
+        part = self.config.trainer
+        total = part.epochs * math.ceil(self.batches_per_epoch(self.trainer.world_size) / part.accumulate)
         warmup = round(total * min(self.config.optim.warmup_epochs / self.config.trainer.epochs, 1.0))
         schedule = LambdaLR(optimizer, build_schedule(self.config.optim, total, warmup))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

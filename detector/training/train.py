@@ -45,7 +45,7 @@ def train(settings: config.Train) -> Path:
     if is_main:
         _report_problems(data)
     _skip_missing_images(data)
-    module = DetectionModule(settings, data.class_names, data.category_ids, data.val_index)
+    module = DetectionModule(settings, data.class_names, data.category_ids, data.val_index, data.batches_per_epoch)
     if checkpoint is None and is_main:
         folder = new_folder(Path(settings.runs) / settings.name)
         describe(folder, settings)

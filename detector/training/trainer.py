@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import logging
 import sys
 import warnings
@@ -22,7 +23,7 @@ from lightning.pytorch.loggers import Logger as LightningLogger
 
 from detector import config
 from detector.errors import UserError
-from detector.training.callbacks import EvaluationLine, Pictures, Stopwatch
+from detector.training.callbacks import EvaluationLine, LogsOnDisk, Pictures, Stopwatch
 from detector.training.checkpoint_files import WholeFiles
 
 
@@ -32,6 +33,7 @@ def make_trainer(settings: config.Train, folder: Path, stopwatch: Stopwatch) -> 
     callbacks: list[Callback] = [
         stopwatch,
         EvaluationLine(),
+        LogsOnDisk(),
         LearningRateMonitor(logging_interval="step"),
         ModelCheckpoint(
             dirpath=folder,
@@ -55,7 +57,7 @@ def make_trainer(settings: config.Train, folder: Path, stopwatch: Stopwatch) -> 
         callbacks.append(TQDMProgressBar(refresh_rate=10))
     if part.patience:
         callbacks.append(EarlyStopping("val/AP", mode="max", patience=part.patience, min_delta=1e-4))
-    loggers: list[LightningLogger] = [CSVLogger(folder, name="", version="", flush_logs_every_n_steps=50)]
+    loggers: list[LightningLogger] = [csv_logger(folder)]
     if settings.logger.tensorboard:
         loggers.append(TensorBoardLogger(folder, name="", version="tensorboard"))
     return L.Trainer(
@@ -78,6 +80,20 @@ def make_trainer(settings: config.Train, folder: Path, stopwatch: Stopwatch) -> 
         log_every_n_steps=10,
         deterministic=False,
     )
+
+
+def csv_logger(folder: Path) -> CSVLogger:
+    """Writes `metrics.csv`; the rows of a run that goes on are kept, which Lightning's logger would delete."""
+    file = folder / "metrics.csv"
+    earlier: list[dict[str, Any]] = []
+    if file.is_file():
+        with open(file, newline="") as opened:
+            earlier = list(csv.DictReader(opened))
+    logger = CSVLogger(folder, name="", version="", flush_logs_every_n_steps=50)
+    if earlier:
+        logger.experiment.metrics = earlier
+        logger.experiment.save()
+    return logger
 
 
 def _strategy(part: config.Trainer) -> str:

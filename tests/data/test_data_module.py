@@ -74,7 +74,7 @@ def test_lightning_tells_the_epoch_also_after_a_resume(tmp_path: Path, workers: 
 
     assert set(resumed.seen) == {2, 3}
     assert stopped.seen | resumed.seen == through.seen
-    expected = data.train_dataloader()
+    expected = DetectionData(shapes(workers=workers), AUGMENT, 64, epochs=4).train_dataloader()
     for epoch in range(4):
         expected.sampler.set_epoch(epoch)  # type: ignore[attr-defined]
         assert [batch.images.numpy().tobytes() for batch in expected] == through.seen[epoch]

@@ -8,7 +8,7 @@ import pytest
 from detector import config
 from detector.data.read import read_index
 from detector.data.scene_painter import ScenePainter, coverage
-from detector.data.shapes import CLASS_NAMES, MOST_HIDDEN, arrange
+from detector.data.shapes import CLASS_NAMES, MOST_HIDDEN, MOST_OBJECTS, arrange
 from detector.errors import UserError
 
 SCENES = [arrange(0, "train", number, 256) for number in range(300)]
@@ -84,7 +84,7 @@ def test_scenes_are_of_the_promised_variety() -> None:
     assert 120 < sides.max() <= 128.001
     assert (sides < 12).mean() < 0.2
     assert 0.03 < (counts == 0).mean() < 0.07
-    assert counts.max() == 8
+    assert counts.max() == MOST_OBJECTS
     per_class = np.bincount(index.labels)
     assert per_class.min() > 0.17 * per_class.sum()
 

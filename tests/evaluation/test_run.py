@@ -101,7 +101,7 @@ def test_a_checkpoint_scores_exactly_what_its_training_measures(
     assert metrics["AP"] > 0, "the test shows nothing"
 
     data = DetectionData(train.data, train.augment, train.image_size)
-    module = DetectionModule(train, data.class_names, data.category_ids, data.val_index)
+    module = DetectionModule(train, data.class_names, data.category_ids, data.val_index, data.batches_per_epoch)
     module.load_state_dict(torch.load(file, weights_only=True)["state_dict"], strict=False)  # but EMA's counter
     quiet = {"precision": precision, "logger": False, "enable_progress_bar": False, "enable_checkpointing": False}
     lightning.Trainer(accelerator="cpu", **quiet).validate(module, data, verbose=False)  # type: ignore[arg-type]

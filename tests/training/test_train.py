@@ -1,3 +1,4 @@
+import csv
 import dataclasses
 import json
 from collections.abc import Callable
@@ -62,8 +63,12 @@ def test_a_second_run_of_the_same_name_gets_a_folder_of_its_own(tiny: Configure)
     assert (first / "metrics.json").is_file()
 
 
-def test_four_epochs_equal_two_then_a_resume_of_two_exactly(tiny: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("workers", [0, 2])
+def test_four_epochs_equal_two_then_a_resume_of_two_exactly(
+    tiny: Configure, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
     settings = tiny(
+        data=config.Shapes(scene_size=96, train_images=12, val_images=6, batch_size=4, workers=workers),
         trainer=config.Trainer(epochs=4, accelerator="cpu", precision="fp32", progress=False, multi_scale=0.3),
         augment=config.Augment(
             name="all", mosaic=0.7, mosaic_off_epochs=1, flip_horizontal=0.5, scale=0.3, hue=0.1, mixup=0.3,
@@ -87,6 +92,10 @@ def test_four_epochs_equal_two_then_a_resume_of_two_exactly(tiny: Configure, mon
     first, second = (json.loads((folder / "metrics.json").read_text()) for folder in (whole, stopped))
     for key in ("AP", "AP50", "best_epoch", "epochs"):
         assert first[key] == second[key]
+    logged = [list(csv.DictReader((folder / "metrics.csv").open())) for folder in (whole, stopped)]
+    measured = [[(row["epoch"], row["val/AP"]) for row in rows if row["val/AP"]] for rows in logged]
+    assert measured[0] == measured[1]
+    assert [epoch for epoch, _ in measured[0]] == ["0", "1", "2", "3"]
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tiny: Configure) -> None:
