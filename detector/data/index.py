@@ -119,17 +119,31 @@ class Index:
         )
 
 
-def decode(file: str) -> np.ndarray:
+def decode(file: str, flag: int = cv2.IMREAD_COLOR) -> np.ndarray:
     """An image file as uint8 [H, W, 3] RGB, EXIF orientation applied; grey becomes RGB, 16 bit becomes 8, alpha goes.
 
+    `flag` is one of OpenCV's for colour, e.g. `cv2.IMREAD_REDUCED_COLOR_2` for half the size.
+
     Raises:
-        UserError: the file is missing or cannot be decoded. OpenCV 4 decodes a truncated JPEG, with a grey rest.
+        UserError: the file is missing, cannot be decoded or is a JPEG whose end is missing.
     """
-    image = cv2.imread(file, cv2.IMREAD_COLOR) if Path(file).is_file() else None
+    advice = "(scripts/check_data.py lists all such files)"
+    if not Path(file).is_file():
+        raise UserError(f"image {file} is missing {advice}")
+    content = np.fromfile(file, dtype=np.uint8)
+    if _lacks_its_end(content):
+        raise UserError(f"image {file} is damaged: the end of the JPEG is missing {advice}")
+    image = cv2.imdecode(content, flag) if content.size else None
     if image is None:
-        state = "cannot be decoded: the file is damaged or no image" if Path(file).exists() else "is missing"
-        raise UserError(f"image {file} {state} (scripts/check_data.py lists all such files)")
+        raise UserError(f"image {file} cannot be decoded: the file is damaged or no image {advice}")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
+
+
+def _lacks_its_end(content: np.ndarray) -> bool:
+    """A JPEG without its end marker in the second half: OpenCV would fill up with grey. A camera may add data behind it."""
+    if content[:2].tobytes() != b"\xff\xd8":
+        return False
+    return content[content.size // 2 :].tobytes().rfind(b"\xff\xd9") < 0
 
 
 @dataclass

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from detector.data.index import Index
+from detector.data.index import Index, decode
 
 _REDUCED = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
 
@@ -54,19 +54,8 @@ def load_image(index: Index, i: int, limit: int) -> np.ndarray:
     return image
 
 
-_JPEG_END = b"\xff\xd9"
-
-
 def _decode_reduced(index: Index, i: int, reduction: int) -> np.ndarray:
-    """Whatever is unusual (a missing end: the reduced decoder would fill up with grey; no JPEG at all) is read in full."""
-    try:
-        content = np.fromfile(str(index.files[i]), dtype=np.uint8)
-    except OSError:
-        return index.image(i)  # which says what is wrong
-    if not content[-64:].tobytes().rstrip(b"\0").endswith(_JPEG_END):
-        return index.image(i)
-    image = cv2.imdecode(content, _REDUCED[reduction])
+    image = decode(str(index.files[i]), _REDUCED[reduction])
     expected = tuple(-(-side // reduction) for side in index.sizes[i].tolist())
-    if image is None or image.shape[:2] != expected:
-        return index.image(i)
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
+    # anything else is a file that is no JPEG in spite of its name, or of another size than it should be
+    return image if image.shape[:2] == expected else index.image(i)

@@ -163,3 +163,24 @@ def test_a_summary_counts_each_kind_and_names_its_first_case() -> None:
         "1 × box partly outside (first: row 2: cut xyxy (-9, 0, 9, 9) in an image of 100x50)"
     )
     assert summarise([]) == "no problem"
+
+
+@pytest.mark.parametrize("image_size", [64, 400])
+def test_a_jpeg_whose_end_is_missing_is_named_at_every_size(tmp_path: Path, image_size: int) -> None:
+    from detector.data.loading import load_image
+
+    whole = np.random.default_rng(0).integers(0, 256, (300, 400, 3), dtype=np.uint8)
+    file = tmp_path / "photograph.jpg"
+    cv2.imwrite(str(file), whole)
+    content = file.read_bytes()
+    index = Index(
+        class_names=("cat",), category_ids=(1,), image_ids=np.array(["photograph"]), files=np.array([str(file)]),
+        sizes=np.array([[300, 400]], dtype=np.int32), offsets=np.array([0, 0]), boxes=np.zeros((0, 4), np.float32),
+        labels=np.zeros(0, np.int64), crowd=np.zeros(0, np.bool_), area=np.zeros(0, np.float32), problems=[],
+    )  # fmt: skip
+    assert max(load_image(index, 0, image_size).shape) == image_size
+    file.write_bytes(content + b"appended by a camera")
+    assert max(load_image(index, 0, image_size).shape) == image_size
+    file.write_bytes(content[: len(content) // 2])
+    with pytest.raises(UserError, match=r"photograph\.jpg is damaged: the end of the JPEG is missing"):
+        load_image(index, 0, image_size)
