@@ -68,7 +68,7 @@ def make_trainer(settings: config.Train, folder: Path, stopwatch: Stopwatch) -> 
         precision=lightning_precision(part),
         max_epochs=part.epochs,
         accumulate_grad_batches=part.accumulate,
-        check_val_every_n_epoch=part.evaluate_every,
+        check_val_every_n_epoch=min(part.evaluate_every, part.epochs),
         callbacks=callbacks,
         logger=loggers,
         plugins=[WholeFiles()],

@@ -115,11 +115,12 @@ def test_no_epochs_read_no_memory(benchmark: Callable[..., config.Benchmark]) ->
 
 def test_a_loader_that_leaks_is_seen(benchmark: Callable[..., config.Benchmark], on_sample: OnSample) -> None:
     leaked: list[np.ndarray] = []
-    on_sample(lambda epoch: leaked.append(np.ones(2**20, np.uint8)))
+    on_sample(lambda epoch: leaked.append(np.ones(8 * 2**20, np.uint8)))
     settings = benchmark(epochs=3, repeats=1)
     settings.data.workers = 2
     first, _, last = measure_loader(settings)["loader_memory"]["after_each_epoch"]
-    assert last - first == pytest.approx(2 * 12, abs=6)  # 1 MiB an image, 12 images an epoch
+    # 8 MiB an image, 12 images an epoch; how much of it a PSS shows depends on who shares pages with the workers
+    assert last - first > 0.5 * 2 * 12 * 8
 
 
 # -------------------------------------------------------------------------------------------------------------- memory
