@@ -50,9 +50,17 @@ def test_drawn_images_are_kept_in_memory_but_not_on_disk() -> None:
 
 
 def test_a_cache_on_disk_is_filled_once(files: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[int] = []
+
+    def load_and_count(index: Index, i: int, limit: int) -> np.ndarray:
+        decoded.append(i)
+        return load_image(index, i, limit)
+
+    monkeypatch.setattr(cache, "load_image", load_and_count)
     cache.open_images(files, "disk", 96)
-    monkeypatch.setattr(cache, "load_image", lambda *_: pytest.fail("decoded again"))
+    assert sorted(decoded) == list(range(len(files)))
     cache.open_images(files, "disk", 96)
+    assert len(decoded) == len(files)
 
 
 def test_a_changed_file_or_image_size_fills_another_cache(files: Index) -> None:
