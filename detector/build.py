@@ -16,6 +16,7 @@ from detector.backbones.vgg import VGG
 from detector.errors import UserError
 from detector.heads.anchor_free import AnchorFreeHead
 from detector.losses.box import BoxLoss
+from detector.losses.classification import ClassLoss
 from detector.losses.criterion import Criterion
 from detector.models.single_shot import SingleShot
 from detector.necks.fpn import FPN
@@ -45,6 +46,7 @@ def build_detector(
                 Criterion(
                     build_assigner(assigner),
                     BoxLoss(loss.box),
+                    ClassLoss(loss.classification, loss.gamma, loss.label_smoothing),
                     loss.box_weight,
                     loss.class_weight,
                     loss.distribution_weight,

@@ -149,6 +149,12 @@ class Loss:
     name: str = MISSING
     box: str = "ciou"
     """iou | giou | diou | ciou | l1 | l2"""
+    classification: str = "bce"
+    """bce | focal | varifocal"""
+    gamma: float = 2.0
+    """Of focal and varifocal: how fast the weight of easy points falls."""
+    label_smoothing: float = 0.0
+    """Share of an object's class target that is spread over all classes."""
     box_weight: float = 7.5
     class_weight: float = 0.5
     distribution_weight: float = 1.5

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from detector.assigners.task_aligned import TaskAlignedAssigner
 from detector.heads.anchor_free import AnchorFreeHead, boxes_to_distances
 from detector.heads.points import Points
 from detector.losses.box import BoxLoss
+from detector.losses.classification import ClassLoss
 from detector.losses.distribution import distribution_focal_loss
 from detector.types import Target
 
@@ -25,12 +25,14 @@ class Criterion:
         self,
         assigner: TaskAlignedAssigner,
         box_loss: BoxLoss,
+        class_loss: ClassLoss,
         box_weight: float = 7.5,
         class_weight: float = 0.5,
         distribution_weight: float = 1.5,
     ) -> None:
         self.assigner = assigner
         self.box_loss = box_loss
+        self.class_loss = class_loss
         self.box_weight = box_weight
         self.class_weight = class_weight
         self.distribution_weight = distribution_weight
@@ -62,7 +64,7 @@ class Criterion:
         weight = torch.cat(weights)
         target_boxes = torch.cat(taken_targets)
         total = weight.sum().clamp(min=1.0)
-        class_loss = F.binary_cross_entropy_with_logits(class_logits, class_targets, reduction="sum")
+        class_loss = self.class_loss(class_logits, class_targets).sum()
         box_loss = (self.box_loss(torch.cat(taken_boxes), target_boxes, image_size) * weight).sum()
         losses = {"class": self.class_weight * class_loss / total, "box": self.box_weight * box_loss / total}
         if head.bins:
