@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from detector import config
+from detector.assigners.assigner import Assigner
 from detector.assigners.task_aligned import TaskAlignedAssigner
 from detector.backbones.csp_darknet import CSPDarknet
 from detector.backbones.darknet import Darknet53
@@ -15,6 +16,7 @@ from detector.backbones.resnet import ResNet
 from detector.backbones.vgg import VGG
 from detector.errors import UserError
 from detector.heads.anchor_free import AnchorFreeHead
+from detector.heads.head import Head
 from detector.losses.box import BoxLoss
 from detector.losses.classification import ClassLoss
 from detector.losses.criterion import Criterion
@@ -50,6 +52,7 @@ def build_detector(
                     loss.box_weight,
                     loss.class_weight,
                     loss.distribution_weight,
+                    loss.objectness_weight,
                 ),
                 **_options(model),
             )
@@ -83,7 +86,7 @@ def build_neck(part: config.Neck, features: FeatureInfo) -> Any:
             raise _unknown("neck", part)
 
 
-def build_head(part: config.Head, features: FeatureInfo, classes: int) -> AnchorFreeHead:
+def build_head(part: config.Head, features: FeatureInfo, classes: int) -> Head:
     """A head on the features of a neck."""
     match part:
         case config.AnchorFree():
@@ -92,7 +95,7 @@ def build_head(part: config.Head, features: FeatureInfo, classes: int) -> Anchor
             raise _unknown("head", part)
 
 
-def build_assigner(part: config.Assigner) -> TaskAlignedAssigner:
+def build_assigner(part: config.Assigner) -> Assigner:
     """An assigner."""
     match part:
         case config.TaskAligned():

@@ -159,6 +159,8 @@ class Loss:
     class_weight: float = 0.5
     distribution_weight: float = 1.5
     """Of the distribution focal loss (Li et al. 2020, eq. 6); only where the head has bins."""
+    objectness_weight: float = 0.5
+    """Only where the head predicts objectness."""
 
 
 @dataclass
