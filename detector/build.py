@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 from torch import nn
@@ -20,6 +20,7 @@ from detector.heads.head import Head
 from detector.losses.box import BoxLoss
 from detector.losses.classification import ClassLoss
 from detector.losses.criterion import Criterion
+from detector.models.darknet import darknet
 from detector.models.single_shot import SingleShot
 from detector.necks.fpn import FPN
 from detector.necks.pan import PAN
@@ -37,27 +38,30 @@ def build_detector(
     classes: int,
 ) -> SingleShot:
     """The detector that the parts describe, for `classes` classes, with new weights."""
-    body = build_backbone(backbone)
-    pyramid = build_neck(neck, body.info)
+    body: Any
+    pyramid: Any
+    predictions: Head
     match model:
+        case config.Darknet():
+            body, predictions = darknet(model.cfg, classes, model.cfg_text, model.weights)
+            pyramid = nn.Identity()
         case config.SingleShot():
-            return SingleShot(
-                body,
-                pyramid,
-                build_head(head, pyramid.info, classes),
-                Criterion(
-                    build_assigner(assigner),
-                    BoxLoss(loss.box),
-                    ClassLoss(loss.classification, loss.gamma, loss.label_smoothing),
-                    loss.box_weight,
-                    loss.class_weight,
-                    loss.distribution_weight,
-                    loss.objectness_weight,
-                ),
-                **_options(model),
-            )
+            body = build_backbone(backbone)
+            pyramid = build_neck(neck, body.info)
+            predictions = build_head(head, pyramid.info, classes)
         case _:
             raise _unknown("model", model)
+    criterion = Criterion(
+        build_assigner(assigner),
+        BoxLoss(loss.box),
+        ClassLoss(loss.classification, loss.gamma, loss.label_smoothing),
+        loss.box_weight,
+        loss.class_weight,
+        loss.distribution_weight,
+        loss.objectness_weight,
+    )
+    common = {field.name: getattr(model, field.name) for field in fields(config.SingleShot) if field.name != "name"}
+    return SingleShot(body, pyramid, predictions, criterion, **common)
 
 
 def build_backbone(part: config.Backbone) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from detector import config
 from detector.build import build_detector
+from detector.darknet.cfg import read_text
 from detector.errors import UserError
 
 KEY = "detector"
@@ -45,12 +46,12 @@ class Checkpoint:
 
 
 def build(train: config.Train, classes: int, pretrained: bool = True) -> nn.Module:
-    """The detector of a training configuration; `pretrained=False` skips a download that a checkpoint spares."""
-    backbone = train.backbone
+    """The detector of a training configuration; `pretrained=False` skips downloads and files that a checkpoint spares."""
+    model, backbone = train.model, train.backbone
     if not pretrained:
-        backbone = type(backbone)(**{**asdict(backbone), "pretrained": False})
+        model, backbone = _without_weights(model), _without_weights(backbone)
     return build_detector(
-        model=train.model,
+        model=model,
         backbone=backbone,
         neck=train.neck,
         head=train.head,
@@ -58,6 +59,24 @@ def build(train: config.Train, classes: int, pretrained: bool = True) -> nn.Modu
         loss=train.loss,
         classes=classes,
     )
+
+
+def _without_weights(part: Any) -> Any:
+    new: dict[str, Any] = {"pretrained": False, "weights": None}
+    return replace(part, **{key: value for key, value in new.items() if hasattr(part, key)})
+
+
+def self_contained(train: config.Train) -> config.Train:
+    """The same configuration with what follows from the files that it names, so that a checkpoint needs none of them.
+
+    That is the text of a Darknet `.cfg`, and RGB in 0..1 where the backbone's weights are Darknet's, unless a mean was given.
+    """
+    model = train.model
+    if isinstance(model, config.Darknet) and model.cfg_text is None:
+        model = replace(model, cfg_text=read_text(model.cfg))
+    if isinstance(train.backbone, config.Darknet53) and train.backbone.weights and model.mean == config.Model().mean:
+        model = replace(model, mean=[0.0, 0.0, 0.0], std=[1.0, 1.0, 1.0])
+    return replace(train, model=model)
 
 
 def entry(train: config.Train, class_names: tuple[str, ...], category_ids: tuple[int, ...]) -> dict[str, Any]:

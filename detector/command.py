@@ -7,7 +7,7 @@ import errno
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,9 @@ def command(name: str, function: Callable[[Any], Any]) -> None:
     def main(composed: DictConfig) -> None:
         # inside the job too: Hydra prints a line of its own about any exception that leaves it
         with _answer_mistakes():
-            function(_resumed(composed) if composed.get("resume") else to_object(composed))
+            settings = _resumed(composed) if composed.get("resume") else to_object(composed)
+            _refuse_parts_of_another_model(settings, HydraConfig.get().overrides.task)
+            function(settings)
 
     with _answer_mistakes():
         _require_data(sys.argv[1:])
@@ -78,6 +80,7 @@ def register_schemas() -> None:
         "predict": config.Predict,
         "check_data": config.CheckData,
         "benchmark": config.Benchmark,
+        "import_darknet": config.ImportDarknet,
     }.items():
         store.store(group="schema", name=name, node=cls)
 
@@ -98,6 +101,15 @@ def _resumed(composed: DictConfig) -> config.Train:
     if others:
         raise UserError(f"resume goes on with the run's own configuration: leave out {' '.join(others)}")
     return dataclasses.replace(read_config(Path(composed.resume)), resume=composed.resume)
+
+
+def _refuse_parts_of_another_model(settings: Any, overrides: Iterable[str]) -> None:
+    """A `.cfg` describes backbone, neck and head: another choice of them would be passed over."""
+    if not isinstance(getattr(settings, "model", None), config.Darknet):
+        return
+    for override in overrides:
+        if re.match(r"\+*(backbone|neck|head)[.=@]", override):
+            raise UserError(f"{override}: has no meaning with model=darknet, whose .cfg describes the whole network")
 
 
 def _choices(group: str) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from torch import nn
 
 from detector.backbones.freeze import StagedBackbone
+from detector.darknet.layers import NORM_EPSILON
+from detector.darknet.weights import Slot, load_weights
 from detector.errors import UserError
 from detector.layers import ConvNormActivation, Residual, initialise
 
@@ -16,12 +18,17 @@ class Darknet53(StagedBackbone):
     """Table 1 of the paper without its classifier: 52 convolutions.
 
     A 3×3 convolution to 32 channels, then five times a 3×3 convolution of stride 2 and 1, 2, 8, 8, 4 residual blocks.
-    The arguments are those of `detector.config.Backbone`. torchvision has no weights for it: `pretrained` raises
-    `UserError`.
+    The other arguments are those of `detector.config.Backbone`. torchvision has no weights for it: `pretrained` raises
+    `UserError`. Batch norms have Darknet's ε, at which those published for Darknet were trained.
+
+    Args:
+        weights: a Darknet file of these convolutions alone, as `darknet53.conv.74` (ImageNet; 162,482,580 bytes). Needs
+            leaky ReLU and batch norm.
     """
 
     def __init__(
         self,
+        weights: str | None = None,
         pretrained: bool = False,
         frozen_stages: int = 0,
         freeze_norm: bool = False,
@@ -31,7 +38,13 @@ class Darknet53(StagedBackbone):
     ) -> None:
         if pretrained:
             raise UserError(
-                "backbone.pretrained: darknet53 has no weights in torchvision; choose vgg or resnet, or false"
+                "backbone.pretrained: darknet53 has no weights in torchvision; "
+                "give a Darknet file, backbone.weights=darknet53.conv.74, or false"
+            )
+        if weights and (activation, norm) != ("leaky_relu", "batch"):
+            raise UserError(
+                f"backbone.weights={weights}: Darknet-53 was trained with backbone.activation=leaky_relu and "
+                f"backbone.norm=batch, not {activation} and {norm}"
             )
         stages = []
         before = 32
@@ -46,4 +59,17 @@ class Darknet53(StagedBackbone):
         stages[0].insert(0, ConvNormActivation(3, 32, 3, activation=activation, norm=norm))
         super().__init__(stages, CHANNELS[1:])
         initialise(self, initialisation, activation)
+        convolutions = [module for module in self.modules() if isinstance(module, ConvNormActivation)]
+        for convolution in convolutions:
+            if isinstance(convolution.norm, nn.BatchNorm2d):
+                convolution.norm.eps = NORM_EPSILON
+        if weights:
+            load_weights(
+                weights,
+                [
+                    Slot(f"convolution {i} of {len(convolutions)}", one.convolution, one.norm)
+                    for i, one in enumerate(convolutions, start=1)
+                ],
+                "backbone.weights",
+            )
         self.freeze(frozen_stages, freeze_norm)

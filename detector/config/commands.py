@@ -15,6 +15,7 @@ from detector.config.parts import (
     Assigner,
     Backbone,
     CSPDarknet,
+    Darknet,
     Darknet53,
     Head,
     Loss,
@@ -96,6 +97,21 @@ class Predict:
 
 
 @dataclass
+class ImportDarknet:
+    """`scripts/import_darknet.py`. Exactly one of `names` and `data` is given."""
+
+    model: Darknet = MISSING
+    names: str | None = None
+    """A file with the name of a class on each line."""
+    data: Data | None = None
+    """A data set whose classes are those of the network, in the same order."""
+    image_size: int | None = None
+    """Side of the square that the model sees, in pixels; by default the width in the `.cfg`."""
+    output: str | None = None
+    """Folder of the checkpoint; by default runs/import_darknet/ID."""
+
+
+@dataclass
 class CheckData:
     """`scripts/check_data.py`."""
 
@@ -128,7 +144,7 @@ class Benchmark(Experiment):
 GROUPS: dict[str, tuple[type, ...]] = {
     "data": (Coco, Voc, Yolo, Shapes),
     "augment": (Augment,),
-    "model": (SingleShot,),
+    "model": (SingleShot, Darknet),
     "backbone": (VGG, ResNet, Darknet53, CSPDarknet),
     "neck": (FPN, PAN),
     "head": (AnchorFree,),
@@ -156,6 +172,7 @@ def schema_name(group: str, cls: type) -> str:
 def from_dict(values: dict[str, Any]) -> Train:
     """The inverse of `dataclasses.asdict` for a `Train`; KeyError or TypeError where the values are not one."""
     parts = {
-        key: schema(key, value.get("name", ""))(**value) if key in GROUPS else value for key, value in values.items()
+        key: schema(key, value.get("name", ""))(**value) if key in GROUPS and value is not None else value
+        for key, value in values.items()
     }
     return Train(**parts)

@@ -47,6 +47,8 @@ class Darknet53(Backbone):
     """Redmon & Farhadi 2018, table 1."""
 
     name: str = "darknet53"
+    weights: str | None = None
+    """A Darknet file of its convolutions, as darknet53.conv.74 (ImageNet)."""
     activation: str = "leaky_relu"
 
 
@@ -184,3 +186,23 @@ class SingleShot(Model):
     """Backbone → neck → YOLO-style head."""
 
     name: str = "single_shot"
+
+
+@dataclass
+class Darknet(Model):
+    """The network that a Darknet `.cfg` describes (Redmon & Farhadi 2017, 2018; Bochkovskiy et al. 2020).
+
+    It takes the place of backbone, neck and head.
+    """
+
+    name: str = "darknet"
+    cfg: str = MISSING
+    cfg_text: str | None = None
+    """What the file says; a run fills it in, so that its checkpoint needs the file no more."""
+    weights: str | None = None
+    """A Darknet weights file of this network, or, called NAME.conv.N, of its first N layers."""
+    mean: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
+    std: list[float] = field(default_factory=lambda: [1.0, 1.0, 1.0])
+    """Darknet's networks see RGB in 0..1."""
+    iou_threshold: float = 0.45
+    """Darknet's own."""

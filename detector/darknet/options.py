@@ -12,8 +12,13 @@ from detector.darknet.cfg import Section
 
 ALIASES = {"network": "net", "conv": "convolutional", "max": "maxpool", "avg": "avgpool"}
 
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 USED: dict[str, frozenset[str]] = {
-    name: frozenset(keys.split())
+    name: _words(keys)
     for name, keys in {
         "net": "width height channels",
         "convolutional": "filters size stride pad padding groups batch_normalize activation",
@@ -32,10 +37,10 @@ USED: dict[str, frozenset[str]] = {
 }
 """The sections that can be built, and the options that shape them."""
 
-_ANY_LAYER = "stopbackward onlyforward dont_update burnin_update train_only_bn learning_rate clip"
+_ANY_LAYER = _words("stopbackward onlyforward dont_update burnin_update train_only_bn learning_rate clip")
 
 ELSEWHERE: dict[str, frozenset[str]] = {
-    "net": frozenset(
+    "net": _words(
         "batch subdivisions momentum decay learning_rate burn_in max_batches policy steps scales step scale gamma power "
         "adam B1 B2 eps ema_alpha loss_scale sgdr_cycle sgdr_mult seq_scales reg "
         "angle saturation exposure hue aspect flip blur gaussian_noise mosaic mosaic_bound cutmix mixup letter_box "
@@ -44,18 +49,18 @@ ELSEWHERE: dict[str, frozenset[str]] = {
         "badlabels_rejection_percentage badlabels_reject_threshold num_sigmas_reject_badlabels equidistant_point "
         "optimized_memory workspace_size_limit_MB dynamic_minibatch max_chart_loss show_receptive_field use_cuda_graph "
         "time_steps track augment_speed sequential_subdivisions init_sequential_subdivisions try_fix_nan "
-        "weights_reject_freq".split()
+        "weights_reject_freq"
     ),
-    "dropout": frozenset("dropblock_size_rel dropblock_size_abs".split()),
-    "yolo": frozenset(
+    "dropout": _words("dropblock_size_rel dropblock_size_abs"),
+    "yolo": _words(
         "jitter resize random ignore_thresh truth_thresh iou_thresh iou_loss iou_thresh_kind "
         "cls_normalizer obj_normalizer iou_normalizer delta_normalizer uc_normalizer max_delta label_smooth_eps "
         "focal_loss objectness_smooth counters_per_class max nms_kind beta_nms show_details "
-        "embedding_layer track_history_size sim_thresh dets_for_track dets_for_show track_ciou_norm".split()
+        "embedding_layer track_history_size sim_thresh dets_for_track dets_for_show track_ciou_norm"
     ),
-    "region": frozenset(
+    "region": _words(
         "jitter random rescore object_scale noobject_scale class_scale coord_scale mask_scale absolute thresh bias_match "
-        "max log sqrt focal_loss".split()
+        "max log sqrt focal_loss"
     ),
 }
 """Training, augmentation and suppression: chosen by `optim`, `augment`, `assigner`, `loss` and `model` instead."""
@@ -64,8 +69,10 @@ ONLY: dict[str, dict[str, str]] = {
     "convolutional": {
         "dilation": "1",
         **dict.fromkeys(
-            "binary xnor bin_output antialiasing flipped dot rotate sway stretch stretch_sway deform coordconv reverse "
-            "assisted_excitation dontload dontloadscales".split(),
+            _words(
+                "binary xnor bin_output antialiasing flipped dot rotate sway stretch stretch_sway deform coordconv reverse "
+                "assisted_excitation dontload dontloadscales"
+            ),
             "0",
         ),
     },
@@ -98,7 +105,7 @@ def check_options(sections: Sequence[Section]) -> list[str]:
             raise section.error(f"is no layer that can be built; there are {layers}")
         if name == "net" and section is not sections[0]:
             raise section.error("a second [net]; one file describes one network")
-        meaningless = ELSEWHERE.get(name, frozenset()) | (frozenset() if name == "net" else set(_ANY_LAYER.split()))
+        meaningless = ELSEWHERE.get(name, frozenset()) | (frozenset() if name == "net" else _ANY_LAYER)
         only = ONLY.get(name, {})
         for key, option in section.options.items():
             if key in only:

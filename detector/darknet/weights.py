@@ -27,8 +27,6 @@ class Slot:
     convolution: nn.Conv2d
     norm: nn.Module
     """A batch norm, or anything else where the convolution has a bias."""
-    loaded: bool = True
-    """Whether its numbers are copied; otherwise they are only passed over."""
 
     def tensors(self) -> list[Tensor]:
         """What the file holds of it, in the file's order."""
@@ -73,8 +71,7 @@ def load_weights(path: str | Path, slots: Sequence[Slot], key: str) -> int:
                 raise UserError(
                     f"{where}: has negative variances in {slot.where}: the file belongs to another network, or is damaged"
                 )
-            if slot.loaded:
-                tensor.copy_(torch.from_numpy(values.copy()).reshape(tensor.shape))
+            tensor.copy_(torch.from_numpy(values.copy()).reshape(tensor.shape))
             position += tensor.numel()
     if position < len(numbers):
         raise UserError(

@@ -78,6 +78,8 @@ def _measure_checkpoint(given: config.Evaluate, checkpoint: Checkpoint) -> dict[
     data = given.data
     if data is None:
         data = checkpoint.config.data
+        if data is None:
+            raise UserError(f"data=... must be given: checkpoint={checkpoint.path} was made without data")
         if data.cache == "ram":
             data = replace(data, cache="none")  # pays over epochs; here each image is seen once
     index = _index_of(checkpoint, data, given.split)

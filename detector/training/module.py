@@ -42,7 +42,8 @@ class DetectionModule(L.LightningModule):
         self.class_names = class_names
         self.category_ids = category_ids
         self.val_index = val_index
-        self.detector: Any = build(train, len(class_names))
+        # a run that goes on has the weights of its checkpoint
+        self.detector: Any = build(train, len(class_names), pretrained=not train.resume)
         if train.trainer.channels_last:
             self.detector = self.detector.to(memory_format=torch.channels_last)
         self.ema = None

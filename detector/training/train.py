@@ -9,10 +9,12 @@ from lightning.fabric.utilities.rank_zero import _get_rank
 
 from detector import config
 from detector.build import count_parameters
+from detector.checkpoint import self_contained
 from detector.data.module import DetectionData
 from detector.data.problems import cheap_problems, missing_images, summarise
 from detector.errors import UserError
 from detector.evaluation.report import table
+from detector.models.darknet import introduction
 from detector.output import new_folder, write_json
 from detector.training.callbacks import Stopwatch
 from detector.training.module import DetectionModule
@@ -36,6 +38,7 @@ def train(settings: config.Train) -> Path:
             )
     else:
         folder = Path(settings.runs) / settings.name / "started-by-another-process"
+        settings = self_contained(settings)
     quieten()
     L.seed_everything(settings.seed, verbose=False)
 
@@ -86,7 +89,15 @@ def _skip_missing_images(data: DetectionData) -> None:
 def _introduce(settings: config.Train, module: DetectionModule, data: DetectionData, folder: Path) -> None:
     parameters = count_parameters(module.detector)
     print(f"run folder: {folder}")
-    print(f"detector: {settings.backbone.name}, {settings.neck.name}, {settings.head.name}: {parameters:,} parameters")
+    if isinstance(model := settings.model, config.Darknet):
+        assert model.cfg_text is not None
+        weights = None if settings.resume else model.weights
+        parts = module.detector.backbone, module.detector.head
+        print(*introduction(model.cfg, model.cfg_text, weights, *parts), sep="\n")
+    else:
+        print(
+            f"detector: {settings.backbone.name}, {settings.neck.name}, {settings.head.name}: {parameters:,} parameters"
+        )
     print(
         f"data: {len(data.train_index)} training and {len(data.val_index)} validation images, "
         f"{len(data.class_names)} classes ({', '.join(data.class_names[:8])}{', ...' * (len(data.class_names) > 8)})"

@@ -1,0 +1,77 @@
+"""A detector from Darknet's files: backbone and head of a single-shot detector as a `.cfg` describes them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from torch import nn
+
+from detector.darknet.cfg import parse, read_text
+from detector.darknet.head import DarknetHead
+from detector.darknet.layers import Convolution
+from detector.darknet.network import DarknetNetwork, plan_network
+from detector.darknet.options import check_options
+from detector.darknet.weights import Slot, load_weights
+
+
+def darknet(
+    cfg: str, classes: int, cfg_text: str | None = None, weights: str | None = None
+) -> tuple[DarknetNetwork, DarknetHead]:
+    """The network and its predictions, for `classes` classes.
+
+    Args:
+        cfg: the file.
+        classes: where the file has another number, the convolutions that predict are new ones; all others are loaded.
+        cfg_text: what the file says; by default it is read.
+        weights: a Darknet weights file. One called NAME.conv.N holds the first N layers, as Darknet names such files; the
+            other layers then keep their new weights.
+
+    Raises:
+        UserError: with file, section and line, on anything in the files that cannot be built or does not fit.
+    """
+    sections = parse(read_text(cfg) if cfg_text is None else cfg_text, Path(cfg).name)
+    check_options(sections)
+    plan = plan_network(sections)
+    network, head = DarknetNetwork(plan), DarknetHead(plan, classes)
+    if weights:
+        first = layers_held(weights)
+        slots = [
+            Slot(
+                f"layer {i} ([{layer.section.name}], line {layer.section.line} of {plan.file})",
+                layer.module.convolution,
+                layer.module.norm,
+            )
+            for i, layer in enumerate(plan.layers[:first])
+            if isinstance(layer.module, Convolution)
+        ]
+        load_weights(weights, slots, "model.weights")
+    return network, head
+
+
+def layers_held(weights: str) -> int | None:
+    """N of a file called NAME.conv.N; None where the file holds all layers."""
+    found = re.search(r"\.conv\.(\d+)$", weights)
+    return int(found.group(1)) if found else None
+
+
+def introduction(cfg: str, cfg_text: str, weights: str | None, network: DarknetNetwork, head: DarknetHead) -> list[str]:
+    """Lines that say what was built, what was loaded, and which options of the file have no meaning here."""
+    sections = parse(cfg_text, Path(cfg).name)
+    parts = nn.ModuleList([network, head])
+    parameters = sum(parameter.numel() for parameter in parts.parameters())
+    statistics = sum(buffer.numel() for name, buffer in parts.named_buffers() if "running_" in name)
+    lines = [
+        f"detector: {Path(cfg).name}: {len(sections) - 1} layers, {parameters:,} parameters "
+        f"({parameters + statistics:,} with the statistics of batch norms, which Darknet counts too)"
+    ]
+    if weights:
+        first = layers_held(weights)
+        lines.append(f"weights: {weights}: " + ("all layers" if first is None else f"the first {first} layers"))
+    if head.remade:
+        own = head.predictions[0].classes
+        layers = ", ".join(one.name for one in head.predictions)
+        lines.append(f"layers {layers} are new: {Path(cfg).name} predicts {own} classes, the data has {head.classes}")
+    if elsewhere := check_options(sections):
+        lines.append(f"options without meaning here (see optim, augment, loss, model): {', '.join(elsewhere)}")
+    return lines

@@ -1,0 +1,104 @@
+from pathlib import Path
+
+import pytest
+from cfgs import NET, SMALL
+
+from detector.darknet.cfg import parse, read_text
+from detector.darknet.head import DarknetHead
+from detector.darknet.network import plan_network
+from detector.darknet.options import check_options
+from detector.errors import UserError
+
+NO_STRIDE = NET + "[convolutional]\nsize=3\nstride=2\nactivation=linear\nfilters=7\n[yolo]\nclasses=2\nanchors=1,1\n"
+
+
+def build(text: str) -> None:
+    sections = parse(text, "some.cfg")
+    check_options(sections)
+    DarknetHead(plan_network(sections), classes=2)
+
+
+def test_sections_and_options_know_their_lines() -> None:
+    sections = parse("# a comment\n[net]\nwidth = 3 2 ; another\n\n[maxpool]\r\nsize=2\r\n", "some.cfg")
+    assert [(section.name, section.line) for section in sections] == [("net", 2), ("maxpool", 5)]
+    assert sections[0].options["width"].line == 3
+    assert sections[0].integer("width", 0) == 32
+    assert sections[1].integer("size", 0) == 2
+
+
+def test_what_concerns_training_is_listed_and_what_shapes_the_network_is_not() -> None:
+    text = SMALL.replace("channels=3", "channels=3\nlearning_rate=0.001\nmosaic=1").replace(
+        "num=3", "num=3\nignore_thresh=.7\nnms_kind=diounms"
+    )
+    listed = check_options(parse(text, "some.cfg"))
+    assert listed == ["net.learning_rate", "net.mosaic", "yolo.ignore_thresh", "yolo.nms_kind"]
+
+
+def test_a_file_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    (tmp_path / "some.cfg").write_bytes(b"\xef\xbb\xbf[net]\n")
+    assert read_text(tmp_path / "some.cfg") == "[net]\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", r"some\.cfg: is empty"),
+        (NET, r"some\.cfg, line 1, \[net\]: no layer follows"),
+        ("[convolutional]\nfilters=3\n", r"line 1, \[convolutional\]: the first section must be \[net\]"),
+        ("width=3\n[net]\n", r"line 1: width=3 stands before any"),
+        ("[net\n", r"line 1: '\[net' is no section"),
+        ("[net]\nwidth\n", r"line 2: 'width' is neither"),
+        (NET + "[maxpool]\nsize=2\n", r"some\.cfg: has no \[yolo\] or \[region\]"),
+        (SMALL.replace("width=64", "width=6x4"), r"line 2, \[net\]: width=6x4 is not a whole number"),
+        (SMALL.replace("width=64", ""), r"line 1, \[net\]: width=0: a positive number"),
+        (SMALL.replace("channels=3", "channels=1"), r"line 4, \[net\]: channels=1"),
+        (SMALL.replace("[upsample]", "[upsampel]"), r"line 43, \[upsampel\]: is no layer.*\[upsample\]"),
+        (SMALL.replace("filters=8", "filter=8"), r"line 8, \[convolutional\]: filter is unknown; there are.*filters"),
+        (SMALL.replace("filters=8", "filters=0"), r"line 8, \[convolutional\]: filters=0 must be at least 1"),
+        (SMALL.replace("filters=8", "filters=8\ngroups=2"), r"line 9, .*groups=2 does not divide the channels of.*3"),
+        (SMALL.replace("filters=8", "filters=8\nfilters=9"), r"line 8, .*given twice, 8 here and 9 in line 9"),
+        (SMALL.replace("filters=8", "filters=8\nxnor=1"), r"line 9, .*xnor=1 is not supported, only xnor=0"),
+        (SMALL.replace("activation=mish", "activation=mush"), r"line 24, .*activation=mush is unknown; there are.*mish"),
+        (SMALL.replace("layers = -3", "layers = -9"), r"line 41, \[route\]: layers: there is no layer -9.*layer 5"),
+        (SMALL.replace("layers = -3", "layers = 5"), r"line 41, \[route\]: layers: there is no layer 5 before"),
+        (SMALL.replace("layers = -3", "layers = -2"), r"line 40, \[route\]: uses layer 3 .*line 26.*is a prediction"),
+        (SMALL.replace("layers = -3", "layers = -1"), r"line 40, \[route\]: uses layer 4 .*\[yolo\].*is a prediction"),
+        (SMALL.replace("layers = -3", ""), r"line 40, \[route\]: layers=\.\.\. must name"),
+        (SMALL.replace("layers = -1, 1", "layers = -1, 0"), r"line 47, \[route\]: layer 0 gives 32×32, layer 6 16×16"),
+        (SMALL.replace("layers = -3", "layers = -3\ngroups=2\ngroup_id=2"), r"line 43, .*group_id=2 must be below"),
+        (SMALL.replace("layers = -3", "layers = -3\ngroups=5"), r"line 42, .*groups=5 does not divide 12 channels"),
+        (SMALL.replace("filters=14", "filters=15"), r"line 30, .*filters=15, .*line 33 .*2·\(5 \+ 2\) = 14"),
+        (SMALL.replace("mask = 1,2", "mask = 1,3"), r"line 34, \[yolo\]: mask: there is no anchor 3; num=3"),
+        (SMALL.replace("20,30", "20", 1), r"line 35, \[yolo\]: anchors: 5 numbers; num=3 anchors need 6"),
+        (SMALL.replace("20,30", "20,x", 1), r"line 35, \[yolo\]: anchors=4,5,8,9,20,x is not numbers"),
+        (SMALL.replace("20,30", "20,0", 1), r"line 35, \[yolo\]: anchors: widths and heights are above 0"),
+        (SMALL.replace("filters=7\nactivation=linear", "filters=7\nactivation=leaky"), r"line 51, .*needs linear"),
+        (SMALL.replace("classes=2", "classes=3").replace("filters=14", "filters=16").replace("filters=7", "filters=8")
+         .replace("mask = 0\nanchors = 4,5, 8,9, 20,30\nclasses=3", "mask = 0\nanchors = 4,5, 8,9, 20,30\nclasses=2")
+         .replace("filters=8\nactivation=linear", "filters=7\nactivation=linear"), r"classes=2, another prediction has 3"),
+        (SMALL.replace("[upsample]\nstride=2", "[dropout]\nprobability=1"), r"line 44, .*probability=1 is not in 0\.\.1"),
+        (SMALL.replace("scale_x_y = 1.1", "scale_x_y = 0.5"), r"line 38, \[yolo\]: scale_x_y=0\.5 must be at least 1"),
+        (SMALL.replace("[maxpool]\nsize=2\nstride=2", "[yolo]\nclasses=2"), r"line 17, .*uses layer 1 \(\[yolo\], line 14\)"),
+        (NET + "[yolo]\nclasses=2\n", r"line 5, \[yolo\]: must follow the \[convolutional\]"),
+        (NET + "[net]\nwidth=3\n", r"line 5, \[net\]: a second \[net\]"),
+        (NET + "[convolutional]\nsize=99\n", r"line 6, .*size=99 is larger than its input of 64×64"),
+        (NO_STRIDE, r"line 5, .*its 31×31 map has no whole stride in an image of 64×64"),
+    ],
+)  # fmt: skip
+def test_every_mistake_is_answered_with_the_file_the_section_and_the_line(text: str, said: str) -> None:
+    with pytest.raises(UserError, match=said) as caught:
+        build(text)
+    assert str(caught.value).startswith("some.cfg")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["nothing.cfg", "folder", "picture.cfg"])
+def test_what_is_no_text_file_is_named(name: str, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "picture.cfg").write_bytes(b"\xff\xd8\xff\xe0")
+    with pytest.raises(UserError, match=rf"model\.cfg=.*{name}"):
+        read_text(tmp_path / name)
+
+
+def test_repeated_options_that_say_the_same_or_concern_training_do_no_harm() -> None:
+    build(SMALL.replace("filters=8", "filters=8\nfilters=8").replace("channels=3", "channels=3\nsteps=1\nsteps=2"))
