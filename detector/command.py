@@ -78,6 +78,7 @@ def register_schemas() -> None:
         "predict": config.Predict,
         "check_data": config.CheckData,
         "benchmark": config.Benchmark,
+        "anchors": config.Anchors,
     }.items():
         store.store(group="schema", name=name, node=cls)
 
