@@ -27,7 +27,8 @@ def by_the_paper(one: Scene, iou_threshold: float, ignore_threshold: float) -> t
     for g, (x1, y1, x2, y2) in enumerate(one.objects.tolist()):
         shapes = {}
         for p, ((x, y), stride, (width, height)) in enumerate(rows):
-            if abs((x1 + x2) / 2 - x) <= stride / 2 and abs((y1 + y2) / 2 - y) <= stride / 2:
+            right, down = (x1 + x2) / 2 - x, (y1 + y2) / 2 - y
+            if -stride / 2 <= right < stride / 2 and -stride / 2 <= down < stride / 2:
                 # laid on one corner they overlap as much as laid on one centre
                 shapes[p] = iou([0, 0, width, height], [0, 0, x2 - x1, y2 - y1])
         best = max(shapes, key=lambda p: shapes[p])

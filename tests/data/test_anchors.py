@@ -49,12 +49,12 @@ def test_no_random_restart_of_a_loop_finds_better_anchors(seed: int) -> None:
     assert mean_best_iou(boxes, [(w, h) for w, h in found.tolist()]) >= best - 1e-6
 
 
-def test_clusters_that_lie_apart_are_found_exactly() -> None:
+def test_clusters_that_lie_apart_are_found_to_within_their_width() -> None:
     centres = torch.tensor([[10.0, 12.0], [40.0, 20.0], [100.0, 150.0]])
     noise = torch.rand(300, 2, generator=torch.Generator().manual_seed(0)) - 0.5
     sizes = centres.repeat_interleave(100, dim=0) + noise
     means = torch.stack([part.mean(dim=0) for part in sizes.double().split(100)])
-    torch.testing.assert_close(cluster(sizes, 3, seed=1), means)
+    torch.testing.assert_close(cluster(sizes, 3, seed=1), means, atol=0.3, rtol=0)
 
 
 def test_more_boxes_than_the_starts_are_tried_on_all_have_their_say(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,7 +62,7 @@ def test_more_boxes_than_the_starts_are_tried_on_all_have_their_say(monkeypatch:
     sizes = torch.cat([torch.full((500, 2), 10.0), torch.full((500, 2), 80.0)])
     sizes += torch.rand(1000, 2, generator=torch.Generator().manual_seed(0))
     means = torch.stack([part.mean(dim=0) for part in sizes.double().split(500)])
-    torch.testing.assert_close(cluster(sizes, 2, seed=0), means)
+    torch.testing.assert_close(cluster(sizes, 2, seed=0), means, atol=0.3, rtol=0)
 
 
 def test_the_fit_is_what_a_loop_counts() -> None:
@@ -121,6 +121,6 @@ def test_the_same_seed_finds_the_same_anchors() -> None:
     ],
 )
 def test_what_cannot_be_is_refused(changes: dict[str, int], words: str) -> None:
-    settings = config.Anchors(data=config.Shapes(train_images=2), **{"image_size": 128, **changes})  # type: ignore[arg-type]
+    settings = config.Anchors(data=config.Shapes(train_images=2), **{"image_size": 128, **changes})
     with pytest.raises(UserError, match=words):
         find(settings)
