@@ -9,12 +9,15 @@ from torch import nn
 
 from detector import config
 from detector.assigners.assigner import Assigner
+from detector.assigners.max_iou import MaxIoUAssigner
+from detector.assigners.simota import SimOTAAssigner
 from detector.assigners.task_aligned import TaskAlignedAssigner
 from detector.backbones.csp_darknet import CSPDarknet
 from detector.backbones.darknet import Darknet53
 from detector.backbones.resnet import ResNet
 from detector.backbones.vgg import VGG
 from detector.errors import UserError
+from detector.heads.anchor_based import AnchorBasedHead
 from detector.heads.anchor_free import AnchorFreeHead
 from detector.heads.head import Head
 from detector.losses.box import BoxLoss
@@ -36,8 +39,12 @@ def build_detector(
     assigner: config.Assigner,
     loss: config.Loss,
     classes: int,
+    image_size: int,
 ) -> SingleShot:
-    """The detector that the parts describe, for `classes` classes, with new weights."""
+    """The detector that the parts describe, for `classes` classes, with new weights.
+
+    `image_size` is the side of the square that it is trained on: anchors are shares of it.
+    """
     body: Any
     pyramid: Any
     predictions: Head
@@ -46,9 +53,10 @@ def build_detector(
             body, predictions = darknet(model.cfg, classes, model.cfg_text, model.weights)
             pyramid = nn.Identity()
         case config.SingleShot():
+            _check_assigner(assigner, head)
             body = build_backbone(backbone)
             pyramid = build_neck(neck, body.info)
-            predictions = build_head(head, pyramid.info, classes)
+            predictions = build_head(head, pyramid.info, classes, image_size)
         case _:
             raise _unknown("model", model)
     criterion = Criterion(
@@ -90,11 +98,13 @@ def build_neck(part: config.Neck, features: FeatureInfo) -> Any:
             raise _unknown("neck", part)
 
 
-def build_head(part: config.Head, features: FeatureInfo, classes: int) -> Head:
+def build_head(part: config.Head, features: FeatureInfo, classes: int, image_size: int) -> Head:
     """A head on the features of a neck."""
     match part:
         case config.AnchorFree():
             return AnchorFreeHead(features, classes, **_options(part))
+        case config.AnchorBased():
+            return AnchorBasedHead(features, classes, image_size=image_size, **_options(part))
         case _:
             raise _unknown("head", part)
 
@@ -104,8 +114,20 @@ def build_assigner(part: config.Assigner) -> Assigner:
     match part:
         case config.TaskAligned():
             return TaskAlignedAssigner(**_options(part))
+        case config.SimOTA():
+            return SimOTAAssigner(**_options(part))
+        case config.MaxIoU():
+            return MaxIoUAssigner(**_options(part))
         case _:
             raise _unknown("assigner", part)
+
+
+def _check_assigner(assigner: config.Assigner, head: config.Head) -> None:
+    if isinstance(assigner, config.MaxIoU) and not isinstance(head, config.AnchorBased):
+        raise UserError(
+            f"assigner={assigner.name} compares objects with anchors, head={head.name} has none: "
+            "choose head=anchor_based, or assigner=task_aligned or simota"
+        )
 
 
 def count_parameters(module: nn.Module) -> int:

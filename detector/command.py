@@ -80,6 +80,7 @@ def register_schemas() -> None:
         "predict": config.Predict,
         "check_data": config.CheckData,
         "benchmark": config.Benchmark,
+        "anchors": config.Anchors,
         "import_darknet": config.ImportDarknet,
     }.items():
         store.store(group="schema", name=name, node=cls)

@@ -24,7 +24,7 @@ class TaskAlignedAssigner:
 
     @torch.no_grad()
     def __call__(self, scores: Tensor, boxes: Tensor, points: Points, objects: Tensor, labels: Tensor) -> Assignment:
-        """See `Assigner`. A pair weighs as much as its score (section 3.3)."""
+        """See `Assigner`. A pair weighs as much as its score (section 3.2, "training objective")."""
         count, top = objects.shape[0], min(self.top, boxes.shape[0])
         if count == 0:
             nothing = labels.new_zeros(0)
