@@ -69,7 +69,7 @@ class Trainer:
     multi_scale: float = 0.0
     """Batches are resized to a multiple of 32 in (1 ± multi_scale) · image_size."""
     evaluate_every: int = 1
-    """Epochs between two evaluations."""
+    """Epochs between two evaluations; the last epoch is always evaluated."""
     patience: int = 0
     """Stop after so many evaluations without a better AP; 0 never stops early."""
     progress: bool = True

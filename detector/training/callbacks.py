@@ -34,6 +34,15 @@ class EvaluationLine(Callback):
             print(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}: {line}", flush=True)
 
 
+class EvaluateLastEpoch(Callback):
+    """The last epoch is evaluated even if `evaluate_every` does not divide the number of epochs."""
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Before the loop asks whether this epoch is evaluated."""
+        if trainer.current_epoch + 1 == trainer.max_epochs:
+            trainer.check_val_every_n_epoch = 1
+
+
 class LogsOnDisk(Callback):
     """After each epoch everything that was logged is in the files, as the checkpoint of that epoch is."""
 

@@ -23,7 +23,7 @@ from lightning.pytorch.loggers import Logger as LightningLogger
 
 from detector import config
 from detector.errors import UserError
-from detector.training.callbacks import EvaluationLine, LogsOnDisk, Pictures, Stopwatch
+from detector.training.callbacks import EvaluateLastEpoch, EvaluationLine, LogsOnDisk, Pictures, Stopwatch
 from detector.training.checkpoint_files import WholeFiles
 
 
@@ -32,6 +32,7 @@ def make_trainer(settings: config.Train, folder: Path, stopwatch: Stopwatch) -> 
     part = settings.trainer
     callbacks: list[Callback] = [
         stopwatch,
+        EvaluateLastEpoch(),
         EvaluationLine(),
         LogsOnDisk(),
         LearningRateMonitor(logging_interval="step"),
@@ -68,7 +69,7 @@ def make_trainer(settings: config.Train, folder: Path, stopwatch: Stopwatch) -> 
         precision=lightning_precision(part),
         max_epochs=part.epochs,
         accumulate_grad_batches=part.accumulate,
-        check_val_every_n_epoch=min(part.evaluate_every, part.epochs),
+        check_val_every_n_epoch=part.evaluate_every,
         callbacks=callbacks,
         logger=loggers,
         plugins=[WholeFiles()],

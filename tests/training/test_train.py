@@ -56,6 +56,13 @@ def test_a_run_leaves_everything_in_its_folder(tiny: Configure) -> None:
     assert (folder.parent / "latest").resolve() == folder.resolve()
 
 
+def test_the_last_epoch_is_evaluated_whatever_evaluate_every_says(tiny: Configure) -> None:
+    trainer = config.Trainer(epochs=3, evaluate_every=2, accelerator="cpu", progress=False)
+    with open(train(tiny(trainer=trainer)) / "metrics.csv", newline="") as opened:
+        evaluated = [row["epoch"] for row in csv.DictReader(opened) if row["val/AP"]]
+    assert evaluated == ["1", "2"]
+
+
 def test_a_second_run_of_the_same_name_gets_a_folder_of_its_own(tiny: Configure) -> None:
     settings = tiny(trainer=config.Trainer(epochs=1, accelerator="cpu", progress=False))
     first, second = train(settings), train(settings)
