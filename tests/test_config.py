@@ -18,6 +18,8 @@ CHOICES = sorted(
     for path in CONFIGS.glob("*/*.yaml")
     if path.parent.name in {*config.GROUPS, "experiment"}
 )
+REQUIRED = {"backbone=timm": ["backbone.model=resnet18"]}
+"""What a choice cannot do without."""
 
 
 def composed(*overrides: str, name: str = "train") -> config.Train:
@@ -32,7 +34,7 @@ def composed(*overrides: str, name: str = "train") -> config.Train:
 @pytest.mark.parametrize("choice", CHOICES)
 def test_every_yaml_file_composes_into_its_dataclass(choice: str) -> None:
     overrides = [choice] if choice.startswith(("data=", "experiment=")) else ["data=shapes", choice]
-    settings = composed(*overrides)
+    settings = composed(*overrides, *REQUIRED.get(choice, []))
     for group, classes in config.GROUPS.items():
         assert type(getattr(settings, group)) in classes
 
@@ -64,6 +66,7 @@ def test_every_group_is_a_folder_and_every_folder_a_group() -> None:
         ([], ["data=", "coco, shapes, voc, yolo"]),
         (["data=shapes", "resume=runs/x", "seed=3"], ["resume", "seed=3"]),
         (["data=shapes", "loss.box=cious"], ["loss.box=cious", "ciou"]),
+        (["data=shapes", "backbone=timm"], ["backbone.model=... must be given"]),
     ],
 )
 def test_a_mistake_on_the_command_line_gets_one_line_that_names_the_key_and_exit_code_2(

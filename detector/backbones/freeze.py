@@ -1,4 +1,4 @@
-"""What all backbones share: five stages that can be frozen."""
+"""What all backbones share: stages that can be frozen."""
 
 from __future__ import annotations
 
@@ -12,30 +12,20 @@ from detector.errors import UserError
 from detector.types import FeatureInfo
 
 
-class StagedBackbone(nn.Module):
-    """Five stages in a row; stage k ends at stride 2^k, and stages 2 to 5 give the features C2 to C5.
+class FreezableBackbone(nn.Module):
+    """A backbone whose parameters lie in stages, counted from the image."""
 
-    `channels`: of C2 to C5.
-    """
+    info: FeatureInfo
+    stages: Sequence[nn.Module] | nn.ModuleList
+    """Together they hold every parameter that is trained."""
 
-    def __init__(self, stages: Sequence[nn.Module], channels: Sequence[int]) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.stages = nn.ModuleList(stages)
-        self.info = FeatureInfo(("C2", "C3", "C4", "C5"), tuple(channels), (4, 8, 16, 32))
         self.frozen_stages = 0
         self.freeze_norm = False
 
-    def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """Normalised float images [B, 3, H, W] → {"C2": [B, c2, H/4, W/4], ..., "C5": [B, c5, H/32, W/32]}."""
-        x = self.stages[0](images)
-        features = {}
-        for name, stage in zip(self.info.names, self.stages[1:], strict=True):
-            x = stage(x)
-            features[name] = x
-        return features
-
     def freeze(self, stages: int, norm: bool = False) -> None:
-        """Stop training the first `stages` stages, 0..5, and with `norm` every batch norm; train all the rest.
+        """Stop training the first `stages` stages, and with `norm` every batch norm; train all the rest.
 
         What is frozen has no gradients, and its batch norms use their running statistics without changing them, also
         after `train()`. May be called again at any time: the last call counts.
@@ -44,7 +34,10 @@ class StagedBackbone(nn.Module):
             raise UserError(f"backbone.frozen_stages: {stages} is out of range; choose 0 to {len(self.stages)}")
         batch_norms = [module for module in self.modules() if isinstance(module, _BatchNorm)]
         if norm and not batch_norms:
-            raise UserError("backbone.freeze_norm: there is no batch norm to freeze; choose backbone.norm=batch")
+            raise UserError(
+                "backbone.freeze_norm: there is no batch norm to freeze; choose backbone.freeze_norm=false "
+                "or a backbone with backbone.norm=batch"
+            )
         self.frozen_stages = stages
         self.freeze_norm = norm
         self.requires_grad_(True)
@@ -62,3 +55,24 @@ class StagedBackbone(nn.Module):
                 if isinstance(module, _BatchNorm):
                     module.eval()
         return self
+
+
+class StagedBackbone(FreezableBackbone):
+    """Five stages in a row; stage k ends at stride 2^k, and stages 2 to 5 give the features C2 to C5.
+
+    `channels`: of C2 to C5.
+    """
+
+    def __init__(self, stages: Sequence[nn.Module], channels: Sequence[int]) -> None:
+        super().__init__()
+        self.stages = nn.ModuleList(stages)
+        self.info = FeatureInfo(("C2", "C3", "C4", "C5"), tuple(channels), (4, 8, 16, 32))
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Normalised float images [B, 3, H, W] → {"C2": [B, c2, H/4, W/4], ..., "C5": [B, c5, H/32, W/32]}."""
+        x = self.stages[0](images)
+        features = {}
+        for name, stage in zip(self.info.names, self.stages[1:], strict=True):
+            x = stage(x)
+            features[name] = x
+        return features

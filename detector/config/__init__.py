@@ -26,13 +26,17 @@ from detector.config.parts import (
     Assigner,
     Backbone,
     CSPDarknet,
+    Darknet19,
     Darknet53,
+    EfficientNet,
     Head,
     Loss,
     Model,
     Neck,
+    NoNeck,
     ResNet,
     SingleShot,
     TaskAligned,
+    Timm,
 )
 from detector.config.training import SGD, AdamW, Logger, Optim, Trainer
