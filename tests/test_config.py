@@ -47,6 +47,13 @@ def test_a_configuration_survives_a_dictionary_of_plain_values() -> None:
     assert config.from_dict(dataclasses.asdict(settings)) == settings
 
 
+def test_a_key_that_was_renamed_is_still_read() -> None:
+    settings = composed("data=shapes", "augment=mosaic")
+    values = dataclasses.asdict(settings)
+    values["augment"]["mosaic_off_epochs"] = values["augment"].pop("mixing_off_epochs")
+    assert config.from_dict(values) == settings
+
+
 def test_every_group_is_a_folder_and_every_folder_a_group() -> None:
     folders = {path.name for path in CONFIGS.iterdir() if path.is_dir()}
     assert folders == {*config.GROUPS, "experiment"}

@@ -141,6 +141,10 @@ GROUPS: dict[str, tuple[type, ...]] = {
 """The schemas of each group. Where there are several, a choice's `name` says which one it follows."""
 
 
+RENAMED = {("augment", "mosaic_off_epochs"): "mixing_off_epochs"}
+"""Keys that run folders and checkpoints of earlier versions have, and what they are called now."""
+
+
 def schema(group: str, name: str) -> type:
     """The dataclass that a choice of `group` called `name` follows; KeyError if there is none."""
     classes = GROUPS[group]
@@ -156,6 +160,12 @@ def schema_name(group: str, cls: type) -> str:
 def from_dict(values: dict[str, Any]) -> Train:
     """The inverse of `dataclasses.asdict` for a `Train`; KeyError or TypeError where the values are not one."""
     parts = {
-        key: schema(key, value.get("name", ""))(**value) if key in GROUPS else value for key, value in values.items()
+        key: schema(key, value.get("name", ""))(**_renamed(key, value)) if key in GROUPS else value
+        for key, value in values.items()
     }
     return Train(**parts)
+
+
+def _renamed(group: str, values: dict[str, Any]) -> dict[str, Any]:
+    """The keys of a run that was made before a key got its present name."""
+    return {RENAMED.get((group, key), key): value for key, value in values.items()}
