@@ -1,7 +1,7 @@
 """Self-adversarial training (Bochkovskiy et al. 2020, YOLOv4, section 3.3): the network first attacks its own images.
 
 Stage one changes the image and not the weights, by one step of the fast gradient sign method (Goodfellow et al. 2015,
-eq. in section 4): x + ε · sign(∂L/∂x), where L is the loss of the image's own targets. Stage two trains on the changed
+section 4): x + ε · sign(∂L/∂x), where L is the loss of the image's own targets. Stage two trains on the changed
 image with the same targets, as on any other. YOLOv4 does not say how its image is altered and aims at "no object there";
 raising the whole loss also moves boxes and confuses classes.
 """
