@@ -68,6 +68,10 @@ class Trainer:
     """The first epochs, with the whole backbone frozen; afterwards it is trained as well."""
     multi_scale: float = 0.0
     """Batches are resized to a multiple of 32 in (1 ± multi_scale) · image_size."""
+    adversarial: float = 0.0
+    """Share of the steps that train on images changed against the network (self-adversarial training, YOLOv4)."""
+    adversarial_strength: float = 4.0
+    """How far such a change moves every pixel, of 0..255."""
     evaluate_every: int = 1
     """Epochs between two evaluations; the last epoch is always evaluated."""
     patience: int = 0

@@ -20,6 +20,7 @@ from detector.checkpoint import KEY, build, entry
 from detector.data.index import Index
 from detector.errors import UserError
 from detector.evaluation.evaluate import evaluate
+from detector.training.adversarial import SelfAdversary
 from detector.training.ema import AveragedDetector
 from detector.training.optim import build_optimizer, build_schedule
 from detector.types import Batch, ImageId, Target
@@ -50,6 +51,8 @@ class DetectionModule(L.LightningModule):
             self.ema = AveragedDetector(self.detector, train.trainer.ema)
         if train.trainer.compile:
             self.detector.compile()
+        part = train.trainer
+        self.adversary = SelfAdversary(part.adversarial, part.adversarial_strength, train.seed)
         self.metrics: dict[str, Any] = {}
         """Of the last evaluation."""
         self.best: dict[str, Any] = {}
@@ -90,6 +93,8 @@ class DetectionModule(L.LightningModule):
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """The sum of the detector's losses."""
         images, targets = self._rescaled(batch)
+        if self.adversary.strikes(self.global_step):
+            images = self.adversary.attacked(self.detector, images, targets)
         losses = self.detector.losses(images, targets)
         total = torch.stack(list(losses.values())).sum()
         self._watch(losses, batch.targets)

@@ -9,6 +9,7 @@ from lightning.fabric.utilities.rank_zero import _get_rank
 
 from detector import config
 from detector.build import count_parameters
+from detector.data.augment import mixing_epochs
 from detector.data.module import DetectionData
 from detector.data.problems import cheap_problems, missing_images, summarise
 from detector.errors import UserError
@@ -91,6 +92,13 @@ def _introduce(settings: config.Train, module: DetectionModule, data: DetectionD
         f"data: {len(data.train_index)} training and {len(data.val_index)} validation images, "
         f"{len(data.class_names)} classes ({', '.join(data.class_names[:8])}{', ...' * (len(data.class_names) > 8)})"
     )
+    augment, epochs = settings.augment, settings.trainer.epochs
+    mixing = [name for name in ("mosaic", "mixup", "cutmix") if getattr(augment, name)]
+    if mixing and not mixing_epochs(augment, epochs):
+        print(
+            f"augment: no {' or '.join(mixing)} in this run: it is off in the last {augment.mixing_off_epochs} epochs "
+            f"(augment.mixing_off_epochs), and there are {epochs}"
+        )
 
 
 def _conclude(folder: Path, module: DetectionModule, stopwatch: Stopwatch, epochs: int) -> None:

@@ -63,6 +63,19 @@ def test_the_last_epoch_is_evaluated_whatever_evaluate_every_says(tiny: Configur
     assert evaluated == ["1", "2"]
 
 
+@pytest.mark.parametrize(
+    ("mixing", "off", "words"), [({"mosaic": 1.0, "cutmix": 0.5}, 1, "no mosaic or cutmix in this run"), ({}, 9, None)]
+)
+def test_a_run_too_short_to_mix_images_says_so(
+    tiny: Configure, capsys: pytest.CaptureFixture[str], mixing: dict[str, float], off: int, words: str | None
+) -> None:
+    augment = config.Augment(name="short", mixing_off_epochs=off, **mixing)  # type: ignore[arg-type]
+    train(tiny(augment=augment, trainer=config.Trainer(epochs=1, accelerator="cpu", progress=False)))
+    said = [line for line in capsys.readouterr().out.splitlines() if "mixing_off_epochs" in line]
+    assert len(said) == (words is not None)
+    assert words is None or words in said[0]
+
+
 def test_a_second_run_of_the_same_name_gets_a_folder_of_its_own(tiny: Configure) -> None:
     settings = tiny(trainer=config.Trainer(epochs=1, accelerator="cpu", progress=False))
     first, second = train(settings), train(settings)
@@ -76,9 +89,11 @@ def test_four_epochs_equal_two_then_a_resume_of_two_exactly(
 ) -> None:
     settings = tiny(
         data=config.Shapes(scene_size=96, train_images=12, val_images=6, batch_size=4, workers=workers),
-        trainer=config.Trainer(epochs=4, accelerator="cpu", precision="fp32", progress=False, multi_scale=0.3),
+        trainer=config.Trainer(
+            epochs=4, accelerator="cpu", precision="fp32", progress=False, multi_scale=0.3, adversarial=0.5
+        ),
         augment=config.Augment(
-            name="all", mosaic=0.7, mosaic_off_epochs=1, flip_horizontal=0.5, scale=0.3, hue=0.1, mixup=0.3,
+            name="all", mosaic=0.7, mixing_off_epochs=1, flip_horizontal=0.5, scale=0.3, hue=0.1, mixup=0.3,
             albumentations=[{"name": "GaussianBlur", "p": 0.5}],
         ),
     )  # fmt: skip
