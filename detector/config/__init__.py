@@ -35,4 +35,4 @@ from detector.config.parts import (
     SingleShot,
     TaskAligned,
 )
-from detector.config.training import SGD, AdamW, Logger, Optim, Trainer
+from detector.config.training import SGD, AdamW, Logger, Optim, ScheduleFree, Trainer

@@ -24,7 +24,7 @@ from detector.config.parts import (
     SingleShot,
     TaskAligned,
 )
-from detector.config.training import SGD, AdamW, Logger, Optim, Trainer
+from detector.config.training import SGD, AdamW, Logger, Optim, ScheduleFree, Trainer
 
 
 @dataclass
@@ -134,7 +134,7 @@ GROUPS: dict[str, tuple[type, ...]] = {
     "head": (AnchorFree,),
     "assigner": (TaskAligned,),
     "loss": (Loss,),
-    "optim": (SGD, AdamW),
+    "optim": (SGD, AdamW, ScheduleFree),
     "trainer": (Trainer,),
     "logger": (Logger,),
 }

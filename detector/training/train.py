@@ -16,6 +16,7 @@ from detector.evaluation.report import table
 from detector.output import new_folder, write_json
 from detector.training.callbacks import Stopwatch
 from detector.training.module import DetectionModule
+from detector.training.optim import averages_itself
 from detector.training.run_folder import describe
 from detector.training.trainer import make_trainer, quieten
 
@@ -87,6 +88,8 @@ def _introduce(settings: config.Train, module: DetectionModule, data: DetectionD
     parameters = count_parameters(module.detector)
     print(f"run folder: {folder}")
     print(f"detector: {settings.backbone.name}, {settings.neck.name}, {settings.head.name}: {parameters:,} parameters")
+    if settings.trainer.ema and averages_itself(settings):
+        print("trainer.ema is off: optim=schedule_free averages the weights itself")
     print(
         f"data: {len(data.train_index)} training and {len(data.val_index)} validation images, "
         f"{len(data.class_names)} classes ({', '.join(data.class_names[:8])}{', ...' * (len(data.class_names) > 8)})"

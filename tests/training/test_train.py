@@ -63,11 +63,22 @@ def test_a_second_run_of_the_same_name_gets_a_folder_of_its_own(tiny: Configure)
     assert (first / "metrics.json").is_file()
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize(
+    ("workers", "optim"),
+    [
+        (0, config.AdamW(warmup_epochs=1.0)),
+        (2, config.AdamW(warmup_epochs=1.0)),
+        (0, config.ScheduleFree(warmup_epochs=1.5)),
+        (2, config.ScheduleFree(warmup_epochs=1.5)),
+        (0, config.SGD(schedule="one_cycle")),
+    ],
+    ids=lambda value: value.name if isinstance(value, config.Optim) else value,
+)
 def test_four_epochs_equal_two_then_a_resume_of_two_exactly(
-    tiny: Configure, monkeypatch: pytest.MonkeyPatch, workers: int
+    tiny: Configure, monkeypatch: pytest.MonkeyPatch, workers: int, optim: config.Optim
 ) -> None:
     settings = tiny(
+        optim=optim,
         data=config.Shapes(scene_size=96, train_images=12, val_images=6, batch_size=4, workers=workers),
         trainer=config.Trainer(epochs=4, accelerator="cpu", precision="fp32", progress=False, multi_scale=0.3),
         augment=config.Augment(
