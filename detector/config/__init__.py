@@ -11,6 +11,7 @@ from detector.config.commands import (
     CheckData,
     Evaluate,
     Experiment,
+    FindLR,
     Predict,
     Train,
     from_dict,
