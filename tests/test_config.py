@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CHOICES = sorted(
     f"{path.parent.name}={path.stem}"
     for path in CONFIGS.glob("*/*.yaml")
-    if path.parent.name in {*config.GROUPS, "experiment"}
+    if path.parent.name in {*config.GROUPS, "experiment", "sweep", "freebie"}
 )
 REQUIRED = {"backbone=timm": ["backbone.model=resnet18"]}
 """What a choice cannot do without."""
@@ -51,7 +51,7 @@ def test_a_configuration_survives_a_dictionary_of_plain_values() -> None:
 
 def test_every_group_is_a_folder_and_every_folder_a_group() -> None:
     folders = {path.name for path in CONFIGS.iterdir() if path.is_dir()}
-    assert folders == {*config.GROUPS, "experiment"}
+    assert folders == {*config.GROUPS, "experiment", "sweep", "freebie"}
 
 
 @pytest.mark.parametrize(
@@ -67,6 +67,9 @@ def test_every_group_is_a_folder_and_every_folder_a_group() -> None:
         (["data=shapes", "resume=runs/x", "seed=3"], ["resume", "seed=3"]),
         (["data=shapes", "loss.box=cious"], ["loss.box=cious", "ciou"]),
         (["data=shapes", "backbone=timm"], ["backbone.model=... must be given"]),
+        (["data=shapes", "sweep=seeds"], ["sweep=seeds", "give -m as well"]),
+        (["data=shapes", "sweep=nothing"], ["sweep=nothing", "box_loss", "seeds"]),
+        (["data=shapes", "freebie=nothing"], ["freebie=nothing", "baseline", "mosaic"]),
     ],
 )
 def test_a_mistake_on_the_command_line_gets_one_line_that_names_the_key_and_exit_code_2(

@@ -11,6 +11,7 @@ from detector.config.commands import (
     CheckData,
     Evaluate,
     Experiment,
+    FindLR,
     Predict,
     Train,
     from_dict,
@@ -39,4 +40,4 @@ from detector.config.parts import (
     TaskAligned,
     Timm,
 )
-from detector.config.training import SGD, AdamW, Logger, Optim, Trainer
+from detector.config.training import SGD, AdamW, Logger, Optim, ScheduleFree, Trainer

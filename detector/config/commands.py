@@ -28,7 +28,7 @@ from detector.config.parts import (
     TaskAligned,
     Timm,
 )
-from detector.config.training import SGD, AdamW, Logger, Optim, Trainer
+from detector.config.training import SGD, AdamW, Logger, Optim, ScheduleFree, Trainer
 
 
 @dataclass
@@ -129,6 +129,18 @@ class Benchmark(Experiment):
     """JSON file of the figures; by default runs/benchmark/ID/benchmark.json."""
 
 
+@dataclass
+class FindLR(Experiment):
+    """`scripts/find_lr.py`: a learning rate for an experiment; its warm-up and schedule are left out of the search."""
+
+    lowest: float = 1e-6
+    """Where the rate starts."""
+    highest: float = 1.0
+    """Where it ends, unless the loss explodes before."""
+    steps: int = 100
+    """From the one to the other."""
+
+
 GROUPS: dict[str, tuple[type, ...]] = {
     "data": (Coco, Voc, Yolo, Shapes),
     "augment": (Augment,),
@@ -138,7 +150,7 @@ GROUPS: dict[str, tuple[type, ...]] = {
     "head": (AnchorFree,),
     "assigner": (TaskAligned,),
     "loss": (Loss,),
-    "optim": (SGD, AdamW),
+    "optim": (SGD, AdamW, ScheduleFree),
     "trainer": (Trainer,),
     "logger": (Logger,),
 }

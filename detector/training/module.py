@@ -13,7 +13,6 @@ import torch
 import torch.nn.functional as F
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
-from torch.optim.lr_scheduler import LambdaLR
 
 from detector import config
 from detector.checkpoint import KEY, build, entry
@@ -22,7 +21,7 @@ from detector.errors import UserError
 from detector.evaluation.evaluate import evaluate
 from detector.training.adversarial import SelfAdversary
 from detector.training.ema import AveragedDetector
-from detector.training.optim import build_optimizer, build_schedule
+from detector.training.optim import averages_itself, build_optimizer, build_schedule
 from detector.types import Batch, ImageId, Target
 
 
@@ -47,7 +46,7 @@ class DetectionModule(L.LightningModule):
         if train.trainer.channels_last:
             self.detector = self.detector.to(memory_format=torch.channels_last)
         self.ema = None
-        if train.trainer.ema:
+        if train.trainer.ema and not averages_itself(train):
             self.ema = AveragedDetector(self.detector, train.trainer.ema)
         if train.trainer.compile:
             self.detector.compile()
@@ -67,11 +66,13 @@ class DetectionModule(L.LightningModule):
         Its length is counted here: Lightning's own estimate would start the loader processes, which after a resume is too
         early, as it does not know the epoch yet.
         """
-        optimizer = build_optimizer(self.config.optim, self.detector, fused=self.config.trainer.precision != "fp16")
         part = self.config.trainer
         total = part.epochs * math.ceil(self.batches_per_epoch(self.trainer.world_size) / part.accumulate)
         warmup = round(total * min(self.config.optim.warmup_epochs / self.config.trainer.epochs, 1.0))
-        schedule = LambdaLR(optimizer, build_schedule(self.config.optim, total, warmup))
+        optimizer = build_optimizer(self.config.optim, self.detector, part.precision != "fp16", warmup)
+        schedule = build_schedule(self.config.optim, optimizer, total, warmup)
+        if schedule is None:
+            return {"optimizer": optimizer}
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def configure_gradient_clipping(
@@ -83,6 +84,8 @@ class DetectionModule(L.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """The whole backbone is frozen during the first `trainer.frozen_epochs`."""
+        if averages_itself(self.config):
+            self.optimizers(use_pl_optimizer=False).train()  # type: ignore[union-attr]
         if self.config.trainer.frozen_epochs:
             backbone, part = self.detector.backbone, self.config.backbone
             if self.current_epoch < self.config.trainer.frozen_epochs:

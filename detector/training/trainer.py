@@ -25,12 +25,15 @@ from detector import config
 from detector.errors import UserError
 from detector.training.callbacks import EvaluateLastEpoch, EvaluationLine, LogsOnDisk, Pictures, Stopwatch
 from detector.training.checkpoint_files import WholeFiles
+from detector.training.optim import averages_itself
+from detector.training.schedule_free import AveragedWeights
 
 
 def make_trainer(settings: config.Train, folder: Path, stopwatch: Stopwatch) -> L.Trainer:
     """Lightning's trainer, with its loggers and callbacks writing into `folder`."""
     part = settings.trainer
     callbacks: list[Callback] = [
+        *([AveragedWeights()] if averages_itself(settings) else []),
         stopwatch,
         EvaluateLastEpoch(),
         EvaluationLine(),
