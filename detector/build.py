@@ -14,7 +14,10 @@ from detector.assigners.simota import SimOTAAssigner
 from detector.assigners.task_aligned import TaskAlignedAssigner
 from detector.backbones.csp_darknet import CSPDarknet
 from detector.backbones.darknet import Darknet53
+from detector.backbones.darknet19 import Darknet19
+from detector.backbones.efficientnet import EfficientNet
 from detector.backbones.resnet import ResNet
+from detector.backbones.timm import Timm
 from detector.backbones.vgg import VGG
 from detector.errors import UserError
 from detector.heads.anchor_based import AnchorBasedHead
@@ -25,7 +28,9 @@ from detector.losses.classification import ClassLoss
 from detector.losses.criterion import Criterion
 from detector.models.darknet import darknet
 from detector.models.single_shot import SingleShot
+from detector.necks.additions import NeckWithAdditions
 from detector.necks.fpn import FPN
+from detector.necks.none import NoNeck
 from detector.necks.pan import PAN
 from detector.types import FeatureInfo
 
@@ -54,7 +59,9 @@ def build_detector(
             pyramid = nn.Identity()
         case config.SingleShot():
             _check_assigner(assigner, head)
+            _check_neck(neck, backbone)
             body = build_backbone(backbone)
+            _check_normalisation(body, model)
             pyramid = build_neck(neck, body.info)
             predictions = build_head(head, pyramid.info, classes, image_size)
         case _:
@@ -79,23 +86,48 @@ def build_backbone(part: config.Backbone) -> Any:
             return VGG(**_options(part))
         case config.ResNet():
             return ResNet(**_options(part))
+        case config.Darknet19():
+            return Darknet19(**_options(part))
         case config.Darknet53():
             return Darknet53(**_options(part))
         case config.CSPDarknet():
             return CSPDarknet(**_options(part))
+        case config.EfficientNet():
+            return EfficientNet(**_options(part))
+        case config.Timm():
+            return Timm(**_options(part))
         case _:
             raise _unknown("backbone", part)
 
 
 def build_neck(part: config.Neck, features: FeatureInfo) -> Any:
     """A neck: `info` and features → features."""
+    options = _options(part)
+    added = {key: options.pop(key) for key in ("spp", "attention", "dropblock", "dropblock_size")}
+    layers = {key: options[key] for key in ("activation", "norm")}
+    neck: Any
     match part:
         case config.FPN():
-            return FPN(features, **_options(part))
+            neck = FPN(features, **options)
         case config.PAN():
-            return PAN(features, **_options(part))
+            neck = PAN(features, **options)
+        case config.NoNeck():
+            _require_layers(part)
+            neck = NoNeck(features, part.lowest, part.highest)
         case _:
             raise _unknown("neck", part)
+    if not (part.spp or part.attention != "none" or part.dropblock):
+        return neck
+    return NeckWithAdditions(neck, features, **added, **layers)
+
+
+def _require_layers(part: config.NoNeck) -> None:
+    for key, value, wanted, has_layers in (
+        ("activation", part.activation, "neck.spp=true", part.spp),
+        ("norm", part.norm, "neck.spp=true or neck.attention=sam", part.spp or part.attention == "sam"),
+    ):
+        if value != "none" and not has_layers:
+            raise UserError(f"neck.{key}={value}: neck none has no convolutions; leave it out or give {wanted}")
 
 
 def build_head(part: config.Head, features: FeatureInfo, classes: int, image_size: int) -> Head:
@@ -120,6 +152,17 @@ def build_assigner(part: config.Assigner) -> Assigner:
             return MaxIoUAssigner(**_options(part))
         case _:
             raise _unknown("assigner", part)
+
+
+def _check_neck(neck: config.Neck, backbone: config.Backbone) -> None:
+    if neck.spp and isinstance(backbone, config.CSPDarknet) and backbone.spp:
+        raise UserError("neck.spp: csp_darknet ends in an SPP of its own; give neck.spp=false or backbone.spp=false")
+
+
+def _check_normalisation(body: Any, model: config.Model) -> None:
+    if isinstance(body, Timm) and body.normalisation not in (None, (list(model.mean), list(model.std))):
+        mean, std = body.normalisation
+        raise UserError(f"model.mean: timm trained these weights with model.mean={mean} model.std={std}; give both")
 
 
 def _check_assigner(assigner: config.Assigner, head: config.Head) -> None:

@@ -16,11 +16,15 @@ import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from detector import config
 from detector.errors import UserError
+from detector.sweep.jobs import job
+from detector.sweep.report import SweepReport
+from detector.sweep.run import run_job
 from detector.training.run_folder import read_config
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
@@ -33,15 +37,42 @@ def command(name: str, function: Callable[[Any], Any]) -> None:
 
     @hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=name)
     def main(composed: DictConfig) -> None:
+        if name == "train" and HydraConfig.get().mode == RunMode.MULTIRUN:
+            _sweep_job(composed)
+            return
         # inside the job too: Hydra prints a line of its own about any exception that leaves it
-        with _answer_mistakes():
+        with answer_mistakes():
+            _refuse_sweep_without_multirun()
             settings = _resumed(composed) if composed.get("resume") else to_object(composed)
             _refuse_parts_of_another_model(settings, HydraConfig.get().overrides.task)
             function(settings)
 
-    with _answer_mistakes():
-        _require_data(sys.argv[1:])
-        main()
+    SweepReport.current = None
+    try:
+        with answer_mistakes():
+            _require_data(sys.argv[1:])
+            main()
+    finally:
+        finished = SweepReport.current is None or SweepReport.current.conclude()
+    if not finished:
+        sys.exit(1)
+
+
+def _sweep_job(composed: DictConfig) -> None:
+    """One job; also in a process of a launcher's, on whatever machine."""
+    settings: config.Train = to_object(composed)
+    if settings.resume:
+        raise UserError("resume goes on with one run: leave out -m")
+    hydra_config = HydraConfig.get()
+    _refuse_parts_of_another_model(settings, hydra_config.overrides.task)
+    directory = Path(hydra_config.runtime.cwd)  # where the sweep was started; a launcher's process may be elsewhere
+    os.chdir(directory)
+    run_job(job(settings, list(hydra_config.overrides.task)), settings, directory)
+
+
+def _refuse_sweep_without_multirun() -> None:
+    if chosen := HydraConfig.get().runtime.choices.get("sweep"):
+        raise UserError(f"sweep={chosen}: is many runs; give -m as well: scripts/train.py -m sweep={chosen} ...")
 
 
 def _require_data(arguments: list[str]) -> None:
@@ -52,7 +83,8 @@ def _require_data(arguments: list[str]) -> None:
 
 
 @contextmanager
-def _answer_mistakes() -> Iterator[None]:
+def answer_mistakes() -> Iterator[None]:
+    """A user's mistake becomes one line and exit code 2, an interruption exit code 130."""
     try:
         yield
     except KeyboardInterrupt:
@@ -82,6 +114,7 @@ def register_schemas() -> None:
         "benchmark": config.Benchmark,
         "anchors": config.Anchors,
         "import_darknet": config.ImportDarknet,
+        "find_lr": config.FindLR,
     }.items():
         store.store(group="schema", name=name, node=cls)
 

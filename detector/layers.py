@@ -186,9 +186,9 @@ class CSP(nn.Module):
 
 
 class SPP(nn.Module):
-    """Spatial pyramid pooling of YOLO (after He et al. 2014): 1×1 to half the channels, max pools, 1×1.
+    """Spatial pyramid pooling as YOLO has it (after He et al. 2015, section 2.2): 1×1 to half the channels, pools, 1×1.
 
-    The pools of 5×5, 9×9 and 13×13 around each point are computed as 5×5 applied once, twice and three times.
+    The max pools of 5×5, 9×9 and 13×13 around each point are computed as 5×5 applied once, twice and three times.
     [B, in, H, W] → [B, out, H, W].
     """
 
@@ -204,3 +204,58 @@ class SPP(nn.Module):
         for _ in range(3):
             levels.append(F.max_pool2d(levels[-1], kernel_size=5, stride=1, padding=2))
         return self.merge(torch.cat(levels, dim=1))
+
+
+class SAM(nn.Module):
+    """Spatial attention as YOLOv4 has it (Bochkovskiy et al. 2020, section 3.3, figure 5b): x · σ(norm(1×1(x))).
+
+    Woo et al. 2018 (CBAM, section 3) weigh points; here each channel of each point has a weight of its own, and nothing
+    is pooled. [B, channels, H, W] → the same shape.
+    """
+
+    def __init__(self, channels: int, norm: str = "batch") -> None:
+        super().__init__()
+        self.weigh = ConvNormActivation(channels, channels, 1, activation="none", norm=norm)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, channels, H, W] → the same shape."""
+        return x * self.weigh(x).sigmoid()
+
+
+class DropBlock(nn.Module):
+    """DropBlock (Ghiasi et al. 2018, algorithm 1): in training, squares of `size`×`size` points become 0.
+
+    Each channel has squares of its own, which lie wholly in the map; what is left is scaled up so that as much is left
+    as there was. A square begins at any place with the probability of eq. 1,
+    γ = p / size² · H·W / ((H − size + 1)·(W − size + 1)), by which the share p = `probability` would be dropped if squares
+    never overlapped. A map smaller than `size` is dropped in squares as large as fit into it.
+    [B, C, H, W] → the same shape. Raises `UserError` on a probability outside 0..1 and on a size below 1.
+    """
+
+    def __init__(self, probability: float, size: int = 7) -> None:
+        super().__init__()
+        if not 0 <= probability < 1:
+            raise UserError(f"neck.dropblock: {probability} is no probability to drop with; choose 0 to below 1")
+        if size < 1:
+            raise UserError(f"neck.dropblock_size: {size} is no side of a square; choose 1 or more")
+        self.probability = probability
+        self.size = size
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] → the same shape; in evaluation mode the same tensor."""
+        if not self.training or self.probability == 0:
+            return x
+        height, width = x.shape[-2:]
+        size = min(self.size, height, width)
+        rows, columns = height - size + 1, width - size + 1
+        gamma = self.probability / size**2 * (height * width) / (rows * columns)
+        # float32 under autocast too: bf16 has but 256 steps from 0 to 1, and γ is often below one of them
+        begins = torch.rand(*x.shape[:2], rows, columns, device=x.device) < gamma
+        # a point is dropped where one of the size × size squares that hold it begins: a maximum over those beginnings
+        around = F.pad(begins.float(), [size - 1] * 4)
+        kept = 1 - F.max_pool2d(around, kernel_size=size, stride=1)
+        return x * (kept * (kept.numel() / kept.sum().clamp(min=1))).to(x.dtype)
+
+    def extra_repr(self) -> str:
+        """For `print`."""
+        return f"probability={self.probability}, size={self.size}"

@@ -16,8 +16,10 @@ ROOT = Path(__file__).resolve().parents[1]
 CHOICES = sorted(
     f"{path.parent.name}={path.stem}"
     for path in CONFIGS.glob("*/*.yaml")
-    if path.parent.name in {*config.GROUPS, "experiment"}
+    if path.parent.name in {*config.GROUPS, "experiment", "sweep", "freebie"}
 )
+REQUIRED = {"backbone=timm": ["backbone.model=resnet18"]}
+"""What a choice cannot do without."""
 
 
 def composed(*overrides: str, name: str = "train") -> config.Train:
@@ -32,7 +34,7 @@ def composed(*overrides: str, name: str = "train") -> config.Train:
 @pytest.mark.parametrize("choice", CHOICES)
 def test_every_yaml_file_composes_into_its_dataclass(choice: str) -> None:
     overrides = [choice] if choice.startswith(("data=", "experiment=")) else ["data=shapes", choice]
-    settings = composed(*overrides)
+    settings = composed(*overrides, *REQUIRED.get(choice, []))
     for group, classes in config.GROUPS.items():
         assert type(getattr(settings, group)) in classes
 
@@ -49,7 +51,7 @@ def test_a_configuration_survives_a_dictionary_of_plain_values() -> None:
 
 def test_every_group_is_a_folder_and_every_folder_a_group() -> None:
     folders = {path.name for path in CONFIGS.iterdir() if path.is_dir()}
-    assert folders == {*config.GROUPS, "experiment"}
+    assert folders == {*config.GROUPS, "experiment", "sweep", "freebie"}
 
 
 @pytest.mark.parametrize(
@@ -66,6 +68,10 @@ def test_every_group_is_a_folder_and_every_folder_a_group() -> None:
         (["data=shapes", "loss.box=cious"], ["loss.box=cious", "ciou"]),
         (["data=shapes", "assigner=max_iou"], ["assigner=max_iou", "head=anchor_free", "head=anchor_based", "simota"]),
         (["data=shapes", "head=anchor_based", "neck.lowest=2"], ["head.anchors", "3 levels", "P2, P3, P4, P5"]),
+        (["data=shapes", "backbone=timm"], ["backbone.model=... must be given"]),
+        (["data=shapes", "sweep=seeds"], ["sweep=seeds", "give -m as well"]),
+        (["data=shapes", "sweep=nothing"], ["sweep=nothing", "box_loss", "seeds"]),
+        (["data=shapes", "freebie=nothing"], ["freebie=nothing", "baseline", "mosaic"]),
     ],
 )
 def test_a_mistake_on_the_command_line_gets_one_line_that_names_the_key_and_exit_code_2(

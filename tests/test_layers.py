@@ -11,8 +11,10 @@ from detector.layers import (
     CSP,
     INITIALISATIONS,
     NORMS,
+    SAM,
     SPP,
     ConvNormActivation,
+    DropBlock,
     Residual,
     initialise,
     make_activation,
@@ -190,6 +192,127 @@ def test_spp_equals_parallel_pools_of_5_9_and_13() -> None:
     y = block.reduce(x)
     pools = [y] + [F.max_pool2d(y, size, stride=1, padding=size // 2) for size in (5, 9, 13)]
     torch.testing.assert_close(block(x), block.merge(torch.cat(pools, dim=1)))
+
+
+def test_spp_takes_the_maximum_of_windows_of_5_9_and_13_points_around_each_point() -> None:
+    torch.manual_seed(0)
+    block = SPP(2, 3, activation="none", norm="none")
+    x = torch.randn(1, 2, 6, 15)
+    (reduced,) = block.reduce(x)[0]  # one channel
+    rows, columns = reduced.shape
+    levels = [reduced]
+    for reach in (2, 4, 6):
+        pooled = torch.empty_like(reduced)
+        for i in range(rows):
+            for j in range(columns):
+                window = reduced[max(0, i - reach) : i + reach + 1, max(0, j - reach) : j + reach + 1]
+                pooled[i, j] = window.max()
+        levels.append(pooled)
+    expected = block.merge(torch.stack(levels)[None])
+    torch.testing.assert_close(block(x), expected)
+
+
+def test_attention_is_a_sigmoid_of_each_channel_at_each_point() -> None:
+    torch.manual_seed(0)
+    block = SAM(3, norm="none")
+    x = torch.randn(2, 3, 4, 5)
+    weight, bias = block.weigh.convolution.weight, block.weigh.convolution.bias
+    assert bias is not None
+    expected = torch.empty_like(x)
+    for b in range(2):
+        for i in range(4):
+            for j in range(5):
+                point = x[b, :, i, j]
+                expected[b, :, i, j] = point / (1 + torch.exp(-(weight[:, :, 0, 0] @ point + bias)))
+    torch.testing.assert_close(block(x), expected)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_attention_trains_with_every_norm(norm: str) -> None:
+    torch.manual_seed(0)
+    block = SAM(8, norm)
+    block(torch.randn(2, 8, 4, 4)).square().sum().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in block.parameters())
+
+
+def squares_inside(dropped: Tensor, size: int) -> Tensor:
+    """The union of all size × size squares of dropped points of one map."""
+    union = torch.zeros_like(dropped)
+    for i in range(dropped.shape[0] - size + 1):
+        for j in range(dropped.shape[1] - size + 1):
+            if dropped[i : i + size, j : j + size].all():
+                union[i : i + size, j : j + size] = True
+    return union
+
+
+@pytest.mark.parametrize(("size", "height", "width"), [(1, 5, 5), (3, 9, 12), (4, 9, 9), (7, 10, 20), (7, 5, 8)])
+def test_dropblock_drops_whole_squares_of_its_size_or_as_large_as_fit(size: int, height: int, width: int) -> None:
+    torch.manual_seed(0)
+    dropped = DropBlock(0.15, size)(torch.ones(4, 8, height, width)) == 0
+    assert dropped.any()
+    fitting = min(size, height, width)
+    for channel in dropped.flatten(0, 1):
+        assert torch.equal(channel, squares_inside(channel, fitting))
+    assert len({tuple(channel.flatten().tolist()) for channel in dropped.flatten(0, 1)}) > 2  # not one for all channels
+
+
+def chance_to_be_kept(probability: float, size: int, height: int, width: int) -> Tensor:
+    """Of each point [height, width], by eq. 1 and a count of the squares that hold the point."""
+    gamma = probability / size**2 * height * width / ((height - size + 1) * (width - size + 1))
+    holding = torch.zeros(height, width)
+    for i in range(height - size + 1):
+        for j in range(width - size + 1):
+            holding[i : i + size, j : j + size] += 1
+    assert gamma * holding.mean().item() == pytest.approx(probability)  # what eq. 1 promises: overlaps count twice
+    return (1 - gamma) ** holding
+
+
+@pytest.mark.parametrize("probability", [0.05, 0.1, 0.25])
+@pytest.mark.parametrize(("size", "height", "width"), [(1, 8, 8), (3, 10, 14), (7, 20, 20), (7, 5, 8)])
+def test_dropblock_drops_the_share_of_equation_1(probability: float, size: int, height: int, width: int) -> None:
+    torch.manual_seed(0)
+    maps = 8000
+    dropped = (DropBlock(probability, size)(torch.ones(1, maps, height, width)) == 0)[0].float().mean(dim=0)
+    expected = 1 - chance_to_be_kept(probability, min(size, height, width), height, width)
+    assert (dropped - expected).abs().max() < 5 * 0.5 / math.sqrt(maps)
+    assert dropped.mean().item() == pytest.approx(probability, rel=0.2)
+
+
+def test_dropblock_leaves_as_much_as_there_was() -> None:
+    torch.manual_seed(0)
+    layer = DropBlock(0.2, 3)
+    assert layer(torch.ones(2, 16, 10, 10)).mean().item() == pytest.approx(1.0, rel=1e-5)
+    # over many draws each point has the share of what is left that its place gives it
+    x = torch.rand(12, 16) + 1
+    kept = chance_to_be_kept(0.2, 3, 12, 16)
+    torch.testing.assert_close(
+        layer(x.expand(1, 8000, 12, 16))[0].mean(dim=0), x * kept / kept.mean(), atol=0.04, rtol=0.02
+    )
+
+
+def test_dropblock_does_nothing_in_evaluation_and_without_probability() -> None:
+    x = torch.randn(2, 3, 8, 8)
+    assert DropBlock(0.5, 3).eval()(x) is x
+    assert DropBlock(0.0, 3)(x) is x
+
+
+def test_dropblock_stops_the_gradient_of_what_it_drops_and_works_in_bfloat16() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(2, 3, 8, 8, dtype=torch.bfloat16, requires_grad=True)
+    y = DropBlock(0.3, 3)(x)
+    assert y.dtype == torch.bfloat16
+    y.sum().backward()
+    assert x.grad is not None
+    assert torch.equal(x.grad == 0, y == 0)
+    everything = DropBlock(0.999999, 9)(x)
+    assert everything.isfinite().all()
+
+
+def test_dropblock_drops_rare_squares_as_often_in_bfloat16() -> None:
+    """γ = 0.0004 here: below a step of bf16's random numbers."""
+    torch.manual_seed(0)
+    dropped = DropBlock(0.02, 7)(torch.ones(1, 4000, 40, 40, dtype=torch.bfloat16)) == 0
+    assert dropped.float().mean().item() == pytest.approx(0.02, rel=0.1)
 
 
 def test_scaled_channels_and_depth_are_those_of_the_published_nano_to_extra_large_models() -> None:

@@ -13,10 +13,11 @@ BLOCKS = (3, 6, 6, 3)
 
 
 class CSPDarknet(StagedBackbone):
-    """A 3×3 stem of stride 2, then four stages of a 3×3 convolution of stride 2 and a CSP block; C5 ends in an SPP.
+    """A 3×3 stem of stride 2, then four stages of a 3×3 convolution of stride 2 and a CSP block; with
+    `spp` C5 ends in spatial pyramid pooling.
 
     `width` multiplies the 64, 128, 256, 512, 1024 channels and `depth` the 3, 6, 6, 3 residual blocks: 0.25 and 0.33
-    make the nano model, 0.5 and 0.33 small, 0.75 and 0.67 medium, 1 and 1 large.
+    make the nano model, 0.5 and 0.33 small, 0.75 and 0.67 medium, 1 and 1 large, 1.25 and 1.33 x.
     The other arguments are those of `detector.config.Backbone`. There are no pretrained weights: raises `UserError`.
     """
 
@@ -24,6 +25,7 @@ class CSPDarknet(StagedBackbone):
         self,
         depth: float = 0.33,
         width: float = 0.25,
+        spp: bool = True,
         pretrained: bool = False,
         frozen_stages: int = 0,
         freeze_norm: bool = False,
@@ -32,7 +34,9 @@ class CSPDarknet(StagedBackbone):
         initialisation: str = "kaiming",
     ) -> None:
         if pretrained:
-            raise UserError("backbone.pretrained: csp_darknet has no published weights; choose vgg or resnet, or false")
+            raise UserError(
+                "backbone.pretrained: csp_darknet has no published weights; choose vgg, resnet or efficientnet, or false"
+            )
         channels = [scale_channels(c, width) for c in CHANNELS]
         stages = [nn.Sequential(ConvNormActivation(3, channels[0], 3, stride=2, activation=activation, norm=norm))]
         for before, after, blocks in zip(channels[:-1], channels[1:], BLOCKS, strict=True):
@@ -42,7 +46,8 @@ class CSPDarknet(StagedBackbone):
                     CSP(after, after, scale_depth(blocks, depth), activation=activation, norm=norm),
                 )
             )
-        stages[-1].append(SPP(channels[-1], channels[-1], activation=activation, norm=norm))
+        if spp:
+            stages[-1].append(SPP(channels[-1], channels[-1], activation=activation, norm=norm))
         super().__init__(stages, channels[1:])
         initialise(self, initialisation, activation)
         self.freeze(frozen_stages, freeze_norm)

@@ -37,13 +37,13 @@ def pretrained_state(model: str) -> dict[str, Tensor]:
 
 
 def adapt(model: nn.Module, activation: str, norm: str) -> None:
-    """Replace every ReLU in `model` by `activation` and, unless `norm` is "batch", every batch norm by `norm`.
+    """Replace every ReLU and SiLU in `model` by `activation` and, unless `norm` is "batch", every batch norm by `norm`.
 
     Batch norms keep torchvision's ε and momentum, with which the published weights were trained. Where norms go,
     convolutions get the bias that the norms had.
     """
     for name, child in list(model.named_children()):
-        if isinstance(child, nn.ReLU):
+        if isinstance(child, (nn.ReLU, nn.SiLU)):
             setattr(model, name, make_activation(activation))
         elif isinstance(child, nn.BatchNorm2d) and norm != "batch":
             setattr(model, name, make_norm(norm, child.num_features))

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 from detector import config
 from detector.benchmark.clock import Clock, images_per_second, rounded
 from detector.benchmark.memory import MEASURE, PeakMemory, resident
+from detector.data.augment import mixing_epochs
 from detector.data.module import DetectionData
 from detector.types import Batch
 
@@ -51,8 +52,8 @@ def measure_loader(settings: config.Benchmark) -> dict[str, Any]:
 
 
 def _first_epochs(settings: config.Benchmark) -> int:
-    """How many epochs are like the first one: with mosaic, where there is one."""
-    return max(1, settings.trainer.epochs - settings.augment.mosaic_off_epochs)
+    """How many epochs are like the first one: with mosaic and the like, where there are any."""
+    return max(1, mixing_epochs(settings.augment, settings.trainer.epochs))
 
 
 def _epochs(loader: DataLoader[Batch], period: int) -> Iterator[Iterator[Batch]]:

@@ -12,6 +12,7 @@ from detector.config.commands import (
     CheckData,
     Evaluate,
     Experiment,
+    FindLR,
     ImportDarknet,
     Predict,
     Train,
@@ -30,15 +31,19 @@ from detector.config.parts import (
     Backbone,
     CSPDarknet,
     Darknet,
+    Darknet19,
     Darknet53,
+    EfficientNet,
     Head,
     Loss,
     MaxIoU,
     Model,
     Neck,
+    NoNeck,
     ResNet,
     SimOTA,
     SingleShot,
     TaskAligned,
+    Timm,
 )
-from detector.config.training import SGD, AdamW, Logger, Optim, Trainer
+from detector.config.training import SGD, AdamW, Logger, Optim, ScheduleFree, Trainer

@@ -17,18 +17,22 @@ from detector.config.parts import (
     Backbone,
     CSPDarknet,
     Darknet,
+    Darknet19,
     Darknet53,
+    EfficientNet,
     Head,
     Loss,
     MaxIoU,
     Model,
     Neck,
+    NoNeck,
     ResNet,
     SimOTA,
     SingleShot,
     TaskAligned,
+    Timm,
 )
-from detector.config.training import SGD, AdamW, Logger, Optim, Trainer
+from detector.config.training import SGD, AdamW, Logger, Optim, ScheduleFree, Trainer
 
 
 @dataclass
@@ -160,16 +164,28 @@ class Benchmark(Experiment):
     """JSON file of the figures; by default runs/benchmark/ID/benchmark.json."""
 
 
+@dataclass
+class FindLR(Experiment):
+    """`scripts/find_lr.py`: a learning rate for an experiment; its warm-up and schedule are left out of the search."""
+
+    lowest: float = 1e-6
+    """Where the rate starts."""
+    highest: float = 1.0
+    """Where it ends, unless the loss explodes before."""
+    steps: int = 100
+    """From the one to the other."""
+
+
 GROUPS: dict[str, tuple[type, ...]] = {
     "data": (Coco, Voc, Yolo, Shapes),
     "augment": (Augment,),
     "model": (SingleShot, Darknet),
-    "backbone": (VGG, ResNet, Darknet53, CSPDarknet),
-    "neck": (FPN, PAN),
+    "backbone": (VGG, ResNet, Darknet19, Darknet53, CSPDarknet, EfficientNet, Timm),
+    "neck": (FPN, PAN, NoNeck),
     "head": (AnchorFree, AnchorBased),
     "assigner": (TaskAligned, SimOTA, MaxIoU),
     "loss": (Loss,),
-    "optim": (SGD, AdamW),
+    "optim": (SGD, AdamW, ScheduleFree),
     "trainer": (Trainer,),
     "logger": (Logger,),
 }

@@ -66,15 +66,22 @@ class Shapes(Data):
 
 @dataclass
 class Augment:
-    """What happens to a training image, in this order. Probabilities in 0..1."""
+    """What happens to a training image; probabilities in 0..1, of independent draws.
+
+    The order: flips, turns, mosaic and view; then mixup, cutmix, erasing, colour, blur, noise, albumentations.
+    """
 
     name: str = MISSING
     mosaic: float = 0.0
     """Probability of a mosaic of four images (Bochkovskiy et al. 2020)."""
-    mosaic_off_epochs: int = 0
-    """The last epochs, without mosaic."""
     mixup: float = 0.0
-    """Probability of blending the image with another one (Zhang et al. 2018), boxes of both kept."""
+    """Probability of blending the image with another one (Zhang et al. 2018), boxes of both kept at full weight."""
+    cutmix: float = 0.0
+    """Probability of pasting a rectangle of another image (Yun et al. 2019); boxes are what is still seen of them."""
+    mixing_off_epochs: int = 0
+    """The last epochs, without mosaic, mixup and cutmix."""
+    erasing: float = 0.0
+    """Probability of a rectangle of random pixels (Zhong et al. 2020); boxes are what is still seen of them."""
     flip_horizontal: float = 0.0
     flip_vertical: float = 0.0
     rotate90: float = 0.0
@@ -91,6 +98,10 @@ class Augment:
     """Relative hue change drawn from −hue..hue (1 = the half circle); saturation and value are gains 1−x..1+x."""
     saturation: float = 0.0
     value: float = 0.0
+    blur: float = 0.0
+    """Probability of a Gaussian blur."""
+    noise: float = 0.0
+    """Probability of Gaussian noise."""
     albumentations: list[Any] = field(default_factory=list)
     """Any single-image transforms of albumentations: a list of {name: ClassName, argument: value, ...}."""
 

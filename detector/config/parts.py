@@ -13,7 +13,7 @@ class Backbone:
 
     name: str = MISSING
     pretrained: bool = False
-    """ImageNet weights (torchvision's); not every backbone has them."""
+    """ImageNet weights (torchvision's or timm's); not every backbone has them."""
     frozen_stages: int = 0
     """How many stages, counted from the image, are not trained."""
     freeze_norm: bool = False
@@ -53,6 +53,14 @@ class Darknet53(Backbone):
 
 
 @dataclass
+class Darknet19(Backbone):
+    """Redmon & Farhadi 2017 (YOLO9000), table 6."""
+
+    name: str = "darknet19"
+    activation: str = "leaky_relu"
+
+
+@dataclass
 class CSPDarknet(Backbone):
     """Darknet with cross-stage partial blocks (Wang et al. 2020), scaled by multiples of depth and width."""
 
@@ -62,6 +70,33 @@ class CSPDarknet(Backbone):
     """Multiple of the 3, 6, 6, 3 residual blocks of the stages."""
     width: float = 0.25
     """Multiple of the 64, 128, 256, 512, 1024 channels."""
+    spp: bool = True
+    """C5 ends in spatial pyramid pooling."""
+
+
+@dataclass
+class EfficientNet(Backbone):
+    """Tan & Le 2019."""
+
+    name: str = "efficientnet"
+    activation: str = "silu"
+    variant: str = "b0"
+    """b0 | b1 | b2 | b3 | b4"""
+    stochastic_depth: float = 0.2
+    """Probability to skip the last residual block in a training step; earlier blocks are skipped less."""
+
+
+@dataclass
+class Timm(Backbone):
+    """Any network of timm with features of stride 8, 16 and 32; needs `pip install 'detector[timm]'`."""
+
+    name: str = "timm"
+    model: str = MISSING
+    """timm's name, such as convnext_tiny or resnet50.a1_in1k."""
+    activation: str = "own"
+    """A network of timm keeps its own activation, norm and initialisation; anything but "own" is refused."""
+    norm: str = "own"
+    initialisation: str = "own"
 
 
 @dataclass
@@ -75,6 +110,25 @@ class Neck:
     """5 ends at P5 (stride 32), 6 adds P6 (stride 64)."""
     activation: str = MISSING
     norm: str = MISSING
+    spp: bool = False
+    """Spatial pyramid pooling of C5 (He et al. 2015) before the neck."""
+    attention: str = "none"
+    """none | sam: YOLOv4's spatial attention (Bochkovskiy et al. 2020, section 3.3) at each level."""
+    dropblock: float = 0.0
+    """Share of each level that DropBlock (Ghiasi et al. 2018) drops in training; 0 drops nothing."""
+    dropblock_size: int = 7
+    """Side of the squares dropped, in points of the level."""
+
+
+@dataclass
+class NoNeck(Neck):
+    """The head stands on the features of the backbone."""
+
+    name: str = "none"
+    activation: str = "none"
+    """Of the SPP's convolutions; without SPP there is nothing that could have one."""
+    norm: str = "none"
+    """Of SPP and SAM; without them there is nothing that could have one."""
 
 
 @dataclass

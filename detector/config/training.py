@@ -17,13 +17,17 @@ class Optim:
     momentum: float = 0.9
     """SGD's (Nesterov) momentum, AdamW's first beta."""
     warmup_epochs: float = 3.0
-    """Linear warm-up from 0."""
+    """Linear warm-up from 0; one_cycle has its `rise` instead."""
     schedule: str = "cosine"
-    """cosine | steps | constant"""
+    """cosine | steps | one_cycle | constant"""
     final_lr: float = 0.01
     """Cosine's end, as a share of lr."""
     steps: list[float] = field(default_factory=lambda: [0.67, 0.89])
     """Where `steps` divides lr by 10, as shares of the training."""
+    rise: float = 0.3
+    """Share of the training in which `one_cycle` climbs from lr / 25 to lr, before it falls to lr / 250,000."""
+    lowest_momentum: float = 0.85
+    """What `one_cycle` takes momentum down to while lr climbs, and back from while it falls."""
 
 
 @dataclass
@@ -40,6 +44,18 @@ class AdamW(Optim):
     name: str = "adamw"
     lr: float = 1e-3
     weight_decay: float = 0.05
+
+
+@dataclass
+class ScheduleFree(Optim):
+    """AdamW whose averaged iterates take the place of a schedule (Defazio et al. 2024)."""
+
+    name: str = "schedule_free"
+    lr: float = 2.5e-3
+    """Larger than AdamW's: the paper's best are 1 to 10 times as large."""
+    weight_decay: float = 0.05
+    schedule: str = "constant"
+    """constant; there is no other, which is the point."""
 
 
 @dataclass
@@ -68,8 +84,12 @@ class Trainer:
     """The first epochs, with the whole backbone frozen; afterwards it is trained as well."""
     multi_scale: float = 0.0
     """Batches are resized to a multiple of 32 in (1 ± multi_scale) · image_size."""
+    adversarial: float = 0.0
+    """Share of the steps that train on images changed against the network (self-adversarial training, YOLOv4)."""
+    adversarial_strength: float = 4.0
+    """How far such a change moves every pixel, of 0..255."""
     evaluate_every: int = 1
-    """Epochs between two evaluations."""
+    """Epochs between two evaluations; the last epoch is always evaluated."""
     patience: int = 0
     """Stop after so many evaluations without a better AP; 0 never stops early."""
     progress: bool = True

@@ -1,4 +1,4 @@
-"""Any single-image transforms of the albumentations library on a canvas and its objects."""
+"""Blur, noise and any other single-image transform of the albumentations library on a canvas and its objects."""
 
 from __future__ import annotations
 
@@ -9,9 +9,15 @@ from typing import Any
 
 import numpy as np
 
+from detector import config
 from detector.data.augment import Objects
 from detector.data.geometry import MINIMUM_SIDE, MINIMUM_VISIBLE
 from detector.errors import UserError
+
+BLUR = {"name": "GaussianBlur", "sigma_limit": (0.5, 2.0), "blur_limit": 0, "p": 1.0}
+"""Sigma in pixels of the canvas; its kernel follows from it."""
+NOISE = {"name": "GaussNoise", "std_range": (0.01, 0.05), "p": 1.0}
+"""Standard deviation as a share of 255, in each channel alone: from hardly visible to that of a dark photograph."""
 
 
 class Albumentations:
@@ -66,6 +72,15 @@ class Albumentations:
         objects = objects.rows(np.asarray(result["rows"], dtype=np.int64))
         objects.boxes = np.asarray(result["bboxes"], dtype=np.float32).reshape(-1, 4)
         return image, objects
+
+
+def camera_faults(augment: config.Augment, size: int) -> list[tuple[float, Albumentations]]:
+    """Blur and noise, each with its probability, in that order: the lens comes before the sensor.
+
+    Which are applied is for the caller to draw: a chain that does nothing in the end costs more than that.
+    """
+    faults = ((augment.blur, BLUR), (augment.noise, NOISE))
+    return [(probability, Albumentations([spec], size)) for probability, spec in faults if probability]
 
 
 def _transform(library: Any, number: int, spec: dict[str, Any]) -> Any:

@@ -9,8 +9,11 @@ import cv2
 import numpy as np
 
 from detector import config
-from detector.data.geometry import clip_boxes, quarter_turns, rotation, scaling, shearing, translation
+from detector.data.geometry import clip_boxes, cover_boxes, quarter_turns, rotation, scaling, shearing, translation
 from detector.errors import UserError
+
+Rectangle = tuple[int, int, int, int]
+"""x1, y1, x2, y2 in whole pixels of a canvas."""
 
 
 @dataclass
@@ -30,9 +33,14 @@ class Objects:
         """The objects that a mask or an array of positions selects."""
         return Objects(self.boxes[chosen], self.labels[chosen], self.crowd[chosen], self.area[chosen])
 
-    def clipped(self, size: int) -> Objects:
-        """What of them is seen on a canvas of `size` x `size`; nearly invisible ones are left out."""
-        boxes, keep = clip_boxes(self.boxes, (0, 0, size, size))
+    def inside(self, rectangle: Rectangle) -> Objects:
+        """What of them is seen through a rectangle; nearly invisible ones are left out."""
+        boxes, keep = clip_boxes(self.boxes, rectangle)
+        return Objects(boxes, self.labels, self.crowd, self.area).rows(keep)
+
+    def behind(self, rectangle: Rectangle) -> Objects:
+        """What of them is seen when a rectangle hides what is behind it; nearly invisible ones are left out."""
+        boxes, keep = cover_boxes(self.boxes, rectangle)
         return Objects(boxes, self.labels, self.crowd, self.area).rows(keep)
 
     @staticmethod
@@ -52,9 +60,10 @@ def check_augment(augment: config.Augment) -> None:
     """Raises a UserError that names the first value outside its range."""
     below_one = math.nextafter(1.0, 0.0)
     ranges = {
-        **dict.fromkeys(("mosaic", "mixup", "flip_horizontal", "flip_vertical", "rotate90"), (0.0, 1.0)),
+        **dict.fromkeys(("mosaic", "mixup", "cutmix", "erasing", "blur", "noise"), (0.0, 1.0)),
+        **dict.fromkeys(("flip_horizontal", "flip_vertical", "rotate90"), (0.0, 1.0)),
         **dict.fromkeys(("hue", "saturation", "value"), (0.0, 1.0)),
-        "mosaic_off_epochs": (0.0, math.inf),
+        "mixing_off_epochs": (0.0, math.inf),
         "degrees": (0.0, 180.0),
         "translate": (0.0, 1.0),
         "scale": (0.0, below_one),
@@ -65,6 +74,11 @@ def check_augment(augment: config.Augment) -> None:
         if not low <= value <= high:
             limit = "less than 1" if high == below_one else f"at most {high:g}"
             raise UserError(f"augment.{key}={value}: must be at least {low:g} and {limit}")
+
+
+def mixing_epochs(augment: config.Augment, epochs: int) -> int:
+    """How many of the first of `epochs` epochs have mosaic, MixUp and CutMix."""
+    return max(0, epochs - augment.mixing_off_epochs)
 
 
 def random_orientation(rng: np.random.Generator, augment: config.Augment, width: int, height: int) -> np.ndarray:
@@ -119,15 +133,3 @@ def jitter_colour(
     cv2.convertScaleAbs(saturation_plane, dst=saturation_plane, alpha=1 + augment.saturation * saturation)
     cv2.convertScaleAbs(value_plane, dst=value_plane, alpha=1 + augment.value * value)
     cv2.cvtColor(cv2.merge(planes, dst=hsv), cv2.COLOR_HSV2RGB, dst=image)
-
-
-def mix_up(
-    rng: np.random.Generator, first: np.ndarray, first_objects: Objects, second: np.ndarray, second_objects: Objects
-) -> tuple[np.ndarray, Objects]:
-    """Blend of two canvases, into the first, with a weight from Beta(32, 32); the objects of both count fully.
-
-    Zhang et al. 2018 for pictures; without mixing labels, as in Zhang et al. 2019 ("Bag of Freebies", section 3.1).
-    """
-    weight = float(rng.beta(32.0, 32.0))
-    mixed = cv2.addWeighted(first, weight, second, 1 - weight, 0.0, dst=first)
-    return mixed, Objects.joined([first_objects, second_objects])

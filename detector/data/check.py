@@ -98,8 +98,8 @@ def _draw_samples(settings: config.CheckData, index: Index, findings: FileFindin
     usable = [i for i in range(len(index)) if i not in findings.faulty]
     if not usable:
         return
-    # as if the training were long: the last epochs, in which mosaic is off, are not what is asked for
-    epochs = 1 + settings.augment.mosaic_off_epochs
+    # as if the training were long: the last epochs, in which nothing is mixed, are not what is asked for
+    epochs = 1 + settings.augment.mixing_off_epochs
     dataset = DetectionDataset(
         index.subset(usable), settings.image_size, settings.augment, settings.seed, epochs, cache="none"
     )

@@ -12,8 +12,15 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from detector import config
-from detector.data.albumentations import Albumentations
-from detector.data.augment import Objects, check_augment, jitter_colour, mix_up, random_orientation, random_view
+from detector.data.albumentations import Albumentations, camera_faults
+from detector.data.augment import (
+    Objects,
+    check_augment,
+    jitter_colour,
+    mixing_epochs,
+    random_orientation,
+    random_view,
+)
 from detector.data.batch import empty_images
 from detector.data.cache import open_images
 from detector.data.canvas import draw
@@ -21,6 +28,7 @@ from detector.data.geometry import scaling, transform_boxes
 from detector.data.index import Index
 from detector.data.letterbox import GREY, letterbox
 from detector.data.loading import loaded_size
+from detector.data.mixing import cut_mix, erase, mix_up
 from detector.data.mosaic import QUADRANTS, random_centre, tile_placement
 from detector.types import Batch, Target
 
@@ -39,7 +47,7 @@ class DetectionDataset(Dataset[tuple[Tensor, Target]]):
         augment: for training; None for evaluation, where each image is letterboxed.
         seed: with the epoch and the position it decides every random choice, so that a sample is the same whatever the
             number of loader processes, and another one each epoch.
-        epochs: length of the training, from whose end `augment.mosaic_off_epochs` counts.
+        epochs: length of the training, from whose end `augment.mixing_off_epochs` counts.
         cache: none, ram or disk; filled here.
 
     Raises:
@@ -62,7 +70,8 @@ class DetectionDataset(Dataset[tuple[Tensor, Target]]):
         self.size = image_size
         self.augment = augment
         self.seed = seed
-        self.mosaic_until_epoch = epochs - augment.mosaic_off_epochs if augment else 0
+        self.mixed_epochs = mixing_epochs(augment, epochs) if augment else 0
+        self.camera_faults = camera_faults(augment, self.size) if augment else []
         chain = augment.albumentations if augment else []
         self.albumentations = Albumentations(chain, self.size) if chain else None
         self.images = open_images(index, cache, image_size)
@@ -109,13 +118,22 @@ class DetectionDataset(Dataset[tuple[Tensor, Target]]):
     def _augmented(self, rng: np.random.Generator, epoch: int, i: int) -> tuple[np.ndarray, Objects, np.ndarray]:
         augment = self.augment
         assert augment is not None
-        mosaic = augment.mosaic if epoch < self.mosaic_until_epoch else 0.0
+        mixed = epoch < self.mixed_epochs
+        mosaic = augment.mosaic if mixed else 0.0
         canvas, other, scratch = self._canvases
         objects, matrix = self._scene(canvas, rng, augment, mosaic, i)
-        if augment.mixup and rng.random() < augment.mixup:
-            other_objects, _ = self._scene(other, rng, augment, mosaic, int(rng.integers(len(self))))
-            canvas, objects = mix_up(rng, canvas, objects, other, other_objects)
+        for probability, mix in ((augment.mixup, mix_up), (augment.cutmix, cut_mix)):
+            if mixed and probability and rng.random() < probability and len(self) > 1:
+                # Another image: mixed with itself it would be the same picture with boxes twice or cut in two.
+                j = (i + int(rng.integers(1, len(self)))) % len(self)
+                other_objects, _ = self._scene(other, rng, augment, mosaic, j)
+                objects = mix(rng, canvas, objects, other, other_objects)
+        if augment.erasing and rng.random() < augment.erasing:
+            objects = erase(rng, canvas, objects)
         jitter_colour(rng, augment, canvas, (scratch, self._planes))
+        for probability, fault in self.camera_faults:
+            if rng.random() < probability:
+                canvas, objects = fault(rng, canvas, objects)
         if self.albumentations is not None:
             canvas, objects = self.albumentations(rng, canvas, objects)
         return canvas, objects, matrix
@@ -142,7 +160,7 @@ class DetectionDataset(Dataset[tuple[Tensor, Target]]):
             matrix = draw(canvas, image, view @ placement) @ self._loading_matrix(member)
             objects.append(self._objects(member, matrix))
             matrices[member] = matrix
-        return Objects.joined(objects).clipped(self.size), matrices[i]
+        return Objects.joined(objects).inside((0, 0, self.size, self.size)), matrices[i]
 
     def _loading_matrix(self, i: int) -> np.ndarray:
         return scaling(*loaded_size(self.index, i, self.size).scale)

@@ -12,6 +12,8 @@ import numpy as np
 
 MINIMUM_VISIBLE = 0.1
 """Share of a box's area that must stay on the canvas: of less than a tenth hardly an object can be recognised."""
+MINIMUM_UNCOVERED = 0.5
+"""Share of the hull of what is visible of a covered object that must be the object: rims around a cover tell nothing."""
 MINIMUM_SIDE = 2.0
 """Pixels: what is thinner covers no point of even the finest grid."""
 
@@ -69,3 +71,25 @@ def clip_boxes(boxes: np.ndarray, bounds: tuple[float, float, float, float]) -> 
     sides, visible = boxes[:, 2:] - boxes[:, :2], cut[:, 2:] - cut[:, :2]
     keep = (visible >= MINIMUM_SIDE).all(axis=1) & (visible.prod(axis=1) >= MINIMUM_VISIBLE * sides.prod(axis=1))
     return cut, keep
+
+
+def cover_boxes(boxes: np.ndarray, cover: tuple[float, float, float, float]) -> tuple[np.ndarray, np.ndarray]:
+    """The hull of what the rectangle `cover` (x1, y1, x2, y2), laid over boxes [N, 4], leaves visible of each.
+
+    A box shrinks where the cover hides one of its sides from end to end; rims thinner than `MINIMUM_SIDE` count as hidden.
+
+    Returns:
+        The hulls [N, 4], and which boxes [N] are still seen well enough: as in `clip_boxes`, and with
+        `MINIMUM_UNCOVERED` of the hull visible.
+    """
+    low, high = boxes[:, :2], boxes[:, 2:]
+    cover_low, cover_high = np.array(cover, dtype=boxes.dtype).reshape(2, 2)
+    hidden = (np.minimum(high, cover_high) - np.maximum(low, cover_low)).clip(min=0).prod(axis=1)
+    hides_low, hides_high = cover_low < low + MINIMUM_SIDE, cover_high > high - MINIMUM_SIDE
+    across = (hides_low & hides_high)[:, ::-1]  # of x, whether the whole height is hidden, and the other way round
+    new_low = np.where(across & hides_low, np.maximum(low, cover_high), low)
+    new_high = np.where(across & hides_high, np.minimum(high, cover_low), high)
+    area, sides = (high - low).prod(axis=1), new_high - new_low
+    least = np.maximum(MINIMUM_VISIBLE * area, MINIMUM_UNCOVERED * sides.prod(axis=1))
+    keep = (sides >= MINIMUM_SIDE).all(axis=1) & (area - hidden >= least)
+    return np.concatenate([new_low, new_high], axis=1), keep

@@ -28,7 +28,7 @@ class FPN(nn.Module):
         norm: str = "none",
     ) -> None:
         super().__init__()
-        levels = pyramid_levels(lowest, highest)
+        levels = pyramid_levels(lowest, highest, features)
         self.inputs = tuple(f"C{level}" for level in levels if level <= 5)
         given = dict(zip(features.names, features.channels, strict=True))
         self.lateral = nn.ModuleList(

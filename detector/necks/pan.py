@@ -37,7 +37,7 @@ class PAN(nn.Module):
         highest: int = 5,
     ) -> None:
         super().__init__()
-        levels = pyramid_levels(lowest, highest)
+        levels = pyramid_levels(lowest, highest, features)
         channels = {level: scale_channels(CHANNELS[level], width) for level in levels}
         given = dict(zip(features.names, features.channels, strict=True))
         blocks = scale_depth(BLOCKS, depth)

@@ -6,7 +6,6 @@ import time
 from pathlib import Path
 from typing import Any, cast
 
-import cv2
 import lightning as L
 import numpy as np
 import torch
@@ -14,6 +13,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities import rank_zero_only
 
 from detector.evaluation.report import summary
+from detector.output import write_picture
 from detector.training.module import DetectionModule
 from detector.training.pictures import batch_picture, curves_picture, predictions_picture
 from detector.types import Batch
@@ -32,6 +32,15 @@ class EvaluationLine(Callback):
         line = summary(module.metrics, best=module.best["AP"])
         if trainer.is_global_zero:
             print(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}: {line}", flush=True)
+
+
+class EvaluateLastEpoch(Callback):
+    """The last epoch is evaluated even if `evaluate_every` does not divide the number of epochs."""
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Before the loop asks whether this epoch is evaluated."""
+        if trainer.current_epoch + 1 == trainer.max_epochs:
+            trainer.check_val_every_n_epoch = 1
 
 
 class LogsOnDisk(Callback):
@@ -95,7 +104,8 @@ class Pictures(Callback):
     ) -> None:
         """`train_batch.png`, of the first batch of the run."""
         if trainer.global_step == 0 and batch_idx == 0:
-            self._write("train_batch.png", batch_picture(batch.to("cpu"), cast(DetectionModule, pl_module).class_names))
+            picture = batch_picture(batch.to("cpu"), cast(DetectionModule, pl_module).class_names)
+            write_picture(self.folder / "train_batch.png", picture)
 
     @rank_zero_only
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -112,8 +122,6 @@ class Pictures(Callback):
             if len(images) >= PICTURED_IMAGES:
                 break
         n = PICTURED_IMAGES
-        self._write("predictions.png", predictions_picture(images[:n], targets[:n], detections[:n], module.class_names))
+        picture = predictions_picture(images[:n], targets[:n], detections[:n], module.class_names)
+        write_picture(self.folder / "predictions.png", picture)
         curves_picture(self.folder / "metrics.csv", self.folder / "curves.png")
-
-    def _write(self, name: str, picture: np.ndarray) -> None:
-        cv2.imwrite(str(self.folder / name), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))

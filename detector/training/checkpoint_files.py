@@ -27,6 +27,10 @@ class WholeFiles(TorchCheckpointIO):
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(unfinished, final)
-        except OSError as error:
+        except (OSError, RuntimeError) as error:
             unfinished.unlink(missing_ok=True)
-            raise UserError(f"{final} cannot be written: {error.strerror}") from error
+            # torch, closing the file after the system's error, raises a RuntimeError of its own over it
+            cause = error if isinstance(error, OSError) else error.__context__
+            if not isinstance(cause, OSError):
+                raise
+            raise UserError(f"{final} cannot be written: {cause.strerror}") from error

@@ -13,15 +13,15 @@ import torch
 import torch.nn.functional as F
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
-from torch.optim.lr_scheduler import LambdaLR
 
 from detector import config
 from detector.checkpoint import KEY, build, entry
 from detector.data.index import Index
 from detector.errors import UserError
 from detector.evaluation.evaluate import evaluate
+from detector.training.adversarial import SelfAdversary
 from detector.training.ema import AveragedDetector
-from detector.training.optim import build_optimizer, build_schedule
+from detector.training.optim import averages_itself, build_optimizer, build_schedule
 from detector.types import Batch, ImageId, Target
 
 
@@ -35,6 +35,7 @@ class DetectionModule(L.LightningModule):
         category_ids: tuple[int, ...],
         val_index: Index,
         batches_per_epoch: Callable[[int], int],
+        pretrained: bool = True,
     ) -> None:
         super().__init__()
         self.batches_per_epoch = batches_per_epoch
@@ -42,15 +43,16 @@ class DetectionModule(L.LightningModule):
         self.class_names = class_names
         self.category_ids = category_ids
         self.val_index = val_index
-        # a run that goes on has the weights of its checkpoint
-        self.detector: Any = build(train, len(class_names), pretrained=not train.resume)
+        self.detector: Any = build(train, len(class_names), pretrained)
         if train.trainer.channels_last:
             self.detector = self.detector.to(memory_format=torch.channels_last)
         self.ema = None
-        if train.trainer.ema:
+        if train.trainer.ema and not averages_itself(train):
             self.ema = AveragedDetector(self.detector, train.trainer.ema)
         if train.trainer.compile:
             self.detector.compile()
+        part = train.trainer
+        self.adversary = SelfAdversary(part.adversarial, part.adversarial_strength, train.seed)
         self.metrics: dict[str, Any] = {}
         """Of the last evaluation."""
         self.best: dict[str, Any] = {}
@@ -65,11 +67,13 @@ class DetectionModule(L.LightningModule):
         Its length is counted here: Lightning's own estimate would start the loader processes, which after a resume is too
         early, as it does not know the epoch yet.
         """
-        optimizer = build_optimizer(self.config.optim, self.detector, fused=self.config.trainer.precision != "fp16")
         part = self.config.trainer
         total = part.epochs * math.ceil(self.batches_per_epoch(self.trainer.world_size) / part.accumulate)
         warmup = round(total * min(self.config.optim.warmup_epochs / self.config.trainer.epochs, 1.0))
-        schedule = LambdaLR(optimizer, build_schedule(self.config.optim, total, warmup))
+        optimizer = build_optimizer(self.config.optim, self.detector, part.precision != "fp16", warmup)
+        schedule = build_schedule(self.config.optim, optimizer, total, warmup)
+        if schedule is None:
+            return {"optimizer": optimizer}
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def configure_gradient_clipping(
@@ -81,6 +85,8 @@ class DetectionModule(L.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """The whole backbone is frozen during the first `trainer.frozen_epochs`."""
+        if averages_itself(self.config):
+            self.optimizers(use_pl_optimizer=False).train()  # type: ignore[union-attr]
         if self.config.trainer.frozen_epochs:
             backbone, part = self.detector.backbone, self.config.backbone
             if self.current_epoch < self.config.trainer.frozen_epochs:
@@ -91,6 +97,8 @@ class DetectionModule(L.LightningModule):
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """The sum of the detector's losses."""
         images, targets = self._rescaled(batch)
+        if self.adversary.strikes(self.global_step):
+            images = self.adversary.attacked(self.detector, images, targets)
         losses = self.detector.losses(images, targets)
         total = torch.stack(list(losses.values())).sum()
         self._watch(losses, batch.targets)

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import platform
+import shutil
 import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -12,12 +16,15 @@ from omegaconf import OmegaConf
 
 from detector import config
 from detector.errors import UserError
-from detector.output import write_json
+from detector.output import write_json, write_text
+
+if sys.platform != "win32":
+    import fcntl
 
 
 def describe(folder: Path, train: config.Train) -> None:
     """Writes `config.yaml`, the resolved configuration, and `environment.json`: versions, git commit, machine, seed."""
-    (folder / "config.yaml").write_text(OmegaConf.to_yaml(asdict(train)))
+    write_text(folder / "config.yaml", OmegaConf.to_yaml(asdict(train)))
     packages = ("torch", "torchvision", "lightning", "albumentations", "pycocotools", "numpy", "detector")
     environment = {
         "python": platform.python_version(),
@@ -36,6 +43,30 @@ def read_config(folder: Path) -> config.Train:
     if not path.is_file():
         raise UserError(f"resume={folder}: is not a run folder (no config.yaml in it)")
     return config.from_dict(OmegaConf.to_container(OmegaConf.load(path)))  # type: ignore[arg-type]
+
+
+@contextmanager
+def reserved(folder: Path) -> Iterator[None]:
+    """The run in `folder` belongs to this process meanwhile; the operating system gives it back if the process dies.
+
+    Raises:
+        UserError: another process has it.
+    """
+    if sys.platform == "win32":  # has no such locks
+        yield
+        return
+    with open(folder / ".lock", "a") as lock:
+        try:
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UserError(f"{folder}: another process is training there") from None
+        yield
+
+
+def start_again(folder: Path) -> None:
+    """Removes what a run has logged that was stopped before its first checkpoint."""
+    (folder / "metrics.csv").unlink(missing_ok=True)
+    shutil.rmtree(folder / "tensorboard", ignore_errors=True)
 
 
 def _git(*arguments: str) -> str | None:

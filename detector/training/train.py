@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import lightning as L
@@ -10,6 +11,7 @@ from lightning.fabric.utilities.rank_zero import _get_rank
 from detector import config
 from detector.build import count_parameters
 from detector.checkpoint import self_contained
+from detector.data.augment import mixing_epochs
 from detector.data.module import DetectionData
 from detector.data.problems import cheap_problems, missing_images, summarise
 from detector.errors import UserError
@@ -18,24 +20,22 @@ from detector.models.darknet import introduction
 from detector.output import new_folder, write_json
 from detector.training.callbacks import Stopwatch
 from detector.training.module import DetectionModule
-from detector.training.run_folder import describe
+from detector.training.optim import averages_itself
+from detector.training.run_folder import describe, reserved, start_again
 from detector.training.trainer import make_trainer, quieten
 
 
 def train(settings: config.Train) -> Path:
     """Trains, measures after each epoch, and leaves everything in the run folder, which it returns.
 
-    With `resume`, a run folder, the run goes on as if it had never stopped; the other settings are those of that run.
+    With `resume`, a run folder, the run goes on as if it had never stopped; the other settings are those of that run. One
+    that was stopped before its first epoch was complete starts again.
     """
     is_main = not _get_rank()  # None before a launcher has said otherwise
     checkpoint = None
     if settings.resume:
         folder = Path(settings.resume)
-        checkpoint = folder / "last.ckpt"
-        if not checkpoint.is_file():
-            raise UserError(
-                f"resume={folder}: no last.ckpt in it; the run was stopped before its first epoch was complete"
-            )
+        checkpoint = folder / "last.ckpt" if (folder / "last.ckpt").is_file() else None
     else:
         folder = Path(settings.runs) / settings.name / "started-by-another-process"
         settings = self_contained(settings)
@@ -48,20 +48,30 @@ def train(settings: config.Train) -> Path:
     if is_main:
         _report_problems(data)
     _skip_missing_images(data)
-    module = DetectionModule(settings, data.class_names, data.category_ids, data.val_index, data.batches_per_epoch)
-    if checkpoint is None and is_main:
+    module = DetectionModule(
+        settings,
+        data.class_names,
+        data.category_ids,
+        data.val_index,
+        data.batches_per_epoch,
+        pretrained=checkpoint is None,
+    )
+    if not settings.resume and is_main:
         folder = new_folder(Path(settings.runs) / settings.name)
         describe(folder, settings)
-    if is_main:
-        _introduce(settings, module, data, folder)
 
-    stopwatch = Stopwatch()
-    trainer = make_trainer(settings, folder, stopwatch)
-    trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
-    if trainer.is_global_zero:
-        _conclude(folder, module, stopwatch, trainer.current_epoch)
+    with reserved(folder) if is_main else nullcontext():
+        if is_main:
+            if checkpoint is None:
+                start_again(folder)
+            _introduce(settings, module, data, folder, new=checkpoint is None)
+        stopwatch = Stopwatch()
+        trainer = make_trainer(settings, folder, stopwatch)
+        trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+        if trainer.interrupted:
+            raise KeyboardInterrupt
+        if trainer.is_global_zero:
+            _conclude(folder, module, stopwatch, trainer.current_epoch)
     return folder
 
 
@@ -86,22 +96,31 @@ def _skip_missing_images(data: DetectionData) -> None:
         data.train_index = data.train_index.subset(present)
 
 
-def _introduce(settings: config.Train, module: DetectionModule, data: DetectionData, folder: Path) -> None:
+def _introduce(settings: config.Train, module: DetectionModule, data: DetectionData, folder: Path, new: bool) -> None:
     parameters = count_parameters(module.detector)
     print(f"run folder: {folder}")
     if isinstance(model := settings.model, config.Darknet):
         assert model.cfg_text is not None
-        weights = None if settings.resume else model.weights
+        weights = model.weights if new else None
         parts = module.detector.backbone, module.detector.head
         print(*introduction(model.cfg, model.cfg_text, weights, *parts), sep="\n")
     else:
         print(
             f"detector: {settings.backbone.name}, {settings.neck.name}, {settings.head.name}: {parameters:,} parameters"
         )
+    if settings.trainer.ema and averages_itself(settings):
+        print("trainer.ema is off: optim=schedule_free averages the weights itself")
     print(
         f"data: {len(data.train_index)} training and {len(data.val_index)} validation images, "
         f"{len(data.class_names)} classes ({', '.join(data.class_names[:8])}{', ...' * (len(data.class_names) > 8)})"
     )
+    augment, epochs = settings.augment, settings.trainer.epochs
+    mixing = [name for name in ("mosaic", "mixup", "cutmix") if getattr(augment, name)]
+    if mixing and not mixing_epochs(augment, epochs):
+        print(
+            f"augment: no {' or '.join(mixing)} in this run: it is off in the last {augment.mixing_off_epochs} epochs "
+            f"(augment.mixing_off_epochs), and there are {epochs}"
+        )
 
 
 def _conclude(folder: Path, module: DetectionModule, stopwatch: Stopwatch, epochs: int) -> None:

@@ -23,15 +23,19 @@ from lightning.pytorch.loggers import Logger as LightningLogger
 
 from detector import config
 from detector.errors import UserError
-from detector.training.callbacks import EvaluationLine, LogsOnDisk, Pictures, Stopwatch
+from detector.training.callbacks import EvaluateLastEpoch, EvaluationLine, LogsOnDisk, Pictures, Stopwatch
 from detector.training.checkpoint_files import WholeFiles
+from detector.training.optim import averages_itself
+from detector.training.schedule_free import AveragedWeights
 
 
 def make_trainer(settings: config.Train, folder: Path, stopwatch: Stopwatch) -> L.Trainer:
     """Lightning's trainer, with its loggers and callbacks writing into `folder`."""
     part = settings.trainer
     callbacks: list[Callback] = [
+        *([AveragedWeights()] if averages_itself(settings) else []),
         stopwatch,
+        EvaluateLastEpoch(),
         EvaluationLine(),
         LogsOnDisk(),
         LearningRateMonitor(logging_interval="step"),
@@ -68,7 +72,7 @@ def make_trainer(settings: config.Train, folder: Path, stopwatch: Stopwatch) -> 
         precision=lightning_precision(part),
         max_epochs=part.epochs,
         accumulate_grad_batches=part.accumulate,
-        check_val_every_n_epoch=min(part.evaluate_every, part.epochs),
+        check_val_every_n_epoch=part.evaluate_every,
         callbacks=callbacks,
         logger=loggers,
         plugins=[WholeFiles()],

@@ -11,6 +11,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from detector.backbones.csp_darknet import CSPDarknet
 from detector.backbones.darknet import Darknet53
+from detector.backbones.darknet19 import Darknet19
+from detector.backbones.efficientnet import EfficientNet
 from detector.backbones.freeze import StagedBackbone
 from detector.backbones.resnet import ResNet
 from detector.backbones.vgg import VGG
@@ -23,9 +25,13 @@ BACKBONES: dict[str, Callable[..., StagedBackbone]] = {
     "resnet18": lambda **options: ResNet(depth=18, **options),
     "resnet50": lambda **options: ResNet(depth=50, **options),
     "darknet53": lambda **options: Darknet53(**options),
+    "darknet19": lambda **options: Darknet19(**options),
     "csp_darknet": lambda **options: CSPDarknet(**options),
+    # a block that is skipped for the whole batch gets no gradient
+    "efficientnet_b0": lambda **options: EfficientNet(stochastic_depth=0.0, **options),
+    "efficientnet_b3": lambda **options: EfficientNet("b3", stochastic_depth=0.0, **options),
 }
-FAMILIES = ("vgg11", "resnet18", "darknet53", "csp_darknet")
+FAMILIES = ("vgg11", "resnet18", "darknet53", "darknet19", "csp_darknet", "efficientnet_b0")
 
 every_backbone = pytest.mark.parametrize("name", BACKBONES)
 every_family = pytest.mark.parametrize("name", FAMILIES)
@@ -111,7 +117,7 @@ def test_initialisations_draw_different_weights_of_the_expected_spread(name: str
         torch.manual_seed(0)
         backbone = BACKBONES[name](initialisation=initialisation, activation="relu")
         for convolution in (m for m in backbone.modules() if isinstance(m, nn.Conv2d) and m.weight.numel() > 8000):
-            kernel = convolution.kernel_size[0] * convolution.kernel_size[1]
+            kernel = convolution.kernel_size[0] * convolution.kernel_size[1] / convolution.groups
             expected = variance(convolution.in_channels * kernel, convolution.out_channels * kernel)
             assert convolution.weight.var().item() == pytest.approx(expected, rel=0.15)
 
@@ -239,7 +245,7 @@ def test_darknet53_has_the_parameters_of_the_papers_table() -> None:
     assert parameters(backbone) + statistics == 40_620_640
 
 
-@pytest.mark.parametrize(("depth", "width"), [(0.33, 0.25), (0.33, 0.5), (0.67, 0.75), (1.0, 1.0)])
+@pytest.mark.parametrize(("depth", "width"), [(0.33, 0.25), (0.33, 0.5), (0.67, 0.75), (1.0, 1.0), (1.33, 1.25)])
 def test_csp_darknet_has_the_parameters_of_a_count_by_hand(depth: float, width: float) -> None:
     def convolution(before: int, after: int, kernel: int) -> int:
         return before * after * kernel**2 + 2 * after
@@ -251,9 +257,64 @@ def test_csp_darknet_has_the_parameters_of_a_count_by_hand(depth: float, width: 
         expected += convolution(before, after, 3) + 2 * convolution(after, half, 1) + convolution(after, after, 1)
         expected += round(repeats * depth) * (convolution(half, half, 1) + convolution(half, half, 3))
     half = channels[-1] // 2
-    expected += convolution(channels[-1], half, 1) + convolution(4 * half, channels[-1], 1)
+    spp = convolution(channels[-1], half, 1) + convolution(4 * half, channels[-1], 1)
     with torch.device("meta"):
-        assert parameters(CSPDarknet(depth, width)) == expected
+        assert parameters(CSPDarknet(depth, width)) == expected + spp
+        assert parameters(CSPDarknet(depth, width, spp=False)) == expected
+
+
+def test_darknet19_has_the_parameters_of_the_papers_table() -> None:
+    """Redmon & Farhadi 2017, table 6: (filters, kernel) down to the last convolution, which classifies."""
+    table = [(32, 3), (64, 3), (128, 3), (64, 1), (128, 3), (256, 3), (128, 1), (256, 3), (512, 3), (256, 1), (512, 3)]
+    table += [(256, 1), (512, 3), (1024, 3), (512, 1), (1024, 3), (512, 1), (1024, 3)]
+    weights = 0
+    for (before, _), (filters, kernel) in zip([(3, 0), *table[:-1]], table, strict=True):
+        weights += before * filters * kernel**2
+    filters_of_all = sum(filters for filters, _ in table)
+    backbone = Darknet19()
+    assert sum(isinstance(m, nn.Conv2d) for m in backbone.modules()) == 18
+    assert sum(isinstance(m, nn.MaxPool2d) for m in backbone.modules()) == 5
+    assert parameters(backbone) == weights + 2 * filters_of_all
+    # with the classifier, a 1×1 convolution to 1000 classes with a bias: the 20.8 million that the network is known for
+    assert parameters(backbone) + 1024 * 1000 + 1000 == 20_842_376
+    # Darknet's weight file also holds each norm's mean and variance: darknet19_448.conv.23 has 79,327,120 bytes,
+    # of which the header takes 16.
+    statistics = sum(b.numel() for b in backbone.buffers() if b.ndim)
+    assert 4 * (parameters(backbone) + statistics) + 16 == 79_327_120
+
+
+@pytest.mark.parametrize(
+    ("variant", "published"),
+    [("b0", 5_288_548), ("b1", 7_794_184), ("b2", 9_109_994), ("b3", 12_233_232), ("b4", 19_341_616)],
+)
+def test_efficientnet_has_the_published_parameters_without_last_convolution_and_classifier(
+    variant: str, published: int
+) -> None:
+    model = f"efficientnet_{variant}"
+    assert torchvision.models.get_model_weights(model).DEFAULT.meta["num_params"] == published
+    with torch.device("meta"):
+        ours = EfficientNet(variant)
+    top = ours.info.channels[-1]
+    last = 4 * top  # Tan & Le 2019, table 1: 320 → 1280 channels, with a batch norm
+    assert parameters(ours) + top * last + 2 * last + last * 1000 + 1000 == published
+
+
+def test_efficientnet_skips_blocks_in_training_only_and_more_often_the_deeper_they_lie() -> None:
+    torch.manual_seed(0)
+    backbone = EfficientNet(stochastic_depth=0.5, norm="group")
+    x = images()
+    assert not torch.equal(backbone(x)["C5"], backbone(x)["C5"])
+    backbone.eval()
+    assert torch.equal(backbone(x)["C5"], backbone(x)["C5"])
+    skipped = [m.p for m in backbone.modules() if isinstance(m, torchvision.ops.StochasticDepth)]
+    assert skipped == pytest.approx([0.5 * i / 16 for i in range(16)])
+
+
+def test_unknown_variant_of_efficientnet_names_the_key_and_the_choices() -> None:
+    with pytest.raises(UserError, match=r"backbone\.variant.*'b9'.*b0, b1, b2, b3, b4"):
+        EfficientNet("b9")
+    with pytest.raises(UserError, match=r"backbone\.stochastic_depth: 1\.5"):
+        EfficientNet(stochastic_depth=1.5)
 
 
 @pytest.mark.parametrize(("make", "key"), [(lambda: VGG(depth=12), "VGG-12"), (lambda: ResNet(depth=20), "ResNet-20")])
@@ -266,6 +327,7 @@ PRETRAINED = [
     ("resnet18", "batch", lambda: ResNet(depth=18, pretrained=True)),
     ("vgg11_bn", "batch", lambda: VGG(depth=11, pretrained=True)),
     ("vgg11", "none", lambda: VGG(depth=11, norm="none", pretrained=True)),
+    ("efficientnet_b0", "batch", lambda: EfficientNet("b0", pretrained=True)),
 ]
 
 
@@ -305,6 +367,8 @@ def test_pretrained_weights_give_torchvisions_features(
         elif tensor.ndim == 1:
             nn.init.uniform_(tensor, 0.5, 2)
     classifier = {"classifier.6.bias": torch.zeros(1000)}
+    if model.startswith("efficientnet"):
+        classifier = {"classifier.1.weight": torch.zeros(1000, 1280), "classifier.1.bias": torch.zeros(1000)}
     if model.startswith("resnet"):
         classifier = {"fc.weight": torch.zeros(1000, 512), "fc.bias": torch.zeros(1000)}
     torch.save(theirs.state_dict() | classifier, weight_file(torch_home, model))
@@ -317,6 +381,12 @@ def test_pretrained_weights_give_torchvisions_features(
             for index in (1, 2, 3, 4):
                 y = getattr(theirs, f"layer{index}")(y)
                 expected[f"C{index + 1}"] = y
+        elif model.startswith("efficientnet"):
+            y, expected = x, {}
+            for index, layer in enumerate(theirs.features):
+                y = layer(y)
+                if index in (2, 3, 5, 7):
+                    expected[f"C{len(expected) + 2}"] = y
         else:
             before_pools, y = [], x
             for layer in theirs.features:
@@ -352,13 +422,16 @@ def test_unreadable_weight_file_is_named(torch_home: Path) -> None:
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("make", [CSPDarknet, Darknet53])
+@pytest.mark.parametrize("make", [CSPDarknet, Darknet19, Darknet53])
 def test_backbones_without_published_weights_refuse_pretrained(make: Callable[..., StagedBackbone]) -> None:
     with pytest.raises(UserError, match=r"backbone\.pretrained"):
         make(pretrained=True)
 
 
-@pytest.mark.parametrize(("make", "norm"), [(ResNet, "group"), (ResNet, "none"), (VGG, "group")])
+@pytest.mark.parametrize(
+    ("make", "norm"),
+    [(ResNet, "group"), (ResNet, "none"), (VGG, "group"), (EfficientNet, "group"), (EfficientNet, "none")],
+)
 def test_pretrained_weights_refuse_a_norm_they_were_not_trained_with(
     make: Callable[..., StagedBackbone], norm: str
 ) -> None:

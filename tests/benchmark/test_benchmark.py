@@ -92,7 +92,7 @@ def test_the_epochs_of_the_loader_never_reach_those_without_mosaic(
 ) -> None:
     epochs: list[int] = []
     on_sample(epochs.append)
-    augment = config.Augment(name="mosaic", mosaic=1.0, mosaic_off_epochs=2)
+    augment = config.Augment(name="mosaic", mosaic=1.0, mixing_off_epochs=2)
     settings = benchmark(augment=augment, epochs=7, repeats=1, trainer=config.Trainer(epochs=5, accelerator="cpu"))
     measure_loader(settings)
     assert epochs[: 7 * 12 : 12] == [0, 1, 2, 0, 1, 2, 0]

@@ -14,7 +14,7 @@ from detector.data.read import read_index
 from detector.errors import UserError
 from detector.types import Batch
 
-AUGMENT = config.Augment(name="mosaic", mosaic=1.0, mosaic_off_epochs=1)
+AUGMENT = config.Augment(name="mosaic", mosaic=1.0, mixing_off_epochs=1)
 
 
 def shapes(**changes: Any) -> config.Shapes:

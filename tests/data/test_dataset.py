@@ -14,8 +14,12 @@ from detector.types import Batch
 EVERYTHING = config.Augment(
     name="everything",
     mosaic=0.5,
-    mosaic_off_epochs=2,
+    mixing_off_epochs=2,
     mixup=0.3,
+    cutmix=0.3,
+    erasing=0.3,
+    blur=0.3,
+    noise=0.3,
     flip_horizontal=0.5,
     rotate90=0.3,
     degrees=5,
@@ -82,17 +86,18 @@ def test_the_order_changes_each_epoch_in_workers_that_stay() -> None:
     assert sorted(map(str, orders[0])) == sorted(map(str, orders[1]))
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_mosaic_is_off_in_exactly_the_last_epochs(workers: int) -> None:
+@pytest.mark.parametrize(("mixing", "workers"), [("mosaic", 0), ("mosaic", 2), ("mixup", 2), ("cutmix", 0)])
+def test_mixing_is_off_in_exactly_the_last_epochs(mixing: str, workers: int) -> None:
     index = painted_index()
-    augment = config.Augment(name="mosaic", mosaic=1.0, mosaic_off_epochs=2)
+    augment = config.Augment(name="mixing", mixing_off_epochs=2, **{mixing: 1.0})  # type: ignore[arg-type]
     batches = loader(DetectionDataset(index, 128, augment, epochs=5), workers)
     plain = loader(DetectionDataset(index, 128, config.Augment(name="none")), 0)
     alone = epoch_of(plain, 0)
     for epoch in range(5):
         pictures = epoch_of(batches, epoch)
         unmixed = [same(pictures[key], alone[key]) for key in alone]
-        assert all(unmixed) if epoch >= 3 else not any(unmixed)
+        # a small rectangle may show what was there before: background
+        assert all(unmixed) if epoch >= 3 else sum(unmixed) <= (3 if mixing == "cutmix" else 0)
 
 
 def test_the_last_epochs_are_the_same_after_a_new_start() -> None:

@@ -16,6 +16,8 @@ PAN = config.PAN(width=0.25)
 BINS, NO_BINS = config.AnchorFree(convolutions=1), config.AnchorFree(convolutions=1, bins=0)
 ANCHORS = config.AnchorBased()
 CSP = config.CSPDarknet(depth=0.33, width=0.25)
+ADDED = config.PAN(width=0.25, spp=True, attention="sam")
+TIMM = config.Timm(model="convnext_atto")
 RESNET, VGG, DARKNET = config.ResNet(depth=18), config.VGG(depth=11), config.Darknet53()
 
 
@@ -33,6 +35,11 @@ RESNET, VGG, DARKNET = config.ResNet(depth=18), config.VGG(depth=11), config.Dar
         pytest.param(VGG, PAN, NO_BINS, "ciou", 120, id="vgg-pan", marks=pytest.mark.slow),
         pytest.param(DARKNET, FPN, BINS, "ciou", 120, id="darknet53-fpn-bins", marks=pytest.mark.slow),
         pytest.param(DARKNET, PAN, NO_BINS, "ciou", 120, id="darknet53-pan", marks=pytest.mark.slow),
+        pytest.param(CSP, config.NoNeck(), BINS, "ciou", 120, id="csp_darknet-none", marks=pytest.mark.slow),
+        pytest.param(config.CSPDarknet(spp=False), ADDED, BINS, "ciou", 120, id="pan-spp-sam", marks=pytest.mark.slow),
+        pytest.param(config.Darknet19(), FPN, BINS, "ciou", 120, id="darknet19-fpn", marks=pytest.mark.slow),
+        pytest.param(config.EfficientNet(), PAN, BINS, "ciou", 120, id="efficientnet-pan", marks=pytest.mark.slow),
+        pytest.param(TIMM, PAN, BINS, "ciou", 120, id="timm-pan", marks=pytest.mark.slow),
     ],
 )
 def test_overfits_four_images(
@@ -43,6 +50,8 @@ def test_overfits_four_images(
     loss: str,
     steps: int,
 ) -> None:
+    if isinstance(backbone, config.Timm):
+        pytest.importorskip("timm")
     weights = {"l1": 40.0, "l2": 200.0}
     settings = tiny(
         data=FOUR_IMAGES,

@@ -9,6 +9,7 @@ from torchvision.ops import FeaturePyramidNetwork
 from detector.errors import UserError
 from detector.layers import ACTIVATIONS, NORMS
 from detector.necks.fpn import FPN
+from detector.necks.none import NoNeck
 from detector.necks.pan import PAN
 from detector.types import FeatureInfo
 
@@ -16,9 +17,11 @@ FEATURES = FeatureInfo(("C2", "C3", "C4", "C5"), (8, 24, 40, 56), (4, 8, 16, 32)
 NECKS: dict[str, Callable[..., nn.Module]] = {
     "fpn": lambda **options: FPN(FEATURES, channels=16, **options),
     "pan": lambda **options: PAN(FEATURES, width=0.125, **options),
+    "none": lambda **options: NoNeck(FEATURES, **options),
 }
 
 every_neck = pytest.mark.parametrize("name", NECKS)
+every_neck_with_layers = pytest.mark.parametrize("name", ["fpn", "pan"])
 every_range = pytest.mark.parametrize(("lowest", "highest"), [(3, 5), (2, 5), (3, 6), (2, 6)])
 
 
@@ -60,7 +63,7 @@ def test_gradient_reaches_every_parameter_and_only_the_levels_asked_for(name: st
     assert lowest == 2 or inputs["C2"].grad is None
 
 
-@every_neck
+@every_neck_with_layers
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("norm", NORMS)
 def test_every_activation_and_norm_is_used_and_trains(name: str, activation: str, norm: str) -> None:
@@ -101,7 +104,7 @@ def test_construction_on_the_meta_device_gives_the_same_state(name: str) -> None
     assert {k: v.shape for k, v in neck.state_dict().items()} == {k: v.shape for k, v in real.items()}
 
 
-@every_neck
+@every_neck_with_layers
 def test_initialisation_keeps_the_scale_of_wide_features(name: str) -> None:
     """The levels of a ResNet-50 with unit variance come out within a factor of 10 of it."""
     torch.manual_seed(0)
@@ -170,3 +173,24 @@ def test_pan_widths_follow_the_multiple_whatever_the_backbone() -> None:
 def test_nearest_upsampling_is_repetition() -> None:
     x = torch.randn(1, 2, 3, 4)
     torch.testing.assert_close(F.interpolate(x, scale_factor=2.0), repeat_twice(x))
+
+
+@every_range
+def test_without_a_neck_the_levels_are_the_backbones_features_and_p6_every_second_point_of_c5(
+    lowest: int, highest: int
+) -> None:
+    given = features()
+    outputs = NoNeck(FEATURES, lowest, highest)(given)
+    for level in range(lowest, 6):
+        assert outputs[f"P{level}"] is given[f"C{level}"]
+    if highest == 6:
+        assert torch.equal(outputs["P6"], given["C5"][..., ::2, ::2])
+
+
+@every_neck
+def test_p2_is_refused_where_the_backbone_has_no_c2(name: str) -> None:
+    without = FeatureInfo(("C3", "C4", "C5"), (24, 40, 56), (8, 16, 32))
+    neck = {"fpn": FPN, "pan": PAN, "none": NoNeck}[name]
+    assert neck(without).info.names == ("P3", "P4", "P5")
+    with pytest.raises(UserError, match=r"neck\.lowest: the backbone gives C3, C4, C5 and no C2; choose 3"):
+        neck(without, lowest=2)

@@ -1,3 +1,6 @@
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -7,16 +10,22 @@ from detector.errors import UserError
 from detector.training.checkpoint_files import WholeFiles
 
 
-def test_a_write_that_breaks_off_leaves_the_file_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """The operating system refuses to write more, as it does on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_write_that_breaks_off_leaves_the_file_before_it(tmp_path: Path) -> None:
     file = tmp_path / "last.ckpt"
     WholeFiles().save_checkpoint({"epoch": 1}, file)
-
-    def full_disk(content: object, target: object) -> None:
-        target.write(b"half")  # type: ignore[attr-defined]
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(torch, "save", full_disk)
-    with pytest.raises(UserError, match=r"last\.ckpt cannot be written: No space left on device"):
-        WholeFiles().save_checkpoint({"epoch": 2}, file)
+    weights = {f"layer{i}": torch.zeros(100_000) for i in range(10)}
+    with largest_file(2_000_000), pytest.raises(UserError, match=r"last\.ckpt cannot be written: File too large"):
+        WholeFiles().save_checkpoint(weights, file)
     assert torch.load(file, weights_only=True) == {"epoch": 1}
     assert [path.name for path in tmp_path.iterdir()] == ["last.ckpt"]

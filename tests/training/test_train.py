@@ -1,6 +1,8 @@
 import csv
 import dataclasses
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -56,6 +58,26 @@ def test_a_run_leaves_everything_in_its_folder(tiny: Configure) -> None:
     assert (folder.parent / "latest").resolve() == folder.resolve()
 
 
+def test_the_last_epoch_is_evaluated_whatever_evaluate_every_says(tiny: Configure) -> None:
+    trainer = config.Trainer(epochs=3, evaluate_every=2, accelerator="cpu", progress=False)
+    with open(train(tiny(trainer=trainer)) / "metrics.csv", newline="") as opened:
+        evaluated = [row["epoch"] for row in csv.DictReader(opened) if row["val/AP"]]
+    assert evaluated == ["1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("mixing", "off", "words"), [({"mosaic": 1.0, "cutmix": 0.5}, 1, "no mosaic or cutmix in this run"), ({}, 9, None)]
+)
+def test_a_run_too_short_to_mix_images_says_so(
+    tiny: Configure, capsys: pytest.CaptureFixture[str], mixing: dict[str, float], off: int, words: str | None
+) -> None:
+    augment = config.Augment(name="short", mixing_off_epochs=off, **mixing)  # type: ignore[arg-type]
+    train(tiny(augment=augment, trainer=config.Trainer(epochs=1, accelerator="cpu", progress=False)))
+    said = [line for line in capsys.readouterr().out.splitlines() if "mixing_off_epochs" in line]
+    assert len(said) == (words is not None)
+    assert words is None or words in said[0]
+
+
 def test_a_second_run_of_the_same_name_gets_a_folder_of_its_own(tiny: Configure) -> None:
     settings = tiny(trainer=config.Trainer(epochs=1, accelerator="cpu", progress=False))
     first, second = train(settings), train(settings)
@@ -63,15 +85,28 @@ def test_a_second_run_of_the_same_name_gets_a_folder_of_its_own(tiny: Configure)
     assert (first / "metrics.json").is_file()
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize(
+    ("workers", "optim"),
+    [
+        (0, config.AdamW(warmup_epochs=1.0)),
+        (2, config.AdamW(warmup_epochs=1.0)),
+        (0, config.ScheduleFree(warmup_epochs=1.5)),
+        (2, config.ScheduleFree(warmup_epochs=1.5)),
+        (0, config.SGD(schedule="one_cycle")),
+    ],
+    ids=lambda value: value.name if isinstance(value, config.Optim) else value,
+)
 def test_four_epochs_equal_two_then_a_resume_of_two_exactly(
-    tiny: Configure, monkeypatch: pytest.MonkeyPatch, workers: int
+    tiny: Configure, monkeypatch: pytest.MonkeyPatch, workers: int, optim: config.Optim
 ) -> None:
     settings = tiny(
+        optim=optim,
         data=config.Shapes(scene_size=96, train_images=12, val_images=6, batch_size=4, workers=workers),
-        trainer=config.Trainer(epochs=4, accelerator="cpu", precision="fp32", progress=False, multi_scale=0.3),
+        trainer=config.Trainer(
+            epochs=4, accelerator="cpu", precision="fp32", progress=False, multi_scale=0.3, adversarial=0.5
+        ),
         augment=config.Augment(
-            name="all", mosaic=0.7, mosaic_off_epochs=1, flip_horizontal=0.5, scale=0.3, hue=0.1, mixup=0.3,
+            name="all", mosaic=0.7, mixing_off_epochs=1, flip_horizontal=0.5, scale=0.3, hue=0.1, mixup=0.3,
             albumentations=[{"name": "GaussianBlur", "p": 0.5}],
         ),
     )  # fmt: skip
@@ -180,6 +215,36 @@ def test_a_frozen_backbone_stays_as_it_was_and_is_trained_afterwards(tiny: Confi
     untrained = build(tiny(), classes=5).state_dict()
     assert all(torch.equal(value, untrained[name]) for name, value in backbone_after(1).items())
     assert not all(torch.equal(value, untrained[name]) for name, value in backbone_after(2).items())
+
+
+def test_a_run_stopped_in_its_first_epoch_starts_again_in_its_folder(
+    tiny: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = train(tiny())
+    with monkeypatch.context() as patched:
+        stop_in_epoch(patched, epoch=0, batch=2)
+        with pytest.raises(PowerCutError):
+            train(tiny())
+    stopped = (whole.parent / "latest").resolve()
+    (stopped / "metrics.csv").write_text("epoch,val/AP\n7,0.5\n")
+    assert train(resumed(stopped)) == stopped
+    assert all(torch.equal(value, state(stopped)[name]) for name, value in state(whole).items())
+    rows = [list(csv.DictReader((folder / "metrics.csv").open())) for folder in (whole, stopped)]
+    assert [row["epoch"] for row in rows[0]] == [row["epoch"] for row in rows[1]]
+
+
+def test_two_processes_cannot_train_in_one_folder(tiny: Configure) -> None:
+    folder = train(tiny(trainer=config.Trainer(epochs=1, accelerator="cpu", progress=False)))
+    script = (
+        "import fcntl, sys; f = open(sys.argv[1], 'a'); fcntl.lockf(f, fcntl.LOCK_EX); print(1, flush=True); input()"
+    )
+    arguments = [sys.executable, "-c", script, str(folder / ".lock")]
+    with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        with pytest.raises(UserError, match="another process is training there"):
+            train(resumed(folder))
+        holder.kill()
 
 
 def test_resuming_what_is_no_run_says_so(tmp_path: Path) -> None:

@@ -1,0 +1,56 @@
+"""What can be added to any neck: SPP before it, spatial attention and DropBlock after it."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from detector.errors import UserError
+from detector.layers import SAM, SPP, DropBlock, initialise
+from detector.types import FeatureInfo
+
+ATTENTIONS = ("none", "sam")
+
+
+class NeckWithAdditions(nn.Module):
+    """C5 → SPP → the neck → at each of its levels SAM, then DropBlock; each of the three only where it is asked for.
+
+    SPP: after the top of the backbone, as in YOLOv4 (Bochkovskiy et al. 2020, section 3.4); C5 keeps its channels.
+    DropBlock (Ghiasi et al. 2018): in what the convolutions of the head read.
+    `features` are those of the backbone; `activation` and `norm` those of the layers added (SAM has no activation but
+    its sigmoid). An unknown attention raises `UserError`.
+    """
+
+    def __init__(
+        self,
+        neck: nn.Module,
+        features: FeatureInfo,
+        spp: bool = False,
+        attention: str = "none",
+        dropblock: float = 0.0,
+        dropblock_size: int = 7,
+        activation: str = "silu",
+        norm: str = "batch",
+    ) -> None:
+        super().__init__()
+        if attention not in ATTENTIONS:
+            raise UserError(f"neck.attention: {attention!r} is unknown; choose one of {', '.join(ATTENTIONS)}")
+        info = neck.info
+        assert isinstance(info, FeatureInfo)
+        self.info = info
+        self.neck = neck
+        top = features.channels[features.names.index("C5")]
+        self.spp = SPP(top, top, activation, norm) if spp else None
+        self.attention = nn.ModuleList(SAM(c, norm) for c in info.channels) if attention == "sam" else None
+        self.dropblock = DropBlock(dropblock, dropblock_size)
+        for added, follows in ((self.spp, activation), (self.attention, "none")):
+            if added is not None:
+                initialise(added, "xavier", follows)  # weighs both fans, as there may be no norm
+
+    def forward(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
+        """{"C3": [B, c3, H/8, W/8], ...} → what the neck gives."""
+        if self.spp is not None:
+            features = {**features, "C5": self.spp(features["C5"])}
+        levels: dict[str, Tensor] = self.neck(features)
+        if self.attention is not None:
+            levels = {name: attend(level) for (name, level), attend in zip(levels.items(), self.attention, strict=True)}
+        return {name: self.dropblock(level) for name, level in levels.items()}

@@ -1,0 +1,125 @@
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from detector import config
+from detector.build import build_backbone, build_neck
+from detector.errors import UserError
+from detector.layers import NORMS, SPP
+from detector.necks.additions import NeckWithAdditions
+from detector.necks.pan import PAN
+from detector.types import FeatureInfo
+
+FEATURES = FeatureInfo(("C2", "C3", "C4", "C5"), (8, 24, 40, 56), (4, 8, 16, 32))
+NECKS: dict[str, type[config.Neck]] = {"fpn": config.FPN, "pan": config.PAN, "none": config.NoNeck}
+every_neck = pytest.mark.parametrize("name", NECKS)
+
+
+def features() -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return {
+        name: torch.randn(2, channels, 64 // stride, 96 // stride, generator=generator)
+        for name, channels, stride in zip(FEATURES.names, FEATURES.channels, FEATURES.strides, strict=True)
+    }
+
+
+def with_and_without(name: str, **additions: Any) -> tuple[NeckWithAdditions, nn.Module]:
+    torch.manual_seed(0)
+    neck = build_neck(NECKS[name](lowest=2, highest=6, **additions), FEATURES)
+    assert isinstance(neck, NeckWithAdditions)
+    return neck, neck.neck
+
+
+@every_neck
+@pytest.mark.parametrize("norm", NORMS)
+def test_all_additions_together_train_every_parameter_and_keep_the_levels(name: str, norm: str) -> None:
+    neck, plain = with_and_without(name, spp=True, attention="sam", dropblock=0.1, dropblock_size=3, norm=norm)
+    given = features()
+    outputs = neck(given)
+    assert neck.info == plain.info
+    assert {key: level.shape for key, level in outputs.items()} == {
+        key: level.shape for key, level in plain(given).items()
+    }
+    torch.stack([level.square().sum() for level in outputs.values()]).sum().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() and p.grad.any() for p in neck.parameters())
+    assert {type(m).__name__ for m in neck.modules()} >= {"SPP", "SAM", "DropBlock"}
+    kinds = {"batch": nn.BatchNorm2d, "group": nn.GroupNorm}
+    assert {kind for kind, cls in kinds.items() if any(isinstance(m, cls) for m in neck.modules())} == {norm} - {"none"}
+
+
+@every_neck
+def test_spp_stands_between_c5_and_the_neck(name: str) -> None:
+    neck, plain = with_and_without(name, spp=True)
+    neck.eval()
+    given = features()
+    assert isinstance(neck.spp, SPP)
+    expected = plain(given | {"C5": neck.spp(given["C5"])})
+    for key, level in neck(given).items():
+        torch.testing.assert_close(level, expected[key])
+    assert given["C5"].shape[1] == 56
+
+
+@every_neck
+def test_each_level_is_weighed_by_an_attention_of_its_own(name: str) -> None:
+    neck, plain = with_and_without(name, attention="sam", norm="none")
+    given = features()
+    levels = plain(given)
+    assert neck.attention is not None
+    for (key, level), attend in zip(levels.items(), neck.attention, strict=True):
+        convolution = attend.weigh.convolution  # type: ignore[union-attr]
+        logits = torch.einsum("oi,bihw->bohw", convolution.weight[..., 0, 0], level)  # type: ignore[union-attr, index]
+        logits = logits + convolution.bias[:, None, None]  # type: ignore[union-attr, index]
+        torch.testing.assert_close(neck(given)[key], level / (1 + torch.exp(-logits)), atol=1e-5, rtol=1e-4)
+
+
+@every_neck
+def test_dropblock_drops_points_of_every_level_in_training_and_none_in_evaluation(name: str) -> None:
+    neck, plain = with_and_without(name, dropblock=0.5, dropblock_size=2)
+    given = features()
+    for key, level in neck.train()(given).items():
+        assert (level == 0).float().mean() > 0.1, key
+    neck.eval()
+    for key, level in plain(given).items():
+        assert torch.equal(neck(given)[key], level)
+
+
+def test_a_neck_to_which_nothing_is_added_is_the_neck_itself() -> None:
+    assert type(build_neck(config.PAN(), FEATURES)) is PAN
+
+
+@pytest.mark.parametrize(
+    ("neck", "message"),
+    [
+        (config.PAN(attention="cbam"), r"neck\.attention: 'cbam' is unknown; choose one of none, sam"),
+        (config.PAN(dropblock=1.0), r"neck\.dropblock: 1\.0 is no probability"),
+        (config.PAN(dropblock=-0.1), r"neck\.dropblock: -0\.1 is no probability"),
+        (config.PAN(dropblock=0.1, dropblock_size=0), r"neck\.dropblock_size: 0"),
+        (config.NoNeck(activation="relu"), r"neck\.activation=relu: .*neck\.spp=true"),
+        (config.NoNeck(attention="sam", activation="relu"), r"neck\.activation=relu: .*neck\.spp=true"),
+        (config.NoNeck(norm="batch"), r"neck\.norm=batch: .*neck\.attention=sam"),
+    ],
+)
+def test_what_cannot_be_added_is_refused_with_its_key(neck: config.Neck, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        build_neck(neck, FEATURES)
+
+
+def test_spp_is_not_put_silently_behind_the_one_that_csp_darknet_ends_in() -> None:
+    from detector.build import build_detector
+
+    parts: dict[str, Any] = {
+        "model": config.SingleShot(),
+        "neck": config.PAN(spp=True),
+        "head": config.AnchorFree(),
+        "assigner": config.TaskAligned(),
+        "loss": config.Loss(name="ciou"),
+        "classes": 2,
+    }
+    with torch.device("meta"):
+        with pytest.raises(UserError, match=r"neck\.spp: csp_darknet .*backbone\.spp=false"):
+            build_detector(backbone=config.CSPDarknet(), **parts)
+        detector = build_detector(backbone=config.CSPDarknet(spp=False), **parts)
+        assert sum(isinstance(m, SPP) for m in detector.modules()) == 1
+        assert not any(isinstance(m, SPP) for m in build_backbone(config.CSPDarknet(spp=False)).modules())
