@@ -21,6 +21,7 @@ from detector.losses.criterion import Criterion
 from detector.models.single_shot import SingleShot
 from detector.necks.fpn import FPN
 from detector.necks.pan import PAN
+from detector.nms import Suppression
 from detector.types import FeatureInfo
 
 
@@ -51,7 +52,9 @@ def build_detector(
                     loss.class_weight,
                     loss.distribution_weight,
                 ),
-                **_options(model),
+                build_suppression(model),
+                model.mean,
+                model.std,
             )
         case _:
             raise _unknown("model", model)
@@ -99,6 +102,18 @@ def build_assigner(part: config.Assigner) -> TaskAlignedAssigner:
             return TaskAlignedAssigner(**_options(part))
         case _:
             raise _unknown("assigner", part)
+
+
+def build_suppression(part: config.Model) -> Suppression:
+    """What a model does with its predictions last."""
+    return Suppression(
+        kind=part.suppression,
+        iou_threshold=part.iou_threshold,
+        score_threshold=part.score_threshold,
+        candidates=part.candidates,
+        max_detections=part.max_detections,
+        sigma=part.soft_sigma,
+    )
 
 
 def count_parameters(module: nn.Module) -> int:

@@ -64,6 +64,7 @@ def test_every_group_is_a_folder_and_every_folder_a_group() -> None:
         ([], ["data=", "coco, shapes, voc, yolo"]),
         (["data=shapes", "resume=runs/x", "seed=3"], ["resume", "seed=3"]),
         (["data=shapes", "loss.box=cious"], ["loss.box=cious", "ciou"]),
+        (["data=shapes", "model.suppression=hard"], ["model.suppression: 'hard'", "class_agnostic", "soft", "diou"]),
     ],
 )
 def test_a_mistake_on_the_command_line_gets_one_line_that_names_the_key_and_exit_code_2(
