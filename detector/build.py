@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from typing import Any
 
 from torch import nn
@@ -32,6 +32,7 @@ from detector.necks.additions import NeckWithAdditions
 from detector.necks.fpn import FPN
 from detector.necks.none import NoNeck
 from detector.necks.pan import PAN
+from detector.nms import Suppression
 from detector.types import FeatureInfo
 
 
@@ -75,8 +76,7 @@ def build_detector(
         loss.distribution_weight,
         loss.objectness_weight,
     )
-    common = {field.name: getattr(model, field.name) for field in fields(config.SingleShot) if field.name != "name"}
-    return SingleShot(body, pyramid, predictions, criterion, **common)
+    return SingleShot(body, pyramid, predictions, criterion, build_suppression(model), model.mean, model.std)
 
 
 def build_backbone(part: config.Backbone) -> Any:
@@ -171,6 +171,18 @@ def _check_assigner(assigner: config.Assigner, head: config.Head) -> None:
             f"assigner={assigner.name} compares objects with anchors, head={head.name} has none: "
             "choose head=anchor_based, or assigner=task_aligned or simota"
         )
+
+
+def build_suppression(part: config.Model) -> Suppression:
+    """What a model does with its predictions last."""
+    return Suppression(
+        kind=part.suppression,
+        iou_threshold=part.iou_threshold,
+        score_threshold=part.score_threshold,
+        candidates=part.candidates,
+        max_detections=part.max_detections,
+        sigma=part.soft_sigma,
+    )
 
 
 def count_parameters(module: nn.Module) -> int:

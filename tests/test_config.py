@@ -72,6 +72,7 @@ def test_every_group_is_a_folder_and_every_folder_a_group() -> None:
         (["data=shapes", "sweep=seeds"], ["sweep=seeds", "give -m as well"]),
         (["data=shapes", "sweep=nothing"], ["sweep=nothing", "box_loss", "seeds"]),
         (["data=shapes", "freebie=nothing"], ["freebie=nothing", "baseline", "mosaic"]),
+        (["data=shapes", "model.suppression=hard"], ["model.suppression: 'hard'", "class_agnostic", "soft", "diou"]),
     ],
 )
 def test_a_mistake_on_the_command_line_gets_one_line_that_names_the_key_and_exit_code_2(
