@@ -8,6 +8,9 @@ from typing import Any
 from torch import nn
 
 from detector import config
+from detector.assigners.assigner import Assigner
+from detector.assigners.max_iou import MaxIoUAssigner
+from detector.assigners.simota import SimOTAAssigner
 from detector.assigners.task_aligned import TaskAlignedAssigner
 from detector.backbones.csp_darknet import CSPDarknet
 from detector.backbones.darknet import Darknet53
@@ -17,7 +20,9 @@ from detector.backbones.resnet import ResNet
 from detector.backbones.timm import Timm
 from detector.backbones.vgg import VGG
 from detector.errors import UserError
+from detector.heads.anchor_based import AnchorBasedHead
 from detector.heads.anchor_free import AnchorFreeHead
+from detector.heads.head import Head
 from detector.losses.box import BoxLoss
 from detector.losses.classification import ClassLoss
 from detector.losses.criterion import Criterion
@@ -38,8 +43,12 @@ def build_detector(
     assigner: config.Assigner,
     loss: config.Loss,
     classes: int,
+    image_size: int,
 ) -> SingleShot:
-    """The detector that the parts describe, for `classes` classes, with new weights."""
+    """The detector that the parts describe, for `classes` classes, with new weights.
+
+    `image_size` is the side of the square that it is trained on: anchors are shares of it.
+    """
     if neck.spp and isinstance(backbone, config.CSPDarknet) and backbone.spp:
         raise UserError("neck.spp: csp_darknet ends in an SPP of its own; give neck.spp=false or backbone.spp=false")
     body = build_backbone(backbone)
@@ -49,10 +58,11 @@ def build_detector(
     pyramid = build_neck(neck, body.info)
     match model:
         case config.SingleShot():
+            _check_assigner(assigner, head)
             return SingleShot(
                 body,
                 pyramid,
-                build_head(head, pyramid.info, classes),
+                build_head(head, pyramid.info, classes, image_size),
                 Criterion(
                     build_assigner(assigner),
                     BoxLoss(loss.box),
@@ -60,6 +70,7 @@ def build_detector(
                     loss.box_weight,
                     loss.class_weight,
                     loss.distribution_weight,
+                    loss.objectness_weight,
                 ),
                 **_options(model),
             )
@@ -118,22 +129,36 @@ def _require_layers(part: config.NoNeck) -> None:
             raise UserError(f"neck.{key}={value}: neck none has no convolutions; leave it out or give {wanted}")
 
 
-def build_head(part: config.Head, features: FeatureInfo, classes: int) -> AnchorFreeHead:
+def build_head(part: config.Head, features: FeatureInfo, classes: int, image_size: int) -> Head:
     """A head on the features of a neck."""
     match part:
         case config.AnchorFree():
             return AnchorFreeHead(features, classes, **_options(part))
+        case config.AnchorBased():
+            return AnchorBasedHead(features, classes, image_size=image_size, **_options(part))
         case _:
             raise _unknown("head", part)
 
 
-def build_assigner(part: config.Assigner) -> TaskAlignedAssigner:
+def build_assigner(part: config.Assigner) -> Assigner:
     """An assigner."""
     match part:
         case config.TaskAligned():
             return TaskAlignedAssigner(**_options(part))
+        case config.SimOTA():
+            return SimOTAAssigner(**_options(part))
+        case config.MaxIoU():
+            return MaxIoUAssigner(**_options(part))
         case _:
             raise _unknown("assigner", part)
+
+
+def _check_assigner(assigner: config.Assigner, head: config.Head) -> None:
+    if isinstance(assigner, config.MaxIoU) and not isinstance(head, config.AnchorBased):
+        raise UserError(
+            f"assigner={assigner.name} compares objects with anchors, head={head.name} has none: "
+            "choose head=anchor_based, or assigner=task_aligned or simota"
+        )
 
 
 def count_parameters(module: nn.Module) -> int:

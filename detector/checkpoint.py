@@ -57,6 +57,7 @@ def build(train: config.Train, classes: int, pretrained: bool = True) -> nn.Modu
         assigner=train.assigner,
         loss=train.loss,
         classes=classes,
+        image_size=train.image_size,
     )
 
 

@@ -110,6 +110,7 @@ def register_schemas() -> None:
         "check_data": config.CheckData,
         "benchmark": config.Benchmark,
         "find_lr": config.FindLR,
+        "anchors": config.Anchors,
     }.items():
         store.store(group="schema", name=name, node=cls)
 

@@ -6,29 +6,12 @@ of the object's class, u the IoU of the predicted box with the object.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
+from detector.assigners.assigner import Assignment
 from detector.boxes import pairwise_iou
 from detector.heads.points import Points
-
-
-@dataclass(frozen=True)
-class Assignment:
-    """M candidate pairs of a point and an object in one image.
-
-    M depends only on the number of objects, so a GPU never has to tell the host how many points were positive: pairs that
-    were not taken have score 0. A point has a score above 0 for one object at most.
-    """
-
-    points: Tensor
-    """int64 [M], index of the point."""
-    objects: Tensor
-    """int64 [M], index of the object."""
-    scores: Tensor
-    """float32 [M] in 0..1: the class score that the point should give, and the weight of its box loss."""
 
 
 class TaskAlignedAssigner:
@@ -41,19 +24,12 @@ class TaskAlignedAssigner:
 
     @torch.no_grad()
     def __call__(self, scores: Tensor, boxes: Tensor, points: Points, objects: Tensor, labels: Tensor) -> Assignment:
-        """One image.
-
-        Args:
-            scores: float [A, K], predicted class scores in 0..1.
-            boxes: float [A, 4], predicted boxes.
-            points: the A points.
-            objects: float [N, 4], annotated boxes; N may be 0.
-            labels: int64 [N].
-        """
+        """See `Assigner`. A pair weighs as much as its score (section 3.2, "training objective")."""
         count, top = objects.shape[0], min(self.top, boxes.shape[0])
         if count == 0:
             nothing = labels.new_zeros(0)
-            return Assignment(nothing, nothing, scores.new_zeros(0, dtype=torch.float32))
+            no_scores = scores.new_zeros(0, dtype=torch.float32)
+            return Assignment(nothing, nothing, no_scores, no_scores)
         iou = pairwise_iou(objects.float(), boxes.float())  # [N, A]
         alignment = scores.float().T[labels].pow(self.alpha) * iou.pow(self.beta)
         inside = _inside(points, objects)
@@ -68,9 +44,9 @@ class TaskAlignedAssigner:
         best_alignment = torch.where(chosen, alignment, 0.0).amax(dim=1)
         best_iou = torch.where(chosen, iou, 0.0).amax(dim=1)
         target = alignment * (best_iou / best_alignment.clamp(min=1e-12))[:, None]
-        target = torch.where(chosen, target, 0.0).gather(1, candidates)
+        target = torch.where(chosen, target, 0.0).gather(1, candidates).flatten()
         rows = torch.arange(count, device=owner.device)[:, None].expand(count, top)
-        return Assignment(candidates.flatten(), rows.flatten(), target.flatten())
+        return Assignment(candidates.flatten(), rows.flatten(), target, target)
 
 
 def _inside(points: Points, objects: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ directly (`ResNet(depth=18)`), so a notebook needs neither YAML nor Hydra.
 # ruff: noqa: F401
 from detector.config.commands import (
     GROUPS,
+    Anchors,
     Benchmark,
     CheckData,
     Evaluate,
@@ -23,6 +24,7 @@ from detector.config.parts import (
     FPN,
     PAN,
     VGG,
+    AnchorBased,
     AnchorFree,
     Assigner,
     Backbone,
@@ -32,10 +34,12 @@ from detector.config.parts import (
     EfficientNet,
     Head,
     Loss,
+    MaxIoU,
     Model,
     Neck,
     NoNeck,
     ResNet,
+    SimOTA,
     SingleShot,
     TaskAligned,
     Timm,

@@ -11,6 +11,7 @@ from detector.config.parts import (
     FPN,
     PAN,
     VGG,
+    AnchorBased,
     AnchorFree,
     Assigner,
     Backbone,
@@ -20,10 +21,12 @@ from detector.config.parts import (
     EfficientNet,
     Head,
     Loss,
+    MaxIoU,
     Model,
     Neck,
     NoNeck,
     ResNet,
+    SimOTA,
     SingleShot,
     TaskAligned,
     Timm,
@@ -114,6 +117,22 @@ class CheckData:
 
 
 @dataclass
+class Anchors:
+    """`scripts/anchors.py`: the anchors that fit a data set."""
+
+    data: Data = MISSING
+    image_size: int = 640
+    """Side of the square that the model sees, in pixels."""
+    levels: int = 3
+    """Of the neck; the smallest anchors go to the lowest."""
+    per_level: int = 3
+    """Anchors a level."""
+    iou_threshold: float = MaxIoU.iou_threshold
+    """Of assigner=max_iou: an object is within reach of an anchor whose shape has a larger IoU with it."""
+    seed: int = 0
+
+
+@dataclass
 class Benchmark(Experiment):
     """`scripts/benchmark.py`: the speed and the memory of an experiment on one device."""
 
@@ -147,8 +166,8 @@ GROUPS: dict[str, tuple[type, ...]] = {
     "model": (SingleShot,),
     "backbone": (VGG, ResNet, Darknet19, Darknet53, CSPDarknet, EfficientNet, Timm),
     "neck": (FPN, PAN, NoNeck),
-    "head": (AnchorFree,),
-    "assigner": (TaskAligned,),
+    "head": (AnchorFree, AnchorBased),
+    "assigner": (TaskAligned, SimOTA, MaxIoU),
     "loss": (Loss,),
     "optim": (SGD, AdamW, ScheduleFree),
     "trainer": (Trainer,),

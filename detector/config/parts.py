@@ -180,6 +180,31 @@ class AnchorFree(Head):
 
 
 @dataclass
+class AnchorBased(Head):
+    """YOLOv3's and v4's head: objectness, class and box of several anchors a cell (Redmon & Farhadi 2018)."""
+
+    name: str = "anchor_based"
+    convolutions: int = 1
+    activation: str = "leaky_relu"
+    prior_probability: float = 0.01
+    """Objectness that the untrained head gives everywhere."""
+    anchors: list[list[list[float]]] = field(
+        default_factory=lambda: [
+            [[0.024, 0.031], [0.038, 0.072], [0.079, 0.055]],
+            [[0.072, 0.147], [0.149, 0.108], [0.142, 0.286]],
+            [[0.279, 0.216], [0.375, 0.476], [0.897, 0.784]],
+        ]
+    )
+    """Of each level of the neck, lowest first, [width, height] of its anchors as shares of image_size.
+
+    By default the nine that Redmon & Farhadi 2018 (section 2.3) found on COCO at 416 pixels; `scripts/anchors.py` finds
+    those of other data. In pixels they are what they were in training, also where a checkpoint sees images of another size.
+    """
+    scale_xy: float = 1.1
+    """Grid-sensitivity factor (Bochkovskiy et al. 2020, section 4.3): above 1 centres can reach the border of their cells."""
+
+
+@dataclass
 class Assigner:
     """What every assigner has."""
 
@@ -194,6 +219,30 @@ class TaskAligned(Assigner):
     top: int = 13
     alpha: float = 1.0
     beta: float = 6.0
+
+
+@dataclass
+class SimOTA(Assigner):
+    """Ge et al. 2021 (YOLOX), section 2.1: the cheapest points near the centre, as many as the object's IoUs add up to."""
+
+    name: str = "simota"
+    centre_radius: float = 2.5
+    """Half side of the square around an object's centre, in strides, in which points are preferred."""
+    top: int = 10
+    """So many of the best IoUs are added up; no object gets more points."""
+    iou_weight: float = 3.0
+    """Of the IoU loss in the cost, beside the class loss."""
+
+
+@dataclass
+class MaxIoU(Assigner):
+    """Anchors whose shape is like the object's (Redmon & Farhadi 2018, section 2.1); only for heads with anchors."""
+
+    name: str = "max_iou"
+    iou_threshold: float = 0.213
+    """Besides the best anchor all answer whose shape has a larger IoU with the object (as in YOLOv4; 1: the best alone)."""
+    ignore_threshold: float = 0.7
+    """Other predictions that overlap an object by more are not taught that nothing is there."""
 
 
 @dataclass
@@ -213,6 +262,8 @@ class Loss:
     class_weight: float = 0.5
     distribution_weight: float = 1.5
     """Of the distribution focal loss (Li et al. 2020, eq. 6); only where the head has bins."""
+    objectness_weight: float = 0.5
+    """Only where the head predicts objectness."""
 
 
 @dataclass

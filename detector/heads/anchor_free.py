@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from detector.heads.points import Points
+from detector.heads.points import Points, make_points
 from detector.layers import ConvNormActivation
 from detector.types import FeatureInfo
 
@@ -82,6 +82,14 @@ class AnchorFreeHead(nn.Module):
             "class_logits": torch.cat(class_logits, dim=2).transpose(1, 2),
             "box_logits": torch.cat(box_logits, dim=2).transpose(1, 2),
         }
+
+    def points(self, image_size: tuple[int, int], device: torch.device) -> Points:
+        """One point in the centre of each cell."""
+        return make_points(image_size, self.strides, device)
+
+    def scores(self, raw: dict[str, Tensor]) -> Tensor:
+        """Raw predictions → float32 [B, A, K], one sigmoid for each class."""
+        return raw["class_logits"].float().sigmoid()
 
     def decode(self, box_logits: Tensor, points: Points) -> Tensor:
         """Raw [..., A, 4·max(bins, 1)] → boxes [..., A, 4], xyxy in input pixels."""

@@ -1,12 +1,16 @@
-"""What a single-shot detector is trained on: the sum of its class, box and distribution losses over a batch."""
+"""What a single-shot detector is trained on: the sum of its class, box and other losses over a batch."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from detector.assigners.task_aligned import TaskAlignedAssigner
-from detector.heads.anchor_free import AnchorFreeHead, boxes_to_distances
+from detector.assigners.assigner import Assigner
+from detector.heads.anchor_free import boxes_to_distances
+from detector.heads.head import Head
 from detector.heads.points import Points
 from detector.losses.box import BoxLoss
 from detector.losses.classification import ClassLoss
@@ -14,21 +18,42 @@ from detector.losses.distribution import distribution_focal_loss
 from detector.types import Target
 
 
+@dataclass(frozen=True)
+class _Pairs:
+    """The M candidate pairs of a whole batch."""
+
+    images: Tensor
+    """int64 [M], position in the batch."""
+    points: Tensor
+    """int64 [M]."""
+    labels: Tensor
+    """int64 [M]."""
+    boxes: Tensor
+    """float32 [M, 4], of the objects."""
+    scores: Tensor
+    """float32 [M]."""
+    weights: Tensor
+    """float32 [M]."""
+    ignored: Tensor
+    """bool [B, A]."""
+
+
 class Criterion:
     """Raw predictions and targets → weighted losses.
 
-    Each loss is a sum over the batch divided by the sum of the target scores, so that neither the number of points nor the
-    size of the batch changes its scale.
+    Each loss is a sum over the batch divided by the sum of the pairs' weights, so that neither the number of points nor
+    the size of the batch changes its scale.
     """
 
     def __init__(
         self,
-        assigner: TaskAlignedAssigner,
+        assigner: Assigner,
         box_loss: BoxLoss,
         class_loss: ClassLoss,
         box_weight: float = 7.5,
         class_weight: float = 0.5,
         distribution_weight: float = 1.5,
+        objectness_weight: float = 0.5,
     ) -> None:
         self.assigner = assigner
         self.box_loss = box_loss
@@ -36,42 +61,89 @@ class Criterion:
         self.box_weight = box_weight
         self.class_weight = class_weight
         self.distribution_weight = distribution_weight
+        self.objectness_weight = objectness_weight
 
     def __call__(
         self,
-        head: AnchorFreeHead,
+        head: Head,
         raw: dict[str, Tensor],
         points: Points,
         targets: list[Target],
         image_size: tuple[int, int],
     ) -> dict[str, Tensor]:
-        """Scalars "class", "box" and, where the head has bins, "distribution". Crowds are left out of the targets."""
-        class_logits = raw["class_logits"].float()
-        boxes = head.decode(raw["box_logits"], points)
-        class_targets = torch.zeros_like(class_logits)
-        taken_logits, taken_boxes, taken_targets, taken_points, weights = [], [], [], [], []
-        for i, target in enumerate(targets):
-            target = target.without_crowds()
-            objects, labels = target.boxes, target.labels
-            found = self.assigner(class_logits[i].detach().sigmoid(), boxes[i].detach(), points, objects, labels)
-            class_targets[i].index_put_((found.points, labels[found.objects]), found.scores, accumulate=True)
-            taken_logits.append(raw["box_logits"][i, found.points])
-            taken_boxes.append(boxes[i, found.points])
-            taken_targets.append(objects[found.objects])
-            taken_points.append(found.points)
-            weights.append(found.scores)
+        """Scalars "class", "box" and, where the head has them, "objectness" and "distribution".
 
-        weight = torch.cat(weights)
-        target_boxes = torch.cat(taken_targets)
-        total = weight.sum().clamp(min=1.0)
-        class_loss = self.class_loss(class_logits, class_targets).sum()
-        box_loss = (self.box_loss(torch.cat(taken_boxes), target_boxes, image_size) * weight).sum()
-        losses = {"class": self.class_weight * class_loss / total, "box": self.box_weight * box_loss / total}
+        Crowds are left out of the targets.
+        """
+        boxes = head.decode(raw["box_logits"], points)
+        pairs = self._pair(head.scores(raw).detach(), boxes.detach(), points, targets)
+        total = pairs.weights.sum().clamp(min=1.0)
+        box_losses = self.box_loss(boxes[pairs.images, pairs.points], pairs.boxes, image_size)
+        has_objectness = "objectness_logits" in raw
+        class_loss = (self._conditional_class_loss if has_objectness else self._class_loss)(raw["class_logits"], pairs)
+        losses = {
+            "class": self.class_weight * class_loss / total,
+            "box": self.box_weight * (box_losses * pairs.weights).sum() / total,
+        }
+        if has_objectness:
+            objectness_loss = _objectness_loss(raw["objectness_logits"], pairs)
+            losses["objectness"] = self.objectness_weight * objectness_loss / total
         if head.bins:
-            index = torch.cat(taken_points)
-            distances = boxes_to_distances(target_boxes, points.centres[index], points.strides[index])
-            logits = torch.cat(taken_logits).reshape(-1, head.bins)
-            per_side = distribution_focal_loss(logits, distances.reshape(-1)).reshape(-1, 4)
-            distribution_loss = (per_side.mean(dim=1) * weight).sum()
+            distribution_loss = _distribution_loss(raw["box_logits"], points, pairs, head.bins)
             losses["distribution"] = self.distribution_weight * distribution_loss / total
         return losses
+
+    def _pair(self, scores: Tensor, boxes: Tensor, points: Points, targets: list[Target]) -> _Pairs:
+        images, indices, labels, objects, pair_scores, weights = [], [], [], [], [], []
+        ignored = torch.zeros(scores.shape[:2], dtype=torch.bool, device=scores.device)
+        for i, target in enumerate(targets):
+            target = target.without_crowds()
+            found = self.assigner(scores[i], boxes[i], points, target.boxes, target.labels)
+            images.append(torch.full_like(found.points, i))
+            indices.append(found.points)
+            labels.append(target.labels[found.objects])
+            objects.append(target.boxes[found.objects])
+            pair_scores.append(found.scores)
+            weights.append(found.weights)
+            if found.ignored is not None:
+                ignored[i] = found.ignored
+        return _Pairs(
+            torch.cat(images),
+            torch.cat(indices),
+            torch.cat(labels),
+            torch.cat(objects),
+            torch.cat(pair_scores),
+            torch.cat(weights),
+            ignored,
+        )
+
+    def _class_loss(self, class_logits: Tensor, pairs: _Pairs) -> Tensor:
+        """Over all points: the score is the class's alone, 0 in the background."""
+        targets = torch.zeros_like(class_logits, dtype=torch.float32)
+        targets.index_put_((pairs.images, pairs.points, pairs.labels), pairs.scores, accumulate=True)
+        return self.class_loss(class_logits.float(), targets).sum()
+
+    def _conditional_class_loss(self, class_logits: Tensor, pairs: _Pairs) -> Tensor:
+        """At taken points: which class, given that there is an object (Redmon & Farhadi 2018, section 2.2)."""
+        logits = class_logits[pairs.images, pairs.points].float()
+        targets = F.one_hot(pairs.labels, logits.shape[-1]).float()
+        return (self.class_loss(logits, targets).sum(dim=-1) * pairs.weights).sum()
+
+
+def _objectness_loss(objectness_logits: Tensor, pairs: _Pairs) -> Tensor:
+    """Over all points but the ignored: the pair's score at taken points, 0 elsewhere.
+
+    So that objectness times class is the score that the assigner asks for: 1 with anchors that merely fit (Redmon & Farhadi
+    2018, section 2.1), the IoU where it measures quality, as in Redmon et al. 2016, section 2.
+    """
+    targets = torch.zeros_like(objectness_logits, dtype=torch.float32)
+    targets.index_put_((pairs.images, pairs.points), pairs.scores, accumulate=True)
+    losses = F.binary_cross_entropy_with_logits(objectness_logits.float(), targets, reduction="none")
+    return losses.masked_fill(pairs.ignored, 0.0).sum()
+
+
+def _distribution_loss(box_logits: Tensor, points: Points, pairs: _Pairs, bins: int) -> Tensor:
+    distances = boxes_to_distances(pairs.boxes, points.centres[pairs.points], points.strides[pairs.points])
+    logits = box_logits[pairs.images, pairs.points].reshape(-1, bins)
+    per_side = distribution_focal_loss(logits, distances.reshape(-1)).reshape(-1, 4)
+    return (per_side.mean(dim=1) * pairs.weights).sum()

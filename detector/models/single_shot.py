@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from detector.heads.anchor_free import AnchorFreeHead
-from detector.heads.points import Points, make_points
+from detector.heads.head import Head
+from detector.heads.points import Points
 from detector.losses.criterion import Criterion
 from detector.models.normalise import Normalise
 from detector.nms import suppress
@@ -22,7 +22,7 @@ class SingleShot(nn.Module):
         self,
         backbone: nn.Module,
         neck: nn.Module,
-        head: AnchorFreeHead,
+        head: Head,
         criterion: Criterion,
         mean: Sequence[float] = (0.485, 0.456, 0.406),
         std: Sequence[float] = (0.229, 0.224, 0.225),
@@ -57,7 +57,7 @@ class SingleShot(nn.Module):
         """Detections of each image, in pixels of the images given. In float32, whatever the precision of training."""
         with torch.autocast(images.device.type, enabled=False):
             raw = self(images)
-            scores = raw["class_logits"].float().sigmoid()
+            scores = self.head.scores(raw)
             boxes = self.head.decode(raw["box_logits"], self._points(images))
         return [self._detections(*one) for one in zip(scores, boxes, strict=True)]
 
@@ -75,7 +75,7 @@ class SingleShot(nn.Module):
         )
 
     def _points(self, images: Tensor) -> Points:
-        return make_points(_size(images), self.head.strides, images.device)
+        return self.head.points(_size(images), images.device)
 
 
 def _size(images: Tensor) -> tuple[int, int]:

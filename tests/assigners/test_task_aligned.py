@@ -1,3 +1,4 @@
+import random_scenes
 import torch
 
 from detector.assigners.task_aligned import TaskAlignedAssigner
@@ -64,6 +65,16 @@ def test_equals_the_papers_rule_written_with_loops() -> None:
         for point, which, score in zip(found.points[taken], found.objects[taken], found.scores[taken], strict=True):
             assert expected[point.item()][0] == which.item()
             assert abs(expected[point.item()][1] - score.item()) < 1e-4
+
+
+def test_equals_the_rule_with_several_anchors_a_cell() -> None:
+    one = random_scenes.on_predictions(random_scenes.scene(7, random_scenes.ANCHORS))
+    found = TaskAlignedAssigner(top=5)(*one)
+    expected = {p: pair for p, pair in by_the_paper(*one, top=5).items() if pair[1] > 0}
+    pairs = random_scenes.taken(found)
+    assert {p: which for p, (which, _) in pairs.items()} == {p: which for p, (which, _) in expected.items()}
+    assert all(abs(score - expected[p][1]) < 1e-4 for p, (_, score) in pairs.items())
+    assert torch.equal(found.weights, found.scores)
 
 
 def test_a_point_answers_for_one_object_at_most() -> None:

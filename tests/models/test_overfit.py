@@ -10,9 +10,11 @@ from detector.checkpoint import build
 from detector.data.module import DetectionData
 from detector.evaluation.evaluate import evaluate
 
+FOUR_IMAGES = config.Shapes(scene_size=128, train_images=4, val_images=1, batch_size=4, workers=0)
 FPN = config.FPN(channels=32)
 PAN = config.PAN(width=0.25)
 BINS, NO_BINS = config.AnchorFree(convolutions=1), config.AnchorFree(convolutions=1, bins=0)
+ANCHORS = config.AnchorBased()
 CSP = config.CSPDarknet(depth=0.33, width=0.25)
 ADDED = config.PAN(width=0.25, spp=True, attention="sam")
 TIMM = config.Timm(model="convnext_atto")
@@ -52,13 +54,34 @@ def test_overfits_four_images(
         pytest.importorskip("timm")
     weights = {"l1": 40.0, "l2": 200.0}
     settings = tiny(
-        data=config.Shapes(scene_size=128, train_images=4, val_images=1, batch_size=4, workers=0),
+        data=FOUR_IMAGES,
         image_size=128,
         backbone=backbone,
         neck=neck,
         head=head,
         loss=config.Loss(name=loss, box=loss, box_weight=weights.get(loss, 7.5)),
     )
+    assert ap50_after_learning_four_images(settings, steps) > 0.95
+
+
+@pytest.mark.parametrize(
+    ("head", "assigner"),
+    [
+        pytest.param(ANCHORS, config.MaxIoU(), id="anchor_based-max_iou"),
+        pytest.param(BINS, config.SimOTA(), id="anchor_free-simota"),
+        pytest.param(ANCHORS, config.SimOTA(), id="anchor_based-simota", marks=pytest.mark.slow),
+        pytest.param(ANCHORS, config.TaskAligned(), id="anchor_based-task_aligned", marks=pytest.mark.slow),
+        pytest.param(NO_BINS, config.SimOTA(), id="anchor_free-simota-no-bins", marks=pytest.mark.slow),
+    ],
+)
+def test_overfits_four_images_with_every_head_and_assigner(
+    tiny: Callable[..., config.Train], head: config.Head, assigner: config.Assigner
+) -> None:
+    settings = tiny(data=FOUR_IMAGES, image_size=128, backbone=CSP, neck=PAN, head=head, assigner=assigner)
+    assert ap50_after_learning_four_images(settings, steps=120) > 0.95
+
+
+def ap50_after_learning_four_images(settings: config.Train, steps: int) -> float:
     torch.manual_seed(0)
     data = DetectionData(settings.data, config.Augment(name="none"), settings.image_size)
     (batch,) = list(data.train_dataloader())
@@ -82,4 +105,6 @@ def test_overfits_four_images(
     for target, found in zip(batch.targets, detector.detect(batch.images), strict=True):  # type: ignore[operator]
         original = found.to_original(target.transform, target.original_size)
         results += original.to_coco(target.image_id, data.category_ids)
-    assert evaluate(data.train_index, results)["AP50"] > 0.95
+    ap50 = evaluate(data.train_index, results)["AP50"]
+    assert isinstance(ap50, float)
+    return ap50

@@ -1,0 +1,45 @@
+"""What the criterion asks of an assigner: which point answers for which object of an image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+from detector.heads.points import Points
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """M candidate pairs of a point and an object in one image.
+
+    M depends only on the number of objects, so a GPU never has to tell the host how many points were positive: pairs that
+    were not taken have score and weight 0. A point is taken for one object at most.
+    """
+
+    points: Tensor
+    """int64 [M], index of the point."""
+    objects: Tensor
+    """int64 [M], index of the object."""
+    scores: Tensor
+    """float32 [M] in 0..1: the score that the point should give to the object's class."""
+    weights: Tensor
+    """float32 [M] in 0..1: how much the pair counts in the box loss, and in the number by which losses are divided."""
+    ignored: Tensor | None = None
+    """bool [A]: points that were not taken and yet are not taught that nothing is there; None: there are no such."""
+
+
+class Assigner(Protocol):
+    """Compares predictions with objects, one image at a time; nothing in it has a gradient."""
+
+    def __call__(self, scores: Tensor, boxes: Tensor, points: Points, objects: Tensor, labels: Tensor) -> Assignment:
+        """One image.
+
+        Args:
+            scores: float [A, K], predicted class scores in 0..1.
+            boxes: float [A, 4], predicted boxes.
+            points: the A points.
+            objects: float [N, 4], annotated boxes; N may be 0.
+            labels: int64 [N].
+        """
