@@ -31,6 +31,7 @@ from detector.necks.additions import NeckWithAdditions
 from detector.necks.fpn import FPN
 from detector.necks.none import NoNeck
 from detector.necks.pan import PAN
+from detector.nms import Suppression
 from detector.types import FeatureInfo
 
 
@@ -72,7 +73,9 @@ def build_detector(
                     loss.distribution_weight,
                     loss.objectness_weight,
                 ),
-                **_options(model),
+                build_suppression(model),
+                model.mean,
+                model.std,
             )
         case _:
             raise _unknown("model", model)
@@ -159,6 +162,18 @@ def _check_assigner(assigner: config.Assigner, head: config.Head) -> None:
             f"assigner={assigner.name} compares objects with anchors, head={head.name} has none: "
             "choose head=anchor_based, or assigner=task_aligned or simota"
         )
+
+
+def build_suppression(part: config.Model) -> Suppression:
+    """What a model does with its predictions last."""
+    return Suppression(
+        kind=part.suppression,
+        iou_threshold=part.iou_threshold,
+        score_threshold=part.score_threshold,
+        candidates=part.candidates,
+        max_detections=part.max_detections,
+        sigma=part.soft_sigma,
+    )
 
 
 def count_parameters(module: nn.Module) -> int:

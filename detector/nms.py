@@ -1,33 +1,114 @@
-"""Suppression: of detections that mean the same object only the best stays."""
+"""Suppression: of predictions that mean the same object only the best stays, in four ways."""
 
 from __future__ import annotations
 
-from torch import Tensor
-from torchvision.ops import batched_nms
+from dataclasses import dataclass
 
+import torch
+from torch import Tensor
+from torchvision.ops import batched_nms, nms
+
+from detector.boxes import aligned_iou, pairwise_iou
+from detector.errors import UserError
 from detector.types import Detections
 
+KINDS = ("greedy", "class_agnostic", "soft", "diou")
 
-def suppress(
-    boxes: Tensor,
-    scores: Tensor,
-    labels: Tensor,
-    score_threshold: float,
-    iou_threshold: float,
-    candidates: int,
-    max_detections: int,
-) -> Detections:
-    """Greedy suppression within each class (torchvision's `batched_nms`), one image.
+ALL_PAIRS = 200
+"""Candidates up to which one matrix of all pairs costs a CPU less than a hundred of its rows one by one."""
 
-    Args:
-        boxes: float [N, 4]; scores: float [N]; labels: int64 [N].
-        score_threshold: boxes with this score or less are dropped.
-        iou_threshold: a box that overlaps a better one of its class by more is dropped.
-        candidates: the best so many enter.
-        max_detections: the best so many come out.
+
+@dataclass(frozen=True)
+class Suppression:
+    """What every detector does last, one image at a time: boxes [A, 4], scores [A, K] → `Detections`.
+
+    A prediction is a box with one of the K classes. The best `candidates` of those with a score above `score_threshold`
+    take part. The best of them is kept and acts on the rest, then the best of what is left, and so on:
+
+    - greedy: predictions of its class with IoU > `iou_threshold` are dropped
+    - class_agnostic: predictions of any class with IoU > `iou_threshold` are dropped
+    - soft: the scores of its class are multiplied by exp(−IoU² / `sigma`) (Bodla et al. 2017, section 3, the Gaussian
+      form), and what falls to `score_threshold` is dropped
+    - diou: predictions of its class with IoU − ρ² / c² > `iou_threshold` are dropped, ρ the distance of the centres, c
+      the diagonal of the smallest enclosing box (Zheng et al. 2020, "Non-Maximum Suppression using DIoU")
+
+    The best `max_detections` come out. Of equal scores the earlier box comes first, of one box the earlier class.
     """
-    order = scores.sort(descending=True, stable=True).indices[:candidates]
-    order = order[scores[order] > score_threshold]
-    boxes, scores, labels = boxes[order], scores[order], labels[order]
-    kept = batched_nms(boxes, scores, labels, iou_threshold)[:max_detections]
-    return Detections(boxes[kept], scores[kept], labels[kept])
+
+    kind: str = "greedy"
+    iou_threshold: float = 0.65
+    """Not used by soft."""
+    score_threshold: float = 0.001
+    candidates: int = 1000
+    max_detections: int = 100
+    sigma: float = 0.5
+    """Used by soft alone."""
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise UserError(f"model.suppression: {self.kind!r} is unknown; choose one of {', '.join(KINDS)}")
+        for key in ("iou_threshold", "score_threshold"):
+            if not 0 <= (value := getattr(self, key)) <= 1:
+                raise UserError(f"model.{key}={value}: must be in 0..1")
+        for key in ("candidates", "max_detections"):
+            if (value := getattr(self, key)) < 1:
+                raise UserError(f"model.{key}={value}: must be 1 or more")
+        if not self.sigma > 0:
+            raise UserError(f"model.soft_sigma={self.sigma}: must be above 0")
+
+    def __call__(self, boxes: Tensor, scores: Tensor) -> Detections:
+        """Boxes float [A, 4] xyxy and scores float [A, K] in 0..1 → what stays, best score first."""
+        found = self._best(boxes, scores)
+        if len(found) == 0:
+            return found
+        # In float64, so that no rounding decides on a threshold or a tie; Apple's GPUs have none.
+        dtype = torch.float32 if found.boxes.device.type == "mps" else torch.float64
+        boxes, scores = found.boxes.to(dtype), found.scores.to(dtype)
+        match self.kind:
+            case "greedy":
+                # From 0 on: torchvision moves the classes apart by the largest coordinate, over which boxes with
+                # negative corners would reach.
+                kept = batched_nms(boxes - boxes.min(), scores, found.labels, self.iou_threshold).sort().values
+            case "class_agnostic":
+                kept = nms(boxes, scores, self.iou_threshold)
+            case _:
+                return self._one_by_one(found, boxes, scores)
+        return found[kept[: self.max_detections]]
+
+    def _best(self, boxes: Tensor, scores: Tensor) -> Detections:
+        """The candidates, best first."""
+        flat = scores.flatten()
+        values, index = flat.topk(min(self.candidates + 1, flat.numel()))
+        if len(values) > self.candidates and values[-1] == values[-2]:  # topk takes any of equal scores at the cut
+            equal = (flat == values[-1]).nonzero()[: self.candidates]
+            index = torch.cat([(flat > values[-1]).nonzero(), equal])[:, 0]
+        index = index.sort().values
+        index = index[flat[index].sort(descending=True, stable=True).indices[: self.candidates]]
+        index = index[flat[index] > self.score_threshold]
+        classes = scores.shape[1]
+        return Detections(boxes[index // classes], flat[index], index % classes)
+
+    def _one_by_one(self, found: Detections, boxes: Tensor, scores: Tensor) -> Detections:
+        """Soft and diou: each prediction that is kept multiplies the scores of the others of its class.
+
+        Scores only fall, so that predictions are kept in the order of their final scores and `max_detections` rounds are
+        enough. No round waits for the GPU: where nothing is left, it takes a score of 0, which goes out at the end.
+        """
+        # All pairs at once, where that is less than a row a round: for few candidates, and on a GPU, which counts launches.
+        pairs = self._factor(boxes, boxes) if boxes.is_cuda or len(boxes) <= ALL_PAIRS else None
+        kept, kept_scores = [], []
+        for _ in range(min(self.max_detections, len(found))):
+            score, best = scores.max(dim=0, keepdim=True)
+            kept.append(best)
+            kept_scores.append(score)
+            factor = (self._factor(boxes[best], boxes) if pairs is None else pairs[best])[0]
+            scores = torch.where(found.labels == found.labels[best], factor * scores, scores).index_fill(0, best, 0.0)
+        index, final = torch.cat(kept), torch.cat(kept_scores)
+        left = final > self.score_threshold
+        return Detections(found.boxes[index], final.to(found.scores), found.labels[index])[left]
+
+    def _factor(self, kept: Tensor, boxes: Tensor) -> Tensor:
+        """What each of `kept` [M, 4] would leave of the scores of `boxes` [N, 4] of its class: [M, N] in 0..1."""
+        if self.kind == "soft":
+            return torch.exp(-pairwise_iou(kept, boxes).square() / self.sigma)
+        return (aligned_iou(kept[:, None], boxes, "diou") <= self.iou_threshold).to(boxes.dtype)

@@ -72,6 +72,7 @@ def test_every_group_is_a_folder_and_every_folder_a_group() -> None:
         (["data=shapes", "freebie=nothing"], ["freebie=nothing", "baseline", "mosaic"]),
         (["data=shapes", "assigner=max_iou"], ["assigner=max_iou", "head=anchor_free", "head=anchor_based", "simota"]),
         (["data=shapes", "head=anchor_based", "neck.lowest=2"], ["head.anchors", "3 levels", "P2, P3, P4, P5"]),
+        (["data=shapes", "model.suppression=hard"], ["model.suppression: 'hard'", "class_agnostic", "soft", "diou"]),
     ],
 )
 def test_a_mistake_on_the_command_line_gets_one_line_that_names_the_key_and_exit_code_2(

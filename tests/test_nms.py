@@ -1,49 +1,222 @@
+import math
+from dataclasses import replace
+
+import pytest
 import torch
+from torch import Tensor
 
-from detector.nms import suppress
+from detector import config, nms
+from detector.build import build_suppression
+from detector.errors import UserError
+from detector.nms import KINDS, Suppression
+from detector.types import Detections
+
+Kept = list[tuple[float, int, list[float]]]  # score, label, box
+
+THRESHOLD, SIGMA = 0.45, 0.3
+EVERYTHING = Suppression(
+    iou_threshold=THRESHOLD, score_threshold=0.0, candidates=10**6, max_detections=10**6, sigma=SIGMA
+)
 
 
-def brute_force(
-    boxes: torch.Tensor, scores: torch.Tensor, labels: torch.Tensor, threshold: float
-) -> list[tuple[float, int]]:
-    kept: list[int] = []
-    for i in sorted(range(len(scores)), key=lambda k: -scores[k].item()):
-        rivals = [k for k in kept if labels[k] == labels[i]]
-        if all(iou(boxes[i].tolist(), boxes[k].tolist()) <= threshold for k in rivals):
-            kept.append(i)
-    return [(scores[i].item(), int(labels[i])) for i in kept]
+def brute_force(kind: str, boxes: Tensor, scores: Tensor, score_threshold: float = 0.0) -> Kept:
+    """Each of the four as its paper's loop: take the best, then drop or weaken the rest, one prediction at a time."""
+    rows = [
+        [scores[a, k].item(), k, boxes[a].tolist()]
+        for a in range(scores.shape[0])
+        for k in range(scores.shape[1])
+        if scores[a, k] > score_threshold
+    ]
+    kept: Kept = []
+    while rows:
+        best = max(range(len(rows)), key=lambda i: (rows[i][0], -i))
+        score, label, box = rows.pop(best)
+        kept.append((score, label, box))
+        left = []
+        for row in rows:
+            overlap = iou(box, row[2])
+            if kind == "class_agnostic":
+                stays = overlap <= THRESHOLD
+            elif row[1] != label:
+                stays = True
+            elif kind == "greedy":
+                stays = overlap <= THRESHOLD
+            elif kind == "diou":
+                stays = overlap - centre_distance(box, row[2]) <= THRESHOLD
+            else:
+                row[0] *= math.exp(-(overlap**2) / SIGMA)
+                stays = row[0] > score_threshold
+            if stays:
+                left.append(row)
+        rows = left
+    return kept
 
 
 def iou(a: list[float], b: list[float]) -> float:
     width = max(0.0, min(a[2], b[2]) - max(a[0], b[0]))
     height = max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
     union = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - width * height
-    return width * height / union
+    return width * height / union if union else 0.0
 
 
-def random_detections(count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    generator = torch.Generator().manual_seed(3)
-    low = torch.rand(count, 2, generator=generator) * 60
+def centre_distance(a: list[float], b: list[float]) -> float:
+    """Squared, as a share of the enclosing box's squared diagonal."""
+    distance = ((a[0] + a[2] - b[0] - b[2]) ** 2 + (a[1] + a[3] - b[1] - b[3]) ** 2) / 4
+    diagonal = (max(a[2], b[2]) - min(a[0], b[0])) ** 2 + (max(a[3], b[3]) - min(a[1], b[1])) ** 2
+    return distance / diagonal if diagonal else 0.0
+
+
+def random_predictions(count: int, classes: int = 3, seed: int = 3) -> tuple[Tensor, Tensor]:
+    """Many overlaps, and corners on both sides of 0."""
+    generator = torch.Generator().manual_seed(seed)
+    low = torch.rand(count, 2, generator=generator) * 60 - 30
     boxes = torch.cat([low, low + torch.rand(count, 2, generator=generator) * 40 + 5], dim=1)
-    return boxes, torch.rand(count, generator=generator), torch.randint(0, 3, (count,), generator=generator)
+    return boxes, torch.rand(count, classes, generator=generator)
 
 
-def test_equals_the_brute_force_loop() -> None:
-    boxes, scores, labels = random_detections(150)
-    found = suppress(boxes, scores, labels, 0.0, 0.5, 1000, 1000)
-    kept = list(zip(found.scores.tolist(), found.labels.tolist(), strict=True))
-    assert kept == brute_force(boxes, scores, labels, 0.5)
-    assert 0 < len(kept) < 150
+def assert_same(found: Detections, expected: Kept) -> None:
+    assert found.labels.tolist() == [label for _, label, _ in expected]
+    torch.testing.assert_close(found.scores, torch.tensor([score for score, _, _ in expected]))
+    torch.testing.assert_close(found.boxes, torch.tensor([box for _, _, box in expected]).reshape(-1, 4))
 
 
-def test_threshold_candidates_and_maximum_are_kept_to() -> None:
-    boxes, scores, labels = random_detections(150)
-    assert suppress(boxes, scores, labels, 0.9, 1.0, 1000, 1000).scores.min() > 0.9
-    assert len(suppress(boxes, scores, labels, 0.0, 1.0, 40, 1000)) == 40
-    best = suppress(boxes, scores, labels, 0.0, 1.0, 1000, 7).scores
-    torch.testing.assert_close(best, scores.sort(descending=True).values[:7])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_each_equals_its_brute_force_loop(kind: str, seed: int) -> None:
+    boxes, scores = random_predictions(50, seed=seed)
+    expected = brute_force(kind, boxes, scores)
+    assert (len(expected) == 150) == (kind == "soft")  # soft alone drops nothing above a threshold of 0
+    assert_same(replace(EVERYTHING, kind=kind)(boxes, scores), expected)
 
 
-def test_nothing_in_nothing_out() -> None:
-    empty = suppress(torch.zeros(0, 4), torch.zeros(0), torch.zeros(0, dtype=torch.int64), 0.1, 0.5, 10, 10)
-    assert len(empty) == 0
+@pytest.mark.parametrize("kind", ["soft", "diou"])
+def test_many_candidates_taken_row_by_row_give_what_all_pairs_at_once_give(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    boxes, scores = random_predictions(50)
+    suppression = replace(EVERYTHING, kind=kind, max_detections=60)
+    assert scores.numel() <= nms.ALL_PAIRS
+    at_once = suppression(boxes, scores)
+    monkeypatch.setattr(nms, "ALL_PAIRS", 0)
+    row_by_row = suppression(boxes, scores)
+    for key in ("boxes", "scores", "labels"):
+        assert torch.equal(getattr(row_by_row, key), getattr(at_once, key))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_equal_scores_are_taken_in_the_order_of_the_boxes(kind: str) -> None:
+    boxes, scores = random_predictions(50)
+    for levels in (4, 1):
+        tied = (scores * levels).ceil() / levels
+        expected = brute_force(kind, boxes, tied)
+        assert_same(replace(EVERYTHING, kind=kind)(boxes, tied), expected)
+        if kind != "soft":
+            # also where the cut for the candidates goes through equal scores
+            for count in (1, 7, 100):
+                cut = replace(EVERYTHING, kind=kind, candidates=count)(boxes, tied)
+                order = tied.flatten().sort(descending=True, stable=True).indices[:count]
+                only = torch.zeros_like(tied).flatten().index_copy(0, order, tied.flatten()[order]).reshape(tied.shape)
+                assert_same(cut, brute_force(kind, boxes, only))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_of_identical_boxes_one_a_class_stays_or_one_of_all_or_soft_keeps_all(kind: str) -> None:
+    boxes = torch.tensor([[10.0, 10.0, 30.0, 50.0]]).repeat(5, 1)
+    scores = torch.tensor([[0.5, 0.4], [0.9, 0.2], [0.9, 0.3], [0.1, 0.8], [0.7, 0.7]])
+    found = replace(EVERYTHING, kind=kind)(boxes, scores)
+    assert len(found) == {"greedy": 2, "class_agnostic": 1, "soft": 10, "diou": 2}[kind]
+    assert_same(found, brute_force(kind, boxes, scores))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_box_stays_and_no_box_gives_none(kind: str) -> None:
+    suppression = Suppression(kind)
+    found = suppression(torch.tensor([[1.0, 2.0, 3.0, 4.0]]), torch.tensor([[0.2, 0.0005, 0.7]]))
+    assert found.scores.tolist() == pytest.approx([0.7] if kind == "class_agnostic" else [0.7, 0.2])
+    assert found.labels.tolist() == ([2] if kind == "class_agnostic" else [2, 0])
+    for boxes, scores in ((torch.zeros(0, 4), torch.zeros(0, 3)), (torch.rand(5, 4), torch.zeros(5, 3))):
+        nothing = suppression(boxes, scores)
+        assert nothing.boxes.shape == (0, 4)
+        assert nothing.scores.shape == nothing.labels.shape == (0,)
+        assert nothing.labels.dtype == torch.int64
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_boxes_without_area_are_harmless(kind: str) -> None:
+    boxes = torch.tensor([[5.0, 5.0, 5.0, 5.0], [5.0, 5.0, 5.0, 5.0], [0.0, 5.0, 10.0, 5.0], [0.0, 0.0, 10.0, 10.0]])
+    scores = torch.tensor([[0.9], [0.8], [0.7], [0.6]])
+    assert_same(replace(EVERYTHING, kind=kind)(boxes, scores), brute_force(kind, boxes, scores))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_thresholds_candidates_and_maximum_are_kept_to(kind: str) -> None:
+    boxes, scores = random_predictions(50)
+    every = replace(EVERYTHING, kind=kind)
+    above = replace(every, score_threshold=0.6)(boxes, scores)
+    assert_same(above, brute_force(kind, boxes, scores, score_threshold=0.6))
+    assert above.scores.min() > 0.6
+    assert_same(replace(every, max_detections=7)(boxes, scores), brute_force(kind, boxes, scores)[:7])
+    entering = scores.flatten().sort(descending=True).values[:20]
+    few = replace(every, candidates=20)(boxes, scores)
+    assert_same(few, brute_force(kind, boxes, torch.where(scores >= entering[-1], scores, 0.0)))
+
+
+def test_a_box_with_negative_corners_is_no_rival_of_another_class() -> None:
+    """Shifted by its class number times the largest coordinate + 1 it would lie exactly on the first."""
+    boxes = torch.tensor([[600.0, 600.0, 640.0, 640.0], [-41.0, -41.0, -1.0, -1.0]])
+    found = Suppression()(boxes, torch.tensor([[0.9, 0.0], [0.0, 0.8]]))
+    assert found.labels.tolist() == [0, 1]
+
+
+def test_a_neighbour_whose_centre_is_elsewhere_survives_diou_but_not_greedy() -> None:
+    boxes = torch.tensor([[0.0, 0.0, 100.0, 100.0], [0.0, 30.0, 100.0, 130.0]])
+    scores = torch.tensor([[0.9], [0.8]])
+    overlap, distance = 70 / 130, 30**2 / (100**2 + 130**2)
+    for threshold, greedy, diou in (
+        (overlap - distance - 0.01, 1, 1),
+        (overlap - distance / 2, 1, 2),
+        (overlap + 0.01, 2, 2),
+    ):
+        assert len(Suppression("greedy", threshold)(boxes, scores)) == greedy
+        assert len(Suppression("diou", threshold)(boxes, scores)) == diou
+
+
+def test_soft_sigma_decides_how_much_an_overlap_costs() -> None:
+    boxes = torch.tensor([[0.0, 0.0, 10.0, 10.0], [0.0, 0.0, 10.0, 5.0]])
+    scores = torch.tensor([[0.9], [0.8]])
+    for sigma in (0.1, 0.5, 5.0):
+        found = Suppression("soft", sigma=sigma)(boxes, scores)
+        assert found.scores.tolist() == pytest.approx([0.9, 0.8 * math.exp(-(0.5**2) / sigma)])
+
+
+def test_many_classes_of_a_large_image_are_kept_apart_without_rounding() -> None:
+    """Moved by 79 times 8,000 pixels in float32, the flat box would lose its height to rounding."""
+    boxes = torch.tensor([[8000.0, 8000.0, 8001.0, 8001.0], [8000.0, 8000.0, 8001.0, 8000.17]])
+    scores = torch.zeros(2, 80)
+    scores[:, 79] = torch.tensor([0.9, 0.8])
+    assert len(Suppression(iou_threshold=0.168)(boxes, scores)) == 1
+    assert len(Suppression(iou_threshold=0.172)(boxes, scores)) == 2
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ({"suppression": "softt"}, "model.suppression: 'softt' is unknown; choose one of greedy, class_agnostic"),
+        ({"iou_threshold": 1.5}, r"model\.iou_threshold=1\.5: must be in 0\.\.1"),
+        ({"score_threshold": -0.1}, r"model\.score_threshold=-0\.1"),
+        ({"candidates": 0}, r"model\.candidates=0: must be 1 or more"),
+        ({"max_detections": 0}, r"model\.max_detections=0"),
+        ({"soft_sigma": 0.0}, r"model\.soft_sigma=0\.0: must be above 0"),
+    ],
+)
+def test_a_value_that_cannot_be_is_named(option: dict[str, object], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        build_suppression(config.SingleShot(**option))  # type: ignore[arg-type]
+
+
+def test_every_option_of_the_configuration_arrives() -> None:
+    model = config.SingleShot(
+        suppression="soft", soft_sigma=0.3, iou_threshold=0.4, score_threshold=0.2, candidates=50, max_detections=9
+    )
+    assert build_suppression(model) == Suppression("soft", 0.4, 0.2, 50, 9, 0.3)
+    assert build_suppression(config.SingleShot()) == Suppression()

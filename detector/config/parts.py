@@ -275,10 +275,14 @@ class Model:
     std: list[float] = field(default_factory=lambda: [0.229, 0.224, 0.225])
     """Of RGB in 0..1; ImageNet's, as the pretrained backbones expect."""
     score_threshold: float = 0.001
+    suppression: str = "greedy"
+    """greedy | class_agnostic | soft | diou: which predictions of one object stay (see nms.py)."""
     iou_threshold: float = 0.65
-    """Suppression: of two boxes of one class with a larger IoU only the better stays."""
+    """Of two boxes that overlap more only the better stays; not used by soft, which drops none for its overlap."""
+    soft_sigma: float = 0.5
+    """Used by soft alone: the larger it is, the less an overlap lowers a score (Bodla et al. 2017)."""
     candidates: int = 1000
-    """Boxes an image that enter suppression."""
+    """Predictions an image (boxes × classes) that enter suppression."""
     max_detections: int = 100
 
 

@@ -11,7 +11,7 @@ from detector.heads.head import Head
 from detector.heads.points import Points
 from detector.losses.criterion import Criterion
 from detector.models.normalise import Normalise
-from detector.nms import suppress
+from detector.nms import Suppression
 from detector.types import Detections, Target
 
 
@@ -24,12 +24,9 @@ class SingleShot(nn.Module):
         neck: nn.Module,
         head: Head,
         criterion: Criterion,
+        suppression: Suppression,
         mean: Sequence[float] = (0.485, 0.456, 0.406),
         std: Sequence[float] = (0.229, 0.224, 0.225),
-        score_threshold: float = 0.001,
-        iou_threshold: float = 0.65,
-        candidates: int = 1000,
-        max_detections: int = 100,
     ) -> None:
         super().__init__()
         self.normalise = Normalise(mean, std)
@@ -37,10 +34,7 @@ class SingleShot(nn.Module):
         self.neck = neck
         self.head = head
         self.criterion = criterion
-        self.score_threshold = score_threshold
-        self.iou_threshold = iou_threshold
-        self.candidates = candidates
-        self.max_detections = max_detections
+        self.suppression = suppression
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Raw predictions, the same in training and evaluation mode: what an export contains."""
@@ -59,20 +53,7 @@ class SingleShot(nn.Module):
             raw = self(images)
             scores = self.head.scores(raw)
             boxes = self.head.decode(raw["box_logits"], self._points(images))
-        return [self._detections(*one) for one in zip(scores, boxes, strict=True)]
-
-    def _detections(self, scores: Tensor, boxes: Tensor) -> Detections:
-        classes = scores.shape[1]
-        best, index = scores.flatten().topk(min(self.candidates, scores.numel()))
-        return suppress(
-            boxes[index // classes],
-            best,
-            index % classes,
-            self.score_threshold,
-            self.iou_threshold,
-            self.candidates,
-            self.max_detections,
-        )
+        return [self.suppression(*one) for one in zip(boxes, scores, strict=True)]
 
     def _points(self, images: Tensor) -> Points:
         return self.head.points(_size(images), images.device)

@@ -6,6 +6,7 @@ import torch
 from detector import config
 from detector.checkpoint import build
 from detector.models.normalise import Normalise
+from detector.nms import KINDS, Suppression
 from detector.types import Target
 
 
@@ -98,6 +99,20 @@ def test_detections_come_best_first_and_no_more_than_asked(detector: torch.nn.Mo
     assert 0 < len(found) <= 100
     assert (found.scores.diff() <= 0).all()
     assert (found.scores > 0.001).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_configured_suppression_is_what_detect_does(tiny: Callable[..., config.Train], kind: str) -> None:
+    model = config.SingleShot(suppression=kind, iou_threshold=0.3, soft_sigma=0.2, max_detections=40)
+    detector = build(tiny(model=model), classes=5).eval()
+    pictures = images(1)
+    with torch.no_grad():
+        raw = detector(pictures)
+        boxes = detector.head.decode(raw["box_logits"], detector._points(pictures))[0]
+    expected = Suppression(kind, 0.3, max_detections=40, sigma=0.2)(boxes, raw["class_logits"][0].sigmoid())
+    (found,) = detector.detect(pictures)
+    torch.testing.assert_close(found.boxes, expected.boxes)
+    torch.testing.assert_close(found.scores, expected.scores)
 
 
 @pytest.mark.parametrize("everything_crowd", [False, True])
