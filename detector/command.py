@@ -112,9 +112,9 @@ def register_schemas() -> None:
         "predict": config.Predict,
         "check_data": config.CheckData,
         "benchmark": config.Benchmark,
+        "find_lr": config.FindLR,
         "anchors": config.Anchors,
         "import_darknet": config.ImportDarknet,
-        "find_lr": config.FindLR,
     }.items():
         store.store(group="schema", name=name, node=cls)
 
