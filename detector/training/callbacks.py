@@ -14,6 +14,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities import rank_zero_only
 
 from detector.evaluation.report import summary
+from detector.evaluation.results import DETECTIONS, write_results
 from detector.training.module import DetectionModule
 from detector.training.pictures import batch_picture, curves_picture, predictions_picture
 from detector.types import Batch
@@ -32,6 +33,22 @@ class EvaluationLine(Callback):
         line = summary(module.metrics, best=module.best["AP"])
         if trainer.is_global_zero:
             print(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}: {line}", flush=True)
+
+
+class BestDetections(Callback):
+    """Writes `detections.json`, what the best weights find in the validation images, so that runs can be compared."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Replaces the file only once the new one is whole, as the checkpoint files are."""
+        module = cast(DetectionModule, pl_module)
+        if trainer.is_global_zero and module.best_results is not None:
+            unfinished = self.folder / f".{DETECTIONS}.unfinished"
+            write_results(unfinished, module.best_results)
+            unfinished.replace(self.folder / DETECTIONS)
+        module.best_results = None
 
 
 class LogsOnDisk(Callback):

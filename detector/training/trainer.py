@@ -23,7 +23,7 @@ from lightning.pytorch.loggers import Logger as LightningLogger
 
 from detector import config
 from detector.errors import UserError
-from detector.training.callbacks import EvaluationLine, LogsOnDisk, Pictures, Stopwatch
+from detector.training.callbacks import BestDetections, EvaluationLine, LogsOnDisk, Pictures, Stopwatch
 from detector.training.checkpoint_files import WholeFiles
 
 
@@ -33,6 +33,7 @@ def make_trainer(settings: config.Train, folder: Path, stopwatch: Stopwatch) -> 
     callbacks: list[Callback] = [
         stopwatch,
         EvaluationLine(),
+        BestDetections(folder),
         LogsOnDisk(),
         LearningRateMonitor(logging_interval="step"),
         ModelCheckpoint(
