@@ -26,8 +26,11 @@ from detector.training.run_folder import read_config
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 
 
-def command(name: str, function: Callable[[Any], Any]) -> None:
-    """Composes `configs/NAME.yaml` with the command line's overrides and gives it to `function` as a dataclass object."""
+def command(name: str, function: Callable[[Any], Any], positional: str | None = None) -> None:
+    """Composes `configs/NAME.yaml` with the command line's overrides and gives it to `function` as a dataclass object.
+
+    Arguments that are no overrides (`runs/a runs/b`, as a shell's pattern gives them) become the list `positional`.
+    """
     register_schemas()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing and exiting with 1; the lines below answer
 
@@ -39,7 +42,27 @@ def command(name: str, function: Callable[[Any], Any]) -> None:
 
     with _answer_mistakes():
         _require_data(sys.argv[1:])
+        if positional:
+            sys.argv[1:] = _with_list(positional, sys.argv[1:])
         main()
+
+
+def quoted(text: str) -> str:
+    """The text as a value of an override: in Hydra's quotes where it has more than letters, digits and `/._-`."""
+    if re.fullmatch(r"[\w/.-]+", text):
+        return text
+    return '"' + re.sub(r'(\\*)"', r"\1\1\"", re.sub(r"(\\+)$", r"\1\1", text)) + '"'
+
+
+def _with_list(key: str, arguments: list[str]) -> list[str]:
+    """A path may have a `=` in its name, as the folders of sweeps do: what exists is no override."""
+    listed = [one for one in arguments if not one.startswith("-") and ("=" not in one or Path(one).exists())]
+    if not listed:
+        return arguments
+    return [
+        *(one for one in arguments if one not in listed),
+        f"{key}=[{','.join(map(quoted, listed))}]",
+    ]
 
 
 def _require_data(arguments: list[str]) -> None:
@@ -78,6 +101,7 @@ def register_schemas() -> None:
         "predict": config.Predict,
         "check_data": config.CheckData,
         "benchmark": config.Benchmark,
+        "compare": config.Compare,
     }.items():
         store.store(group="schema", name=name, node=cls)
 

@@ -9,11 +9,13 @@ from detector.config.commands import (
     GROUPS,
     Benchmark,
     CheckData,
+    Compare,
     Evaluate,
     Experiment,
     Predict,
     Train,
     from_dict,
+    schema,
     schema_name,
 )
 from detector.config.data import Augment, Coco, Data, Shapes, Voc, Yolo
