@@ -10,6 +10,7 @@ from detector.config.commands import (
     Anchors,
     Benchmark,
     CheckData,
+    Compare,
     Evaluate,
     Experiment,
     FindLR,
@@ -17,6 +18,7 @@ from detector.config.commands import (
     Predict,
     Train,
     from_dict,
+    schema,
     schema_name,
 )
 from detector.config.data import Augment, Coco, Data, Shapes, Voc, Yolo

@@ -176,6 +176,29 @@ class FindLR(Experiment):
     """From the one to the other."""
 
 
+@dataclass
+class Compare:
+    """`scripts/compare.py`."""
+
+    runs: list[str] = MISSING
+    """Run folders, or folders or patterns that hold some; on the command line simply RUN RUN ..."""
+    reference: str | None = None
+    """A run of the group with which the others are compared; by default the first one."""
+    resamples: int = 1000
+    """Of the validation images, for the intervals; 0: no intervals."""
+    seed: int = 0
+    """Of the resampling."""
+    latency: bool = True
+    """Measured now, on this device."""
+    accelerator: str = "auto"
+    """auto | cpu | gpu"""
+    output: str | None = None
+    """A Markdown file, such as RESULTS.md, and a folder of the same name beside it for the plot and the CSV file; by
+    default runs/compare/ID/results.md."""
+    title: str = "Comparison"
+    """The section of the file: replaced where it is there, otherwise added at the end."""
+
+
 GROUPS: dict[str, tuple[type, ...]] = {
     "data": (Coco, Voc, Yolo, Shapes),
     "augment": (Augment,),
