@@ -1,5 +1,6 @@
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -21,7 +22,7 @@ EVERYTHING = Suppression(
 
 def brute_force(kind: str, boxes: Tensor, scores: Tensor, score_threshold: float = 0.0) -> Kept:
     """Each of the four as its paper's loop: take the best, then drop or weaken the rest, one prediction at a time."""
-    rows = [
+    rows: list[Any] = [
         [scores[a, k].item(), k, boxes[a].tolist()]
         for a in range(scores.shape[0])
         for k in range(scores.shape[1])

@@ -10,7 +10,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.transforms import ScaledTranslation, Transform
+from matplotlib.transforms import Affine2DBase, ScaledTranslation
 
 from detector.compare.table import COLUMNS, Column, Measured, column_statistics
 
@@ -34,7 +34,7 @@ def plot_costs(rows: Sequence[Measured], file: Path) -> None:
     figure.savefig(file, dpi=120)
 
 
-def _draw(panel: Axes, rows: Sequence[Measured], cost: Column, ap: Column, inches: Transform) -> None:
+def _draw(panel: Axes, rows: Sequence[Measured], cost: Column, ap: Column, inches: Affine2DBase) -> None:
     drawn_at: Counter[float] = Counter()
     for number, row in enumerate(rows):
         (x, x_deviation), (y, y_deviation) = (column_statistics(row, column) for column in (cost, ap))

@@ -216,7 +216,7 @@ def test_maps_are_let_go_after_their_last_use() -> None:
         alive.append(sum(one() is not None for one in seen))
 
     for stage in built.stages:
-        stage.register_forward_hook(watch)  # type: ignore[arg-type]
+        stage.register_forward_hook(watch)
     with torch.no_grad():
         built(images())
     assert max(alive) <= 2

@@ -6,6 +6,7 @@ import torch
 from detector import config
 from detector.checkpoint import build
 from detector.models.normalise import Normalise
+from detector.models.single_shot import SingleShot
 from detector.nms import KINDS, Suppression
 from detector.types import Target
 
@@ -108,6 +109,7 @@ def test_the_configured_suppression_is_what_detect_does(tiny: Callable[..., conf
     pictures = images(1)
     with torch.no_grad():
         raw = detector(pictures)
+        assert isinstance(detector, SingleShot)
         boxes = detector.head.decode(raw["box_logits"], detector._points(pictures))[0]
     expected = Suppression(kind, 0.3, max_detections=40, sigma=0.2)(boxes, raw["class_logits"][0].sigmoid())
     (found,) = detector.detect(pictures)
