@@ -77,6 +77,7 @@ def register_schemas() -> None:
         "evaluate": config.Evaluate,
         "predict": config.Predict,
         "check_data": config.CheckData,
+        "browse_data": config.BrowseData,
         "benchmark": config.Benchmark,
     }.items():
         store.store(group="schema", name=name, node=cls)

@@ -8,6 +8,7 @@ directly (`ResNet(depth=18)`), so a notebook needs neither YAML nor Hydra.
 from detector.config.commands import (
     GROUPS,
     Benchmark,
+    BrowseData,
     CheckData,
     Evaluate,
     Experiment,
