@@ -134,6 +134,7 @@ def register_schemas() -> None:
         "evaluate": config.Evaluate,
         "predict": config.Predict,
         "check_data": config.CheckData,
+        "browse_data": config.BrowseData,
         "benchmark": config.Benchmark,
         "find_lr": config.FindLR,
         "anchors": config.Anchors,

@@ -1,6 +1,5 @@
 import math
 from dataclasses import replace
-from typing import Any
 
 import pytest
 import torch
@@ -22,8 +21,8 @@ EVERYTHING = Suppression(
 
 def brute_force(kind: str, boxes: Tensor, scores: Tensor, score_threshold: float = 0.0) -> Kept:
     """Each of the four as its paper's loop: take the best, then drop or weaken the rest, one prediction at a time."""
-    rows: list[Any] = [
-        [scores[a, k].item(), k, boxes[a].tolist()]
+    rows: Kept = [
+        (scores[a, k].item(), k, boxes[a].tolist())
         for a in range(scores.shape[0])
         for k in range(scores.shape[1])
         if scores[a, k] > score_threshold
@@ -34,21 +33,21 @@ def brute_force(kind: str, boxes: Tensor, scores: Tensor, score_threshold: float
         score, label, box = rows.pop(best)
         kept.append((score, label, box))
         left = []
-        for row in rows:
-            overlap = iou(box, row[2])
+        for row_score, row_label, row_box in rows:
+            overlap = iou(box, row_box)
             if kind == "class_agnostic":
                 stays = overlap <= THRESHOLD
-            elif row[1] != label:
+            elif row_label != label:
                 stays = True
             elif kind == "greedy":
                 stays = overlap <= THRESHOLD
             elif kind == "diou":
-                stays = overlap - centre_distance(box, row[2]) <= THRESHOLD
+                stays = overlap - centre_distance(box, row_box) <= THRESHOLD
             else:
-                row[0] *= math.exp(-(overlap**2) / SIGMA)
-                stays = row[0] > score_threshold
+                row_score *= math.exp(-(overlap**2) / SIGMA)
+                stays = row_score > score_threshold
             if stays:
-                left.append(row)
+                left.append((row_score, row_label, row_box))
         rows = left
     return kept
 

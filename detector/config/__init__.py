@@ -9,6 +9,7 @@ from detector.config.commands import (
     GROUPS,
     Anchors,
     Benchmark,
+    BrowseData,
     CheckData,
     Compare,
     Evaluate,

@@ -149,6 +149,24 @@ class Anchors:
 
 
 @dataclass
+class BrowseData:
+    """`scripts/browse_data.py`."""
+
+    data: Data = MISSING
+    augment: Augment = MISSING
+    """Applied to the images of any split."""
+    split: str = "train"
+    """train | val | test"""
+    image_size: int = 640
+    rows: int = 4
+    columns: int = 6
+    seed: int = 0
+    """Chooses the images and what happens to them; the same images for every `augment`."""
+    output: str | None = None
+    """PNG file of the sheet; by default runs/browse_data/ID/AUGMENT_SPLIT.png."""
+
+
+@dataclass
 class Benchmark(Experiment):
     """`scripts/benchmark.py`: the speed and the memory of an experiment on one device."""
 

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -105,7 +106,7 @@ def test_detections_come_best_first_and_no_more_than_asked(detector: torch.nn.Mo
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_configured_suppression_is_what_detect_does(tiny: Callable[..., config.Train], kind: str) -> None:
     model = config.SingleShot(suppression=kind, iou_threshold=0.3, soft_sigma=0.2, max_detections=40)
-    detector = build(tiny(model=model), classes=5).eval()
+    detector: Any = build(tiny(model=model), classes=5).eval()
     pictures = images(1)
     with torch.no_grad():
         raw = detector(pictures)
