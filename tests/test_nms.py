@@ -191,11 +191,11 @@ def test_soft_sigma_decides_how_much_an_overlap_costs() -> None:
 
 def test_many_classes_of_a_large_image_are_kept_apart_without_rounding() -> None:
     """Moved by 79 times 8,000 pixels in float32, the flat box would lose its height to rounding."""
-    boxes = torch.tensor([[8000.0, 8000.0, 8001.0, 8001.0], [8000.0, 8000.0, 8001.0, 8000.17]])
-    scores = torch.zeros(2, 80)
-    scores[:, 79] = torch.tensor([0.9, 0.8])
-    assert len(Suppression(iou_threshold=0.168)(boxes, scores)) == 1
-    assert len(Suppression(iou_threshold=0.172)(boxes, scores)) == 2
+    boxes = torch.tensor([[8000, 8000, 8001, 8001], [8000, 8000, 8001, 8000.17], [0, 0, 1, 1]])
+    scores = torch.zeros(3, 80)
+    scores[:, 79] = torch.tensor([0.9, 0.8, 0.7])
+    assert len(Suppression(iou_threshold=0.168)(boxes, scores)) == 2
+    assert len(Suppression(iou_threshold=0.172)(boxes, scores)) == 3
 
 
 @pytest.mark.parametrize(
