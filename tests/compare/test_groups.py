@@ -76,6 +76,7 @@ def test_a_label_says_no_more_than_what_differs() -> None:
     assert [len(group.runs) for group in group_runs([as_run(one, "x") for one in settings])] == [2, 1]
 
 
+REQUIRED = {"backbone=timm": ["backbone.model=resnet18"], "model=darknet": ["model.cfg=some.cfg"]}
 CHOICES = [
     (path.parent.name, path.stem)
     for path in sorted(CONFIGS.glob("*/*.yaml"))
@@ -86,5 +87,8 @@ CHOICES = [
 @pytest.mark.parametrize(("group", "choice"), CHOICES)
 def test_every_choice_is_called_by_the_name_of_its_file(group: str, choice: str) -> None:
     other = next(stem for name, stem in CHOICES if name == group and stem != choice)
-    one, base = composed("data=shapes", f"{group}={choice}"), composed("data=shapes", f"{group}={other}")
-    assert label_configs([one, base]) == [f"{group}={choice}", f"{group}={other}"]
+    one, base = (
+        composed("data=shapes", f"{group}={name}", *REQUIRED.get(f"{group}={name}", [])) for name in (choice, other)
+    )
+    labels = label_configs([one, base])
+    assert [label.split()[0] for label in labels] == [f"{group}={choice}", f"{group}={other}"]

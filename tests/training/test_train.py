@@ -202,7 +202,7 @@ def test_detections_are_those_of_the_best_evaluation_and_replaced_whole(
     folder = train(tiny(trainer=config.Trainer(epochs=3, accelerator="cpu", precision="fp32", progress=False)))
     assert len({json.dumps(results) for results in measured}) == 3
     assert json.loads((folder / "detections.json").read_text()) == measured[0]
-    assert not list(folder.glob(".*"))
+    assert not list(folder.glob(".*.unfinished"))
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_step_term_and_images(
