@@ -10,13 +10,12 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.transforms import Affine2DBase, ScaledTranslation
 
 from detector.compare.table import COLUMNS, Column, Measured, column_statistics
 
 MARKERS = "osD^v<>Pp*Xhd"
-SIDE_BY_SIDE = 0.07
-"""Inches."""
+SIDE_BY_SIDE = 0.015
+"""Distance of groups of the same cost, as a share of the largest cost: a point rather too far right than hidden."""
 COLOURS = colormaps["tab10"].colors  # type: ignore[attr-defined]
 
 
@@ -28,32 +27,30 @@ def plot_costs(rows: Sequence[Measured], file: Path) -> None:
     FigureCanvasAgg(figure)
     panels = figure.subplots(1, len(costs), sharey=True, squeeze=False)[0]
     for panel, cost in zip(panels, costs, strict=True):
-        _draw(panel, rows, cost, by_key["AP"], figure.dpi_scale_trans)
+        _draw(panel, rows, cost, by_key["AP"])
     panels[0].set_ylabel("AP on val (COCO)")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", fontsize="small")
     figure.savefig(file, dpi=120)
 
 
-def _draw(panel: Axes, rows: Sequence[Measured], cost: Column, ap: Column, inches: Affine2DBase) -> None:
+def _draw(panel: Axes, rows: Sequence[Measured], cost: Column, ap: Column) -> None:
+    points = [(column_statistics(row, cost), column_statistics(row, ap)) for row in rows]
+    largest = max((x for (x, _), _ in points if x is not None), default=0.0)
     drawn_at: Counter[float] = Counter()
-    for number, row in enumerate(rows):
-        (x, x_deviation), (y, y_deviation) = (column_statistics(row, column) for column in (cost, ap))
+    for number, ((x, x_deviation), (y, y_deviation)) in enumerate(points):
         if x is None or y is None:
             continue
-        # groups of the same cost, as in a comparison of losses, stand side by side
-        aside = ScaledTranslation(drawn_at[x] * SIDE_BY_SIDE, 0, inches)
-        drawn_at[x] += 1
         panel.errorbar(
-            x,
+            x + drawn_at[x] * SIDE_BY_SIDE * largest,
             y,
-            xerr=x_deviation,
-            yerr=y_deviation,
+            xerr=x_deviation or None,
+            yerr=y_deviation or None,
             fmt=MARKERS[number % len(MARKERS)],
             color=COLOURS[number % len(COLOURS)],
             capsize=3,
-            transform=panel.transData + aside,
-            label=row.group.label,
+            label=rows[number].group.label,
         )
+        drawn_at[x] += 1
     panel.set_xlabel(cost.title)
     panel.set_xlim(left=0)
     panel.grid(alpha=0.3)
