@@ -3,7 +3,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from cfgs import NET, SMALL
+from darknet_files import NET, SMALL
 from torch import Tensor, nn
 
 from detector.darknet.cfg import Section, parse
