@@ -71,7 +71,7 @@ class DarknetHead(nn.Module):
     def maps(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
         """The output [B, anchors · (5 + K), H, W] of each convolution that predicts, before any activation."""
         return {
-            name: convolution.norm(convolution.convolution(features[name]))  # type: ignore[operator, union-attr]
+            name: convolution.norm(convolution.convolution(features[name]))  # type: ignore[operator]
             for name, convolution in self.convolutions.items()
         }
 
@@ -109,7 +109,7 @@ class DarknetHead(nn.Module):
 
 
 def _predictions(plan: Plan) -> list[Prediction]:
-    found = []
+    found: list[Prediction] = []
     for index, section in plan.predictions():
         region = section.name == "region"
         stride = plan.stride(index)

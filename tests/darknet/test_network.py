@@ -1,4 +1,5 @@
 import math
+import weakref
 from collections.abc import Callable
 
 import pytest
@@ -207,8 +208,6 @@ def test_maps_are_let_go_after_their_last_use() -> None:
     chain = "[convolutional]\nfilters=3\nactivation=linear\n" * 20
     built = network(NET + chain + PREDICTION)
     alive: list[int] = []
-    import weakref
-
     seen: list[weakref.ref[Tensor]] = []
 
     def watch(module: nn.Module, inputs: object, output: Tensor) -> None:
@@ -216,7 +215,7 @@ def test_maps_are_let_go_after_their_last_use() -> None:
         alive.append(sum(one() is not None for one in seen))
 
     for stage in built.stages:
-        stage.register_forward_hook(watch)  # type: ignore[arg-type]
+        stage.register_forward_hook(watch)
     with torch.no_grad():
         built(images())
     assert max(alive) <= 2
