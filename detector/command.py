@@ -30,8 +30,11 @@ from detector.training.run_folder import read_config
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 
 
-def command(name: str, function: Callable[[Any], Any]) -> None:
-    """Composes `configs/NAME.yaml` with the command line's overrides and gives it to `function` as a dataclass object."""
+def command(name: str, function: Callable[[Any], Any], positional: str | None = None) -> None:
+    """Composes `configs/NAME.yaml` with the command line's overrides and gives it to `function` as a dataclass object.
+
+    Arguments that are no overrides (`runs/a runs/b`, as a shell's pattern gives them) become the list `positional`.
+    """
     register_schemas()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing and exiting with 1; the lines below answer
 
@@ -51,6 +54,8 @@ def command(name: str, function: Callable[[Any], Any]) -> None:
     try:
         with answer_mistakes():
             _require_data(sys.argv[1:])
+            if positional:
+                sys.argv[1:] = _with_list(positional, sys.argv[1:])
             main()
     finally:
         finished = SweepReport.current is None or SweepReport.current.conclude()
@@ -73,6 +78,24 @@ def _sweep_job(composed: DictConfig) -> None:
 def _refuse_sweep_without_multirun() -> None:
     if chosen := HydraConfig.get().runtime.choices.get("sweep"):
         raise UserError(f"sweep={chosen}: is many runs; give -m as well: scripts/train.py -m sweep={chosen} ...")
+
+
+def quoted(text: str) -> str:
+    """The text as a value of an override: in Hydra's quotes where it has more than letters, digits and `/._-`."""
+    if re.fullmatch(r"[\w/.-]+", text):
+        return text
+    return '"' + re.sub(r'(\\*)"', r"\1\1\"", re.sub(r"(\\+)$", r"\1\1", text)) + '"'
+
+
+def _with_list(key: str, arguments: list[str]) -> list[str]:
+    """A path may have a `=` in its name, as the folders of sweeps do: what exists is no override."""
+    listed = [one for one in arguments if not one.startswith("-") and ("=" not in one or Path(one).exists())]
+    if not listed:
+        return arguments
+    return [
+        *(one for one in arguments if one not in listed),
+        f"{key}=[{','.join(map(quoted, listed))}]",
+    ]
 
 
 def _require_data(arguments: list[str]) -> None:
@@ -111,10 +134,12 @@ def register_schemas() -> None:
         "evaluate": config.Evaluate,
         "predict": config.Predict,
         "check_data": config.CheckData,
+        "browse_data": config.BrowseData,
         "benchmark": config.Benchmark,
         "find_lr": config.FindLR,
         "anchors": config.Anchors,
         "import_darknet": config.ImportDarknet,
+        "compare": config.Compare,
     }.items():
         store.store(group="schema", name=name, node=cls)
 

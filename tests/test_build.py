@@ -1,6 +1,6 @@
 """Options that parts share, tried on every part that there is."""
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -42,7 +42,7 @@ def made(group: str, part: type, **options: Any) -> nn.Module:
         module(torch.empty(2, 3, 64, 64))
         return module
     given = FEATURES if group == "neck" else PYRAMID
-    module = build_neck(settings, given) if group == "neck" else build_head(settings, given, 3)
+    module = build_neck(settings, given) if group == "neck" else cast(nn.Module, build_head(settings, given, 3, 64))
     levels = zip(given.names, given.channels, given.strides, strict=True)
     module({name: torch.empty(2, channels, 64 // stride, 64 // stride) for name, channels, stride in levels})
     return module

@@ -21,8 +21,8 @@ EVERYTHING = Suppression(
 
 def brute_force(kind: str, boxes: Tensor, scores: Tensor, score_threshold: float = 0.0) -> Kept:
     """Each of the four as its paper's loop: take the best, then drop or weaken the rest, one prediction at a time."""
-    rows = [
-        [scores[a, k].item(), k, boxes[a].tolist()]
+    rows: Kept = [
+        (scores[a, k].item(), k, boxes[a].tolist())
         for a in range(scores.shape[0])
         for k in range(scores.shape[1])
         if scores[a, k] > score_threshold
@@ -33,21 +33,21 @@ def brute_force(kind: str, boxes: Tensor, scores: Tensor, score_threshold: float
         score, label, box = rows.pop(best)
         kept.append((score, label, box))
         left = []
-        for row in rows:
-            overlap = iou(box, row[2])
+        for row_score, row_label, row_box in rows:
+            overlap = iou(box, row_box)
             if kind == "class_agnostic":
                 stays = overlap <= THRESHOLD
-            elif row[1] != label:
+            elif row_label != label:
                 stays = True
             elif kind == "greedy":
                 stays = overlap <= THRESHOLD
             elif kind == "diou":
-                stays = overlap - centre_distance(box, row[2]) <= THRESHOLD
+                stays = overlap - centre_distance(box, row_box) <= THRESHOLD
             else:
-                row[0] *= math.exp(-(overlap**2) / SIGMA)
-                stays = row[0] > score_threshold
+                row_score *= math.exp(-(overlap**2) / SIGMA)
+                stays = row_score > score_threshold
             if stays:
-                left.append(row)
+                left.append((row_score, row_label, row_box))
         rows = left
     return kept
 
@@ -191,11 +191,11 @@ def test_soft_sigma_decides_how_much_an_overlap_costs() -> None:
 
 def test_many_classes_of_a_large_image_are_kept_apart_without_rounding() -> None:
     """Moved by 79 times 8,000 pixels in float32, the flat box would lose its height to rounding."""
-    boxes = torch.tensor([[8000.0, 8000.0, 8001.0, 8001.0], [8000.0, 8000.0, 8001.0, 8000.17]])
-    scores = torch.zeros(2, 80)
-    scores[:, 79] = torch.tensor([0.9, 0.8])
-    assert len(Suppression(iou_threshold=0.168)(boxes, scores)) == 1
-    assert len(Suppression(iou_threshold=0.172)(boxes, scores)) == 2
+    boxes = torch.tensor([[8000, 8000, 8001, 8001], [8000, 8000, 8001, 8000.17], [0, 0, 1, 1]])
+    scores = torch.zeros(3, 80)
+    scores[:, 79] = torch.tensor([0.9, 0.8, 0.7])
+    assert len(Suppression(iou_threshold=0.168)(boxes, scores)) == 2
+    assert len(Suppression(iou_threshold=0.172)(boxes, scores)) == 3
 
 
 @pytest.mark.parametrize(

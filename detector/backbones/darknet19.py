@@ -39,7 +39,7 @@ class Darknet19(StagedBackbone):
             raise UserError(
                 "backbone.pretrained: darknet19 has no weights in torchvision; choose vgg, resnet or efficientnet, or false"
             )
-        stages = []
+        stages: list[nn.Sequential] = []
         before = 3
         for rows in STAGES:
             stage = nn.Sequential()

@@ -57,5 +57,5 @@ class EfficientNet(StagedBackbone):
             initialise(layers, initialisation, activation)
         edges = (0, 2, 3, 4, 6, 8)  # torchvision's 0 is the stem and its 8 the last convolution, which nobody reads
         stages = [nn.Sequential(*layers[begin:end]) for begin, end in pairwise(edges)]
-        super().__init__(stages, [stage[-1][-1].out_channels for stage in stages[1:]])
+        super().__init__(stages, [layers[end - 1][-1].out_channels for end in edges[2:]])
         self.freeze(frozen_stages, freeze_norm)

@@ -160,8 +160,8 @@ def _stages(network: nn.Module, stage_of: dict[str, int]) -> list[nn.Module]:
 
     def collect(module: nn.Module, prefix: str) -> None:
         found = {stage_of.get(prefix + name) for name, _ in module.named_parameters()}
-        if len(found) == 1 and None not in found:
-            stages[found.pop()].append(module)
+        if len(found) == 1 and (only := found.pop()) is not None:
+            stages[only].append(module)
             return
         for name, parameter in module.named_parameters(recurse=False):
             if (stage := stage_of.get(prefix + name)) is not None:

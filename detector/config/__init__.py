@@ -9,7 +9,9 @@ from detector.config.commands import (
     GROUPS,
     Anchors,
     Benchmark,
+    BrowseData,
     CheckData,
+    Compare,
     Evaluate,
     Experiment,
     FindLR,
@@ -17,6 +19,7 @@ from detector.config.commands import (
     Predict,
     Train,
     from_dict,
+    schema,
     schema_name,
 )
 from detector.config.data import Augment, Coco, Data, Shapes, Voc, Yolo

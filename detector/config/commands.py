@@ -149,6 +149,24 @@ class Anchors:
 
 
 @dataclass
+class BrowseData:
+    """`scripts/browse_data.py`."""
+
+    data: Data = MISSING
+    augment: Augment = MISSING
+    """Applied to the images of any split."""
+    split: str = "train"
+    """train | val | test"""
+    image_size: int = 640
+    rows: int = 4
+    columns: int = 6
+    seed: int = 0
+    """Chooses the images and what happens to them; the same images for every `augment`."""
+    output: str | None = None
+    """PNG file of the sheet; by default runs/browse_data/ID/AUGMENT_SPLIT.png."""
+
+
+@dataclass
 class Benchmark(Experiment):
     """`scripts/benchmark.py`: the speed and the memory of an experiment on one device."""
 
@@ -174,6 +192,29 @@ class FindLR(Experiment):
     """Where it ends, unless the loss explodes before."""
     steps: int = 100
     """From the one to the other."""
+
+
+@dataclass
+class Compare:
+    """`scripts/compare.py`."""
+
+    runs: list[str] = MISSING
+    """Run folders, or folders or patterns that hold some; on the command line simply RUN RUN ..."""
+    reference: str | None = None
+    """A run of the group with which the others are compared; by default the first one."""
+    resamples: int = 1000
+    """Of the validation images, for the intervals; 0: no intervals."""
+    seed: int = 0
+    """Of the resampling."""
+    latency: bool = True
+    """Measured now, on this device."""
+    accelerator: str = "auto"
+    """auto | cpu | gpu"""
+    output: str | None = None
+    """A Markdown file, such as RESULTS.md, and a folder of the same name beside it for the plot and the CSV file; by
+    default runs/compare/ID/results.md."""
+    title: str = "Comparison"
+    """The section of the file: replaced where it is there, otherwise added at the end."""
 
 
 GROUPS: dict[str, tuple[type, ...]] = {

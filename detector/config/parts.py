@@ -261,7 +261,7 @@ class Loss:
     label_smoothing: float = 0.0
     """Share of an object's class target that is spread over all classes."""
     box_weight: float = 7.5
-    class_weight: float = 0.5
+    class_weight: float = 1.0
     distribution_weight: float = 1.5
     """Of the distribution focal loss (Li et al. 2020, eq. 6); only where the head has bins."""
     objectness_weight: float = 0.5

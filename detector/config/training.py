@@ -42,7 +42,7 @@ class AdamW(Optim):
     """Loshchilov & Hutter 2019."""
 
     name: str = "adamw"
-    lr: float = 1e-3
+    lr: float = 4e-3
     weight_decay: float = 0.05
 
 

@@ -6,10 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from detector import config
-from detector.data.dataset import DetectionDataset
 from detector.data.examine import (
     QUANTILES,
     FileFindings,
@@ -21,8 +18,9 @@ from detector.data.examine import (
 )
 from detector.data.index import Index, Problem
 from detector.data.read import has_test, read_split
+from detector.data.samples import training_samples
 from detector.errors import UserError
-from detector.inference.draw import contact_sheet, draw_captioned_boxes
+from detector.inference.draw import contact_sheet, draw_target
 from detector.output import output_folder, write_picture
 
 REPORT, SHEET = "report.txt", "samples.png"
@@ -98,23 +96,16 @@ def _draw_samples(settings: config.CheckData, index: Index, findings: FileFindin
     usable = [i for i in range(len(index)) if i not in findings.faulty]
     if not usable:
         return
-    # as if the training were long: the last epochs, in which nothing is mixed, are not what is asked for
-    epochs = 1 + settings.augment.mixing_off_epochs
-    dataset = DetectionDataset(
-        index.subset(usable), settings.image_size, settings.augment, settings.seed, epochs, cache="none"
+    batch = training_samples(
+        index.subset(usable), settings.image_size, settings.augment, settings.seed, settings.samples
     )
-    chosen = np.random.default_rng(settings.seed).permutation(len(dataset))[: settings.samples]
-    pictures, captions = [], []
-    for number, i in enumerate(sorted(chosen.tolist())):
-        image, target = dataset[(0, i)]
-        names = [
-            index.class_names[label] + (" (crowd)" if crowd else "")
-            for label, crowd in zip(target.labels.tolist(), target.crowd.tolist(), strict=True)
-        ]
-        picture = draw_captioned_boxes(image.permute(1, 2, 0).numpy(), target.boxes, target.labels, names)
+    pictures = [
+        draw_target(image, target, index.class_names)
+        for image, target in zip(batch.images.permute(0, 2, 3, 1).numpy(), batch.targets, strict=True)
+    ]
+    for number, picture in enumerate(pictures):
         write_picture(folder / f"sample_{number:03d}.png", picture)
-        pictures.append(picture)
-        captions.append(str(target.image_id))
+    captions = [str(target.image_id) for target in batch.targets]
     write_picture(folder / SHEET, contact_sheet(pictures, columns=4, captions=captions))
 
 

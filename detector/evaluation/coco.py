@@ -35,15 +35,11 @@ def ground_truth(index: Index) -> COCO:
     return _ground_truths[key][1]
 
 
-def coco_metrics(index: Index, results: FlatResults) -> tuple[dict[str, float | None], list[dict[str, float | None]]]:
-    """COCO's twelve numbers and, for each label, AP and AP50; in 0..1, None where there is no object to find.
-
-    As in COCO's protocol: the best 100 detections of a class in an image count, crowds are ignored, sizes are judged by
-    the annotated area, classes without objects do not enter the mean.
-    """
+def as_coco(index: Index, results: FlatResults) -> COCO:
+    """The results as a pycocotools `COCO` beside `ground_truth(index)`."""
     truth = ground_truth(index)
     image_ranks = _ranks(index.image_ids)[results.images]
-    found = _coco(
+    return _coco(
         truth.dataset["images"],
         truth.dataset["categories"],
         [
@@ -60,7 +56,15 @@ def coco_metrics(index: Index, results: FlatResults) -> tuple[dict[str, float | 
             )
         ],
     )
-    evaluation = COCOeval(truth, found, iouType="bbox")
+
+
+def coco_metrics(index: Index, results: FlatResults) -> tuple[dict[str, float | None], list[dict[str, float | None]]]:
+    """COCO's twelve numbers and, for each label, AP and AP50; in 0..1, None where there is no object to find.
+
+    As in COCO's protocol: the best 100 detections of a class in an image count, crowds are ignored, sizes are judged by
+    the annotated area, classes without objects do not enter the mean.
+    """
+    evaluation = COCOeval(ground_truth(index), as_coco(index, results), iouType="bbox")
     with redirect_stdout(io.StringIO()):
         evaluation.evaluate()
         evaluation.accumulate()

@@ -14,6 +14,9 @@ import numpy as np
 from detector.data.index import Index
 from detector.errors import UserError
 
+DETECTIONS = "detections.json"
+"""Name of the result file in the folder of a run or of an evaluation."""
+
 
 @dataclass(frozen=True)
 class FlatResults:

@@ -21,14 +21,14 @@ from detector.data.voc import list_file
 from detector.errors import UserError
 from detector.evaluation.evaluate import evaluate
 from detector.evaluation.report import table
-from detector.evaluation.results import read_results, write_results
+from detector.evaluation.results import DETECTIONS, read_results, write_results
 from detector.inference.predictor import Predictor
 from detector.inference.progress import with_progress
 from detector.output import output_folder, write_json, write_picture
 from detector.training.pictures import predictions_picture
 from detector.types import Detections, Target
 
-METRICS, DETECTIONS, PREDICTIONS = "metrics.json", "detections.json", "predictions.png"
+METRICS, PREDICTIONS = "metrics.json", "predictions.png"
 PICTURED_IMAGES = 8
 
 

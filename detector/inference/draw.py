@@ -13,6 +13,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from detector.types import Target
+
 Color = tuple[int, int, int]
 Rectangle = tuple[int, int, int, int]  # left, top, right, bottom in pixels; right and bottom are outside
 
@@ -65,6 +67,15 @@ def draw_captioned_boxes(
         draw.rectangle((left, top, right - 1, bottom - 1), fill=color)
         draw.text((left + _padding(font), top), text, fill=_readable_on(color), font=font)
     return np.asarray(picture).copy()
+
+
+def draw_target(image: np.ndarray, target: Target, class_names: Sequence[str]) -> np.ndarray:
+    """A copy of `image` uint8 [H, W, 3] with its annotated boxes and their class names; crowds are marked as such."""
+    captions = [
+        class_names[label] + (" (crowd)" if crowd else "")
+        for label, crowd in zip(target.labels.tolist(), target.crowd.tolist(), strict=True)
+    ]
+    return draw_captioned_boxes(image, target.boxes.cpu(), target.labels.cpu(), captions)
 
 
 def contact_sheet(images: Sequence[np.ndarray], columns: int, captions: Sequence[str] | None = None) -> np.ndarray:

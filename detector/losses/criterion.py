@@ -51,7 +51,7 @@ class Criterion:
         box_loss: BoxLoss,
         class_loss: ClassLoss,
         box_weight: float = 7.5,
-        class_weight: float = 0.5,
+        class_weight: float = 1.0,
         distribution_weight: float = 1.5,
         objectness_weight: float = 0.5,
     ) -> None:

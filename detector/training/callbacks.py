@@ -13,6 +13,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities import rank_zero_only
 
 from detector.evaluation.report import summary
+from detector.evaluation.results import DETECTIONS, write_results
 from detector.output import write_picture
 from detector.training.module import DetectionModule
 from detector.training.pictures import batch_picture, curves_picture, predictions_picture
@@ -41,6 +42,22 @@ class EvaluateLastEpoch(Callback):
         """Before the loop asks whether this epoch is evaluated."""
         if trainer.current_epoch + 1 == trainer.max_epochs:
             trainer.check_val_every_n_epoch = 1
+
+
+class BestDetections(Callback):
+    """Writes `detections.json`, what the best weights find in the validation images, so that runs can be compared."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Replaces the file only once the new one is whole, as the checkpoint files are."""
+        module = cast(DetectionModule, pl_module)
+        if trainer.is_global_zero and module.best_results is not None:
+            unfinished = self.folder / f".{DETECTIONS}.unfinished"
+            write_results(unfinished, module.best_results)
+            unfinished.replace(self.folder / DETECTIONS)
+        module.best_results = None
 
 
 class LogsOnDisk(Callback):

@@ -57,6 +57,8 @@ class DetectionModule(L.LightningModule):
         """Of the last evaluation."""
         self.best: dict[str, Any] = {}
         """Of the evaluation with the best AP."""
+        self.best_results: list[dict[str, Any]] | None = None
+        """COCO result entries of the last evaluation, if that is the best one."""
         self._results: list[dict[str, Any]] = []
         self._watched: _WatchedLosses | None = None
 
@@ -169,7 +171,9 @@ class DetectionModule(L.LightningModule):
         if self.trainer.sanity_checking:
             return
         self.metrics = evaluate(self.val_index, results)
+        self.best_results = None
         if not self.best or (self.metrics["AP"] or 0.0) > (self.best["AP"] or 0.0):
+            self.best_results = results
             self.best = {**self.metrics, "epoch": self.current_epoch + 1}
         # equal on every rank: each has measured everything
         scalars = {f"val/{k}": float(v) for k, v in self.metrics.items() if isinstance(v, float)}

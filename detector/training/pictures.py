@@ -14,18 +14,22 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from detector.errors import UserError
-from detector.inference.draw import contact_sheet, draw_boxes, draw_captioned_boxes
+from detector.inference.draw import contact_sheet, draw_boxes, draw_target
 from detector.types import Batch, Detections, Target
 
 Curve = tuple[np.ndarray, np.ndarray]
 
 
-def batch_picture(batch: Batch, class_names: Sequence[str], most: int = 16) -> np.ndarray:
-    """The first `most` images of a training batch as the model sees them, with their boxes: uint8 RGB [H, W, 3]."""
+def batch_picture(batch: Batch, class_names: Sequence[str], most: int = 16, columns: int | None = None) -> np.ndarray:
+    """The first `most` images of a training batch as the model sees them, with their boxes: uint8 RGB [H, W, 3].
+
+    By default there are as many columns as rows.
+    """
     images = batch.images[:most].permute(0, 2, 3, 1).cpu().numpy()
     targets = batch.targets[:most]
-    drawn = [_with_target(image, target, class_names) for image, target in zip(images, targets, strict=True)]
-    return contact_sheet(drawn, math.ceil(math.sqrt(len(drawn))), [_counted(target) for target in targets])
+    drawn = [draw_target(image, target, class_names) for image, target in zip(images, targets, strict=True)]
+    columns = columns or math.ceil(math.sqrt(len(drawn)))
+    return contact_sheet(drawn, columns, [_counted(target) for target in targets])
 
 
 def predictions_picture(
@@ -44,7 +48,7 @@ def predictions_picture(
         shown = found.cpu()
         shown = shown[shown.scores >= score]
         cells += [
-            _with_target(image, target, class_names),
+            draw_target(image, target, class_names),
             draw_boxes(image, shown.boxes, shown.labels, class_names, shown.scores),
         ]
         captions += [f"annotated: {_counted(target)}", f"detected: {len(shown)} with score ≥ {score:g}"]
@@ -116,14 +120,6 @@ def _curves(rows: Sequence[dict[str, str]], prefix: str, epochs: np.ndarray) -> 
             ordered = present[np.argsort(epochs[present], kind="stable")]
             curves[column] = (epochs[ordered], values[ordered])
     return curves
-
-
-def _with_target(image: np.ndarray, target: Target, class_names: Sequence[str]) -> np.ndarray:
-    captions = [
-        class_names[label] + (" (crowd)" if crowd else "")
-        for label, crowd in zip(target.labels.tolist(), target.crowd.tolist(), strict=True)
-    ]
-    return draw_captioned_boxes(image, target.boxes.cpu(), target.labels.cpu(), captions)
 
 
 def _counted(target: Target) -> str:

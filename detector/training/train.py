@@ -143,4 +143,5 @@ def _conclude(folder: Path, module: DetectionModule, stopwatch: Stopwatch, epoch
         f"trained {stopwatch.seconds:.0f} s, {metrics['images_per_second']:.1f} images a second; "
         f"best epoch {metrics['best_epoch']} of {epochs}"
     )
-    print(f"everything lies in {folder}: best.ckpt, last.ckpt, metrics.json, metrics.csv, predictions.png, curves.png")
+    files = "best.ckpt, last.ckpt, metrics.json, metrics.csv, detections.json, predictions.png, curves.png"
+    print(f"everything lies in {folder}: {files}")

@@ -23,7 +23,14 @@ from lightning.pytorch.loggers import Logger as LightningLogger
 
 from detector import config
 from detector.errors import UserError
-from detector.training.callbacks import EvaluateLastEpoch, EvaluationLine, LogsOnDisk, Pictures, Stopwatch
+from detector.training.callbacks import (
+    BestDetections,
+    EvaluateLastEpoch,
+    EvaluationLine,
+    LogsOnDisk,
+    Pictures,
+    Stopwatch,
+)
 from detector.training.checkpoint_files import WholeFiles
 from detector.training.optim import averages_itself
 from detector.training.schedule_free import AveragedWeights
@@ -37,6 +44,7 @@ def make_trainer(settings: config.Train, folder: Path, stopwatch: Stopwatch) -> 
         stopwatch,
         EvaluateLastEpoch(),
         EvaluationLine(),
+        BestDetections(folder),
         LogsOnDisk(),
         LearningRateMonitor(logging_interval="step"),
         ModelCheckpoint(

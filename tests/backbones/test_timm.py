@@ -174,6 +174,7 @@ def test_pretrained_weights_refuse_another_normalisation_than_they_were_trained_
 ) -> None:
     monkeypatch.setattr("timm.models._builder.load_pretrained", lambda *arguments, **options: None)
     parts: dict[str, Any] = {
+        "image_size": 64,
         "neck": config.PAN(),
         "head": config.AnchorFree(),
         "assigner": config.TaskAligned(),
@@ -202,6 +203,7 @@ def test_a_detector_stands_on_a_network_of_timm_with_every_level() -> None:
             assigner=config.TaskAligned(),
             loss=config.Loss(name="ciou"),
             classes=2,
+            image_size=64,
         )
         raw = detector(torch.empty(1, 3, 128, 128, dtype=torch.uint8))
     assert raw["class_logits"].shape == (1, 32**2 + 16**2 + 8**2 + 4**2 + 2**2, 2)

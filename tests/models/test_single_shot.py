@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -6,6 +7,7 @@ import torch
 from detector import config
 from detector.checkpoint import build
 from detector.models.normalise import Normalise
+from detector.models.single_shot import SingleShot
 from detector.nms import KINDS, Suppression
 from detector.types import Target
 
@@ -104,10 +106,11 @@ def test_detections_come_best_first_and_no_more_than_asked(detector: torch.nn.Mo
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_configured_suppression_is_what_detect_does(tiny: Callable[..., config.Train], kind: str) -> None:
     model = config.SingleShot(suppression=kind, iou_threshold=0.3, soft_sigma=0.2, max_detections=40)
-    detector = build(tiny(model=model), classes=5).eval()
+    detector: Any = build(tiny(model=model), classes=5).eval()
     pictures = images(1)
     with torch.no_grad():
         raw = detector(pictures)
+        assert isinstance(detector, SingleShot)
         boxes = detector.head.decode(raw["box_logits"], detector._points(pictures))[0]
     expected = Suppression(kind, 0.3, max_detections=40, sigma=0.2)(boxes, raw["class_logits"][0].sigmoid())
     (found,) = detector.detect(pictures)

@@ -116,6 +116,7 @@ def test_spp_is_not_put_silently_behind_the_one_that_csp_darknet_ends_in() -> No
         "assigner": config.TaskAligned(),
         "loss": config.Loss(name="ciou"),
         "classes": 2,
+        "image_size": 64,
     }
     with torch.device("meta"):
         with pytest.raises(UserError, match=r"neck\.spp: csp_darknet .*backbone\.spp=false"):

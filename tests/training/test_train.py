@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import detector.training.train as train_file
 from detector import config
 from detector.checkpoint import open_checkpoint
 from detector.errors import UserError
@@ -47,6 +48,7 @@ def test_a_run_leaves_everything_in_its_folder(tiny: Configure) -> None:
     names = {path.name for path in folder.iterdir()}
     assert names >= {
         "config.yaml", "environment.json", "metrics.csv", "tensorboard", "best.ckpt", "last.ckpt", "metrics.json",
+        "detections.json",
         "train_batch.png", "predictions.png", "curves.png",
     }  # fmt: skip
     metrics = json.loads((folder / "metrics.json").read_text())
@@ -162,6 +164,7 @@ def test_evaluation_changes_no_weight_and_no_buffer(tiny: Configure, monkeypatch
 def test_best_checkpoint_is_the_best_average_and_scores_what_the_run_says(tiny: Configure) -> None:
     from detector.data.module import DetectionData
     from detector.evaluation.evaluate import evaluate
+    from detector.evaluation.results import read_results
 
     settings = tiny()
     folder = train(settings)
@@ -180,6 +183,26 @@ def test_best_checkpoint_is_the_best_average_and_scores_what_the_run_says(tiny: 
             results += original.to_coco(target.image_id, best.category_ids)
     metrics = json.loads((folder / "metrics.json").read_text())
     assert evaluate(data.val_index, results)["AP"] == metrics["AP"]
+    stored = read_results(folder / "detections.json", data.val_index)
+    assert {key: metrics[key] for key in evaluate(data.val_index, stored)} == evaluate(data.val_index, stored)
+
+
+def test_detections_are_those_of_the_best_evaluation_and_replaced_whole(
+    tiny: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aps = iter([0.2, None, 0.1])
+    measured: list[list[dict[str, object]]] = []
+
+    def evaluate(index: object, results: list[dict[str, object]]) -> dict[str, object]:
+        measured.append(results)
+        return {"AP": next(aps), "AP50": None}
+
+    monkeypatch.setattr(module_file, "evaluate", evaluate)
+    monkeypatch.setattr(train_file, "table", lambda metrics: "")
+    folder = train(tiny(trainer=config.Trainer(epochs=3, accelerator="cpu", precision="fp32", progress=False)))
+    assert len({json.dumps(results) for results in measured}) == 3
+    assert json.loads((folder / "detections.json").read_text()) == measured[0]
+    assert not list(folder.glob(".*.unfinished"))
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_step_term_and_images(

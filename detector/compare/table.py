@@ -1,0 +1,138 @@
+"""The numbers of groups of runs as one table: for the terminal, in Markdown, as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from detector.compare.cost import Cost
+from detector.compare.groups import Group
+from detector.compare.runs import Run
+from detector.evaluation.comparison import CONFIDENCE, Difference
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A group of runs, what each run costs, and how its AP differs from the reference's where that was asked for."""
+
+    group: Group
+    costs: tuple[Cost, ...]
+    difference: Difference | None = None
+
+
+@dataclass(frozen=True)
+class Column:
+    """A number of a run, in the unit of its title."""
+
+    title: str
+    key: str
+    """Its name in the CSV file."""
+    digits: int
+    value: Callable[[Run, Cost], float | None]
+
+
+COLUMNS = (
+    *(
+        Column(key, key, 3, lambda run, _, key=key: run.metrics[key])  # type: ignore[misc]
+        for key in ("AP", "AP50", "AP75", "APs", "APm", "APl")
+    ),
+    Column("M parameters", "parameters_millions", 2, lambda run, _: run.metrics["parameters"] / 1e6),
+    Column("GFLOPs", "gflops", 2, lambda _, cost: cost.gflops),
+    Column("latency ms", "latency_ms", 1, lambda _, cost: cost.latency_ms),
+    Column("training min", "training_minutes", 1, lambda run, _: run.metrics["train_seconds"] / 60),
+)
+SETTINGS, SEEDS = "what differs", "seeds"
+
+
+def column_statistics(measured: Measured, column: Column) -> tuple[float | None, float | None]:
+    """Mean and standard deviation (n − 1) over the runs; None where a run has no number, or where there is only one."""
+    values = [column.value(run, cost) for run, cost in zip(measured.group.runs, measured.costs, strict=True)]
+    present = [value for value in values if value is not None]
+    if len(present) < len(values):
+        return None, None
+    return statistics.mean(present), statistics.stdev(present) if len(present) > 1 else None
+
+
+def results_cells(rows: Sequence[Measured]) -> list[list[str]]:
+    """A line of titles, then one a group: its label, its seeds, mean ± standard deviation of each column.
+
+    What is the same for all seeds, as the number of parameters, has no deviation. A column in which no group has a
+    number is left out.
+    """
+    columns = [column for column in COLUMNS if any(column_statistics(row, column)[0] is not None for row in rows)]
+    cells = [[SETTINGS, SEEDS, *(column.title for column in columns)]]
+    for row in rows:
+        numbers = [_mean_and_deviation(*column_statistics(row, column), column.digits) for column in columns]
+        cells.append([row.group.label, ", ".join(str(run.config.seed) for run in row.group.runs), *numbers])
+    return cells
+
+
+def difference_cells(rows: Sequence[Measured], reference: Group) -> list[list[str]]:
+    """A line of titles, then one a group that was compared with the reference."""
+    percent = f"{CONFIDENCE:.0%}"
+    cells = [[f"AP minus AP of {reference.label}", "difference", f"{percent} over images", "and over seeds", "verdict"]]
+    for row in rows:
+        if found := row.difference:
+            seeds = found.over_images_and_seeds
+            low, high = seeds or found.over_images
+            verdict = "better" if low > 0 else "worse" if high < 0 else "undecided"
+            difference = [f"{found.ap:+.3f}", _interval(found.over_images), _interval(seeds), verdict]
+            cells.append([row.group.label, *difference])
+    return cells
+
+
+def terminal(cells: Sequence[Sequence[str]]) -> str:
+    """Columns of equal width, the first one to the left; without a final line break."""
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = []
+    for line in cells:
+        first, *others = (
+            cell.rjust(width) if number else cell.ljust(width)
+            for number, (cell, width) in enumerate(zip(line, widths, strict=True))
+        )
+        lines.append("  ".join([first, *others]).rstrip())
+    return "\n".join(lines)
+
+
+def markdown(cells: Sequence[Sequence[str]]) -> str:
+    """A pipe table; without a final line break."""
+    titles, *lines = ([cell.replace("|", "\\|") for cell in line] for line in cells)
+    rule = ["---", *("---:" for _ in titles[1:])]
+    return "\n".join(f"| {' | '.join(line)} |" for line in (titles, rule, *lines))
+
+
+def as_csv(rows: Sequence[Measured]) -> str:
+    """One line a group with all digits: `KEY` and `KEY_sd` of each column, the paired difference and its intervals."""
+    lines = [_csv_line(row) for row in rows]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, lines[0], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    return text.getvalue()
+
+
+def _csv_line(row: Measured) -> dict[str, Any]:
+    seeds = " ".join(str(run.config.seed) for run in row.group.runs)
+    line: dict[str, Any] = {"settings": row.group.label, "seeds": seeds}
+    for column in COLUMNS:
+        line[column.key], line[f"{column.key}_sd"] = column_statistics(row, column)
+    found = row.difference
+    line["AP_difference"] = found and found.ap
+    for key in ("over_images", "over_images_and_seeds"):
+        bounds = getattr(found, key, None) or (None, None)
+        line[f"{key}_low"], line[f"{key}_high"] = bounds
+    return line | {"runs": " ".join(str(run.folder) for run in row.group.runs)}
+
+
+def _mean_and_deviation(mean: float | None, deviation: float | None, digits: int) -> str:
+    if mean is None:
+        return "–"
+    return f"{mean:.{digits}f}" + (f" ± {deviation:.{digits}f}" if deviation else "")
+
+
+def _interval(bounds: tuple[float, float] | None) -> str:
+    return "–" if bounds is None else f"{bounds[0]:+.3f} to {bounds[1]:+.3f}"

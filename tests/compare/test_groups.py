@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+
+from detector import config
+from detector.command import CONFIGS, register_schemas, to_object
+from detector.compare.groups import group_runs, label_configs
+from detector.compare.runs import Run
+
+Configure = Callable[..., config.Train]
+SHAPES = "experiment=shapes"
+
+
+def composed(*overrides: str) -> config.Train:
+    register_schemas()
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        result = to_object(compose("train", list(overrides)))
+    assert isinstance(result, config.Train)
+    return result
+
+
+def as_run(train: config.Train, name: str) -> Run:
+    return Run(Path(name), train, {})
+
+
+def test_runs_that_differ_in_seed_and_place_alone_are_one_group(tiny: Configure) -> None:
+    runs = [
+        as_run(tiny(seed=3, name="x"), "a"),
+        as_run(tiny(loss=config.Loss(name="giou", box="giou")), "b"),
+        as_run(tiny(seed=1, runs="elsewhere"), "c"),
+    ]
+    groups = group_runs(runs)
+    assert [[run.folder.name for run in group.runs] for group in groups] == [["c", "a"], ["b"]]
+    assert [group.label for group in groups] == ["loss=ciou", "loss=giou"]
+
+
+def test_one_group_is_called_by_its_name(tiny: Configure) -> None:
+    (group,) = group_runs([as_run(tiny(name="plain"), "a"), as_run(tiny(name="plain", seed=1), "b")])
+    assert group.label == "plain"
+
+
+def test_a_label_is_the_overrides_that_make_the_configuration_from_the_base() -> None:
+    given = [
+        [],
+        ["loss=giou"],
+        ["backbone=resnet18"],
+        ["backbone=resnet18", "backbone.norm=group"],
+        ["backbone=vgg16"],
+        ["neck=fpn", "neck.channels=64"],
+        ["optim=sgd", "optim.lr=0.02"],
+        ["trainer.epochs=5"],
+        ["augment=mosaic", "augment.hue=0.5", "augment.albumentations=[{name: GaussianBlur, p: 0.5}]"],
+        ["data.batch_size=4", "data.val=null"],
+        ["head.bins=0", "image_size=320", "model.mean=[0.0,0.0,0.0]"],
+    ]
+    settings = [composed(SHAPES, *overrides) for overrides in given]
+    labels = label_configs(settings)
+    assert len(set(labels)) == len(labels)
+    for label, one in zip(labels, settings, strict=True):
+        assert composed(SHAPES, *label.split()) == one
+
+
+def test_a_label_says_no_more_than_what_differs() -> None:
+    settings = [composed(SHAPES, *overrides) for overrides in (["loss=giou", "trainer.epochs=3"], ["trainer.epochs=3"])]
+    assert label_configs(settings) == ["loss=giou", "loss=ciou"]
+    settings = [
+        composed(SHAPES, *overrides) for overrides in (["loss.gamma=1.0"], [], ["loss.gamma=1.0", "seed=4", "name=x"])
+    ]
+    assert label_configs(settings[:2]) == ["loss.gamma=1.0", "loss.gamma=2.0"]
+    assert [len(group.runs) for group in group_runs([as_run(one, "x") for one in settings])] == [2, 1]
+
+
+REQUIRED = {"backbone=timm": ["backbone.model=resnet18"], "model=darknet": ["model.cfg=some.cfg"]}
+CHOICES = [
+    (path.parent.name, path.stem)
+    for path in sorted(CONFIGS.glob("*/*.yaml"))
+    if path.parent.name in config.GROUPS and len(list(path.parent.glob("*.yaml"))) > 1 and path.parent.name != "data"
+]
+
+
+@pytest.mark.parametrize(("group", "choice"), CHOICES)
+def test_every_choice_is_called_by_the_name_of_its_file(group: str, choice: str) -> None:
+    other = next(stem for name, stem in CHOICES if name == group and stem != choice)
+    one, base = (
+        composed("data=shapes", f"{group}={name}", *REQUIRED.get(f"{group}={name}", [])) for name in (choice, other)
+    )
+    labels = label_configs([one, base])
+    assert [label.split()[0] for label in labels] == [f"{group}={choice}", f"{group}={other}"]

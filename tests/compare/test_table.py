@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from detector import config
+from detector.compare.cost import Cost
+from detector.compare.groups import Group
+from detector.compare.runs import Run
+from detector.compare.table import Measured, as_csv, difference_cells, markdown, results_cells, terminal
+from detector.evaluation.comparison import Difference
+
+Configure = Callable[..., config.Train]
+
+
+@pytest.fixture
+def rows(tiny: Configure) -> list[Measured]:
+    def measured(label: str, aps: list[float], latency: float | None, difference: Difference | None) -> Measured:
+        runs = [
+            Run(
+                Path(f"{label}-{seed}"),
+                tiny(seed=seed),
+                {"AP": ap, "AP50": 0.8, "AP75": None, "APs": None, "APm": 0.2, "APl": 0.3}
+                | {"parameters": 2_500_000, "train_seconds": 90.0},
+            )
+            for seed, ap in enumerate(aps)
+        ]
+        return Measured(Group(label, tuple(runs)), tuple(Cost(1.5, latency) for _ in aps), difference)
+
+    found = Difference(-0.2, (-0.25, -0.1), (-0.5, 0.1))
+    return [measured("loss=ciou", [0.5, 0.6, 0.7], None, None), measured("a|b", [0.4], None, found)]
+
+
+def test_mean_and_deviation_are_over_the_seeds(rows: list[Measured]) -> None:
+    titles, several, single = results_cells(rows)
+    assert titles == ["what differs", "seeds", "AP", "AP50", "APm", "APl", "M parameters", "GFLOPs", "training min"]
+    assert several == ["loss=ciou", "0, 1, 2", "0.600 ± 0.100", "0.800", "0.200", "0.300", "2.50", "1.50", "1.5"]
+    assert single == ["a|b", "0", "0.400", "0.800", "0.200", "0.300", "2.50", "1.50", "1.5"]
+
+
+def test_a_column_that_only_some_groups_have_shows_a_dash(rows: list[Measured]) -> None:
+    timed = Measured(rows[1].group, (Cost(1.5, 12.34),))
+    titles, first, second = results_cells([rows[0], timed])
+    place = titles.index("latency ms")
+    assert (first[place], second[place]) == ("–", "12.3")
+
+
+@pytest.mark.parametrize(
+    ("images", "seeds", "verdict"),
+    [
+        ((0.01, 0.2), None, "better"),
+        ((-0.2, -0.01), None, "worse"),
+        ((-0.1, 0.01), None, "undecided"),
+        ((0.01, 0.2), (-0.1, 0.3), "undecided"),
+        ((0.01, 0.2), (0.001, 0.3), "better"),
+    ],
+)
+def test_the_verdict_goes_by_the_interval_that_covers_most(
+    rows: list[Measured], images: tuple[float, float], seeds: tuple[float, float] | None, verdict: str
+) -> None:
+    compared = Measured(rows[1].group, rows[1].costs, Difference(0.1, images, seeds))
+    titles, only = difference_cells([rows[0], compared], rows[0].group)
+    assert titles[0] == "AP minus AP of loss=ciou"
+    assert (only[0], only[1], only[4]) == ("a|b", "+0.100", verdict)
+
+
+def test_markdown_has_as_many_cells_in_every_line_and_bars_are_escaped(rows: list[Measured]) -> None:
+    lines = markdown(results_cells(rows)).splitlines()
+    assert {line.replace("\\|", "").count("|") for line in lines} == {10}
+    assert lines[3].startswith("| a\\|b | 0 |")
+
+
+def test_the_terminal_table_is_aligned(rows: list[Measured]) -> None:
+    lines = terminal(results_cells(rows)).splitlines()
+    assert len({len(line) for line in lines}) == 1
+
+
+def test_csv_has_all_digits_and_the_interval(rows: list[Measured]) -> None:
+    first, second = csv.DictReader(io.StringIO(as_csv(rows)))
+    assert float(first["AP"]) == pytest.approx(0.6, abs=1e-12)
+    assert float(first["AP_sd"]) == pytest.approx(0.1, abs=1e-12)
+    assert (first["AP_difference"], first["APs"], second["AP_sd"]) == ("", "", "")
+    assert (second["AP_difference"], second["over_images_low"], second["over_images_and_seeds_high"]) == (
+        "-0.2", "-0.25", "0.1",
+    )  # fmt: skip
+    assert first["runs"] == "loss=ciou-0 loss=ciou-1 loss=ciou-2"
