@@ -18,7 +18,7 @@ CHOICES = sorted(
     for path in CONFIGS.glob("*/*.yaml")
     if path.parent.name in {*config.GROUPS, "experiment", "sweep", "freebie"}
 )
-REQUIRED = {"backbone=timm": ["backbone.model=resnet18"]}
+REQUIRED = {"backbone=timm": ["backbone.model=resnet18"], "model=darknet": ["model.cfg=some.cfg"]}
 """What a choice cannot do without."""
 
 
@@ -66,6 +66,10 @@ def test_every_group_is_a_folder_and_every_folder_a_group() -> None:
         ([], ["data=", "coco, shapes, voc, yolo"]),
         (["data=shapes", "resume=runs/x", "seed=3"], ["resume", "seed=3"]),
         (["data=shapes", "loss.box=cious"], ["loss.box=cious", "ciou"]),
+        (["data=shapes", "model=darknet"], ["model.cfg=... must be given"]),
+        (["data=shapes", "model=darknet", "model.cfg=nothing.cfg"], ["model.cfg=nothing.cfg", "no such file"]),
+        (["data=shapes", "model=darknet", "model.cfg=x.cfg", "neck=fpn"], ["neck=fpn", "no meaning", ".cfg"]),
+        (["data=shapes", "model=darknet", "model.cfg=x.cfg", "head.bins=0"], ["head.bins=0", "no meaning", ".cfg"]),
         (["data=shapes", "backbone=timm"], ["backbone.model=... must be given"]),
         (["data=shapes", "sweep=seeds"], ["sweep=seeds", "give -m as well"]),
         (["data=shapes", "sweep=nothing"], ["sweep=nothing", "box_loss", "seeds"]),

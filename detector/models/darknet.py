@@ -70,7 +70,7 @@ def introduction(cfg: str, cfg_text: str, weights: str | None, network: DarknetN
         lines.append(f"weights: {weights}: " + ("all layers" if first is None else f"the first {first} layers"))
     if head.remade:
         own = head.predictions[0].classes
-        layers = ", ".join(one.name for one in head.predictions)
+        layers = ", ".join(sorted((one.name for one in head.predictions), key=int))
         lines.append(f"layers {layers} are new: {Path(cfg).name} predicts {own} classes, the data has {head.classes}")
     if elsewhere := check_options(sections):
         lines.append(f"options without meaning here (see optim, augment, loss, model): {', '.join(elsewhere)}")

@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from cfgs import NET, SMALL
+from darknet_files import NET, SMALL
 
 from detector.darknet.cfg import parse, read_text
 from detector.darknet.head import DarknetHead

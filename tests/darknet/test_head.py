@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from cfgs import NET, SMALL
+from darknet_files import NET, SMALL
 from torch import Tensor
 
 from detector.darknet.cfg import parse

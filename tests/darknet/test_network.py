@@ -1,9 +1,10 @@
 import math
+import weakref
 from collections.abc import Callable
 
 import pytest
 import torch
-from cfgs import NET, SMALL
+from darknet_files import NET, SMALL
 from torch import Tensor, nn
 
 from detector.darknet.cfg import Section, parse
@@ -207,8 +208,6 @@ def test_maps_are_let_go_after_their_last_use() -> None:
     chain = "[convolutional]\nfilters=3\nactivation=linear\n" * 20
     built = network(NET + chain + PREDICTION)
     alive: list[int] = []
-    import weakref
-
     seen: list[weakref.ref[Tensor]] = []
 
     def watch(module: nn.Module, inputs: object, output: Tensor) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cfgs import SMALL_SHAPES, write_weights
+from darknet_files import SMALL_SHAPES, write_weights
 from torch import nn
 
 from detector.darknet.weights import Slot, load_weights

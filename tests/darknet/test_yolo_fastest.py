@@ -77,4 +77,4 @@ def test_for_other_classes_all_but_the_predictions_is_loaded(parts: Parts, golde
     assert all(torch.equal(found[name], expected[name]) for name in expected)
     assert {name: tuple(one.shape[:2]) for name, one in head.maps(found).items()} == {"120": (1, 24), "129": (1, 24)}
     lines = introduction(str(CFG), CFG.read_text(), str(WEIGHTS), network, head)
-    assert any("layers 129, 120 are new" in line and "80 classes, the data has 3" in line for line in lines)
+    assert any("layers 120, 129 are new" in line and "80 classes, the data has 3" in line for line in lines)

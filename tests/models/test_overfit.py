@@ -1,9 +1,11 @@
 """Every combination of parts can learn four images by heart: what is wired wrongly cannot."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
+from darknet_files import learner
 
 from detector import config
 from detector.checkpoint import build
@@ -108,3 +110,20 @@ def ap50_after_learning_four_images(settings: config.Train, steps: int) -> float
     ap50 = evaluate(data.train_index, results)["AP50"]
     assert isinstance(ap50, float)
     return ap50
+
+
+@pytest.mark.parametrize(
+    "assigner",
+    [
+        pytest.param(config.MaxIoU(), id="max_iou"),
+        pytest.param(config.SimOTA(), id="simota", marks=pytest.mark.slow),
+        pytest.param(config.TaskAligned(), id="task_aligned", marks=pytest.mark.slow),
+    ],
+)
+def test_a_network_of_a_darknet_file_overfits_four_images(
+    tiny: Callable[..., config.Train], assigner: config.Assigner, tmp_path: Path
+) -> None:
+    (tmp_path / "learner.cfg").write_text(learner(size=128))
+    model = config.Darknet(cfg=str(tmp_path / "learner.cfg"))
+    settings = tiny(data=FOUR_IMAGES, image_size=128, model=model, assigner=assigner)
+    assert ap50_after_learning_four_images(settings, 200) > 0.95

@@ -75,6 +75,42 @@ num=3
 SMALL_SHAPES = [(3, 8, 3, True), (8, 12, 3, True), (12, 14, 1, False), (20, 7, 1, False)]
 """(in, out, size, batch norm) of its convolutions."""
 
+FIVE = SMALL.replace("filters=14", "filters=20").replace("filters=7", "filters=10").replace("classes=2", "classes=5")
+"""The same network for the five classes of the drawn scenes."""
+FIVE_SHAPES = [*SMALL_SHAPES[:2], (12, 20, 1, False), (20, 10, 1, False)]
+
+
+def learner(size: int) -> str:
+    """A network for the drawn scenes that is large enough to learn some by heart: maps of stride 8 and 16."""
+
+    def convolution(filters: int, kernel: int, stride: int = 1) -> str:
+        return (
+            f"[convolutional]\nbatch_normalize=1\nfilters={filters}\nsize={kernel}\nstride={stride}\npad=1\n"
+            "activation=leaky\n"
+        )
+
+    def prediction(mask: str) -> str:
+        return (
+            "[convolutional]\nfilters=30\nactivation=linear\n"
+            f"[yolo]\nmask={mask}\nclasses=5\nnum=6\nanchors=8,8, 14,14, 22,22, 30,30, 45,45, 70,70\nscale_x_y=1.1\n"
+        )
+
+    residual = convolution(32, 1) + convolution(64, 3) + "[shortcut]\nfrom=-3\nactivation=linear\n"
+    return (
+        f"[net]\nwidth={size}\nheight={size}\n"
+        + convolution(16, 3, stride=2)
+        + convolution(32, 3, stride=2)
+        + convolution(64, 3, stride=2)
+        + residual  # layers 3 to 5
+        + convolution(128, 3, stride=2)
+        + convolution(64, 1)
+        + convolution(128, 3)
+        + prediction("3,4,5")  # layers 9, 10
+        + "[route]\nlayers=-4\n[upsample]\nstride=2\n[route]\nlayers=-1,5\n"
+        + convolution(64, 3)
+        + prediction("0,1,2")
+    )
+
 
 def write_weights(
     path: Path, shapes: list[tuple[int, int, int, bool]], minor: int = 2, seed: int = 0
