@@ -11,7 +11,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import setup_globals
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, open_dict
 
 from detector import config
 from detector.sweep.jobs import ERROR, Job, job
@@ -77,7 +77,7 @@ def _jobs(master: DictConfig, to_object: Callable[[DictConfig], config.Train]) -
     setup_globals()
     loader = GlobalHydra.instance().config_loader()
     given = [f"{key}={value}" for key, value in (master.hydra.sweeper.get("params") or {}).items()]
-    given += OmegaConf.to_container(master.hydra.overrides.task)  # type: ignore[operator]
+    given += list(master.hydra.overrides.task)
     overrides = OverridesParser.create(config_loader=loader).parse_overrides(given)
     jobs = []
     for one in BasicSweeper.split_arguments(overrides, None)[0]:

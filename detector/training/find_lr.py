@@ -44,6 +44,7 @@ def find_lr(settings: config.FindLR) -> Path:
         min_lr=settings.lowest,
         max_lr=settings.highest,
         num_training=settings.steps,
+        update_attr=False,
     )
     assert found is not None
     # the loss that ended the search may be missing
