@@ -14,9 +14,7 @@ TINY_ANCHORS = "10,14, 23,27, 37,58, 81,82, 135,169, 344,319"
 
 
 def convolution(filters: int, size: int, stride: int = 1) -> str:
-    return (
-        f"[convolutional]\nbatch_normalize=1\nfilters={filters}\nsize={size}\nstride={stride}\npad=1\nactivation=leaky\n"
-    )
+    return f"[convolutional]\nbatch_normalize=1\nfilters={filters}\nsize={size}\nstride={stride}\npad=1\nactivation=leaky\n"
 
 
 def pool(stride: int) -> str:
