@@ -62,13 +62,14 @@ def introduction(cfg: str, cfg_text: str, weights: str | None, network: DarknetN
     parameters = sum(parameter.numel() for parameter in parts.parameters())
     statistics = sum(buffer.numel() for name, buffer in parts.named_buffers() if "running_" in name)
     lines = [
-        f"detector: {Path(cfg).name}: {len(sections) - 1} layers, {parameters:,} parameters "
+        f"detector: {Path(cfg).name}, made for {sections[0].integer('width', 0)}×{sections[0].integer('height', 0)} pixels: "
+        f"{len(sections) - 1} layers, {parameters:,} parameters "
         f"({parameters + statistics:,} with the statistics of batch norms, which Darknet counts too)"
     ]
     if weights:
         first = layers_held(weights)
         lines.append(f"weights: {weights}: " + ("all layers" if first is None else f"the first {first} layers"))
-    if head.remade:
+    if head.remade and weights:
         own = head.predictions[0].classes
         layers = ", ".join(sorted((one.name for one in head.predictions), key=int))
         lines.append(f"layers {layers} are new: {Path(cfg).name} predicts {own} classes, the data has {head.classes}")

@@ -100,22 +100,11 @@ def test_a_checkpoint_needs_the_file_no_more(tiny: Callable[..., config.Train], 
     assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        (
-            lambda content: content[:-4],
-            r"ends within convolution 52 of 52: that needs 4,722,688 numbers, 4,722,687 are left",
-        ),
-        (lambda content: content + b"\0\0\0\0", r"1 numbers are left after the last layer"),
-        (lambda content: content[:-1], r"162,482,579 bytes.*cut off"),
-    ],
-    ids=["a number too few", "a number too many", "a byte too few"],
-)
-def test_another_length_is_refused(change: Callable[[bytes], bytes], said: str, file: Path, tmp_path: Path) -> None:
-    (tmp_path / "other").write_bytes(change(file.read_bytes()))
+def test_a_file_cut_off_is_refused(file: Path, tmp_path: Path) -> None:
+    (tmp_path / "cut.conv.74").write_bytes(file.read_bytes()[:-4])
+    said = r"ends within convolution 52 of 52: that needs 4,722,688 numbers, 4,722,687 are left"
     with pytest.raises(UserError, match=said):
-        Darknet53(weights=str(tmp_path / "other"))
+        Darknet53(weights=str(tmp_path / "cut.conv.74"))
 
 
 @pytest.mark.parametrize("other", [{"activation": "relu"}, {"norm": "group"}])
