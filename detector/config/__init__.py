@@ -4,7 +4,7 @@ The field names are the YAML keys, the defaults are the values of an empty file.
 directly (`ResNet(depth=18)`), so a notebook needs neither YAML nor Hydra.
 """
 
-# ruff: noqa: F401
+# ruff: noqa: F401, F403
 from detector.config.commands import (
     GROUPS,
     Anchors,
@@ -24,29 +24,5 @@ from detector.config.commands import (
 )
 from detector.config.data import Augment, Coco, Data, Shapes, Voc, Yolo
 from detector.config.missing import MISSING
-from detector.config.parts import (
-    FPN,
-    PAN,
-    VGG,
-    AnchorBased,
-    AnchorFree,
-    Assigner,
-    Backbone,
-    CSPDarknet,
-    Darknet,
-    Darknet19,
-    Darknet53,
-    EfficientNet,
-    Head,
-    Loss,
-    MaxIoU,
-    Model,
-    Neck,
-    NoNeck,
-    ResNet,
-    SimOTA,
-    SingleShot,
-    TaskAligned,
-    Timm,
-)
+from detector.config.parts import *
 from detector.config.training import SGD, AdamW, Logger, Optim, ScheduleFree, Trainer

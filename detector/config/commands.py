@@ -5,33 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from detector.config import parts
 from detector.config.data import Augment, Coco, Data, Shapes, Voc, Yolo
 from detector.config.missing import MISSING
-from detector.config.parts import (
-    FPN,
-    PAN,
-    VGG,
-    AnchorBased,
-    AnchorFree,
-    Assigner,
-    Backbone,
-    CSPDarknet,
-    Darknet,
-    Darknet19,
-    Darknet53,
-    EfficientNet,
-    Head,
-    Loss,
-    MaxIoU,
-    Model,
-    Neck,
-    NoNeck,
-    ResNet,
-    SimOTA,
-    SingleShot,
-    TaskAligned,
-    Timm,
-)
 from detector.config.training import SGD, AdamW, Logger, Optim, ScheduleFree, Trainer
 
 
@@ -41,12 +17,12 @@ class Experiment:
 
     data: Data = MISSING
     augment: Augment = MISSING
-    model: Model = MISSING
-    backbone: Backbone = MISSING
-    neck: Neck = MISSING
-    head: Head = MISSING
-    assigner: Assigner = MISSING
-    loss: Loss = MISSING
+    model: parts.Model = MISSING
+    backbone: parts.Backbone = MISSING
+    neck: parts.Neck = MISSING
+    head: parts.Head = MISSING
+    assigner: parts.Assigner = MISSING
+    loss: parts.Loss = MISSING
     optim: Optim = MISSING
     trainer: Trainer = MISSING
     logger: Logger = MISSING
@@ -107,7 +83,7 @@ class Predict:
 class ImportDarknet:
     """`scripts/import_darknet.py`. Exactly one of `names` and `data` is given."""
 
-    model: Darknet = MISSING
+    model: parts.Darknet = MISSING
     names: str | None = None
     """A file with the name of a class on each line."""
     data: Data | None = None
@@ -143,7 +119,7 @@ class Anchors:
     """Of the neck; the smallest anchors go to the lowest."""
     per_level: int = 3
     """Anchors a level."""
-    iou_threshold: float = MaxIoU.iou_threshold
+    iou_threshold: float = parts.MaxIoU.iou_threshold
     """Of assigner=max_iou: an object is within reach of an anchor whose shape has a larger IoU with it."""
     seed: int = 0
 
@@ -220,12 +196,20 @@ class Compare:
 GROUPS: dict[str, tuple[type, ...]] = {
     "data": (Coco, Voc, Yolo, Shapes),
     "augment": (Augment,),
-    "model": (SingleShot, Darknet),
-    "backbone": (VGG, ResNet, Darknet19, Darknet53, CSPDarknet, EfficientNet, Timm),
-    "neck": (FPN, PAN, NoNeck),
-    "head": (AnchorFree, AnchorBased),
-    "assigner": (TaskAligned, SimOTA, MaxIoU),
-    "loss": (Loss,),
+    "model": (parts.SingleShot, parts.Darknet),
+    "backbone": (
+        parts.VGG,
+        parts.ResNet,
+        parts.Darknet19,
+        parts.Darknet53,
+        parts.CSPDarknet,
+        parts.EfficientNet,
+        parts.Timm,
+    ),
+    "neck": (parts.FPN, parts.PAN, parts.NoNeck),
+    "head": (parts.AnchorFree, parts.AnchorBased),
+    "assigner": (parts.TaskAligned, parts.SimOTA, parts.MaxIoU),
+    "loss": (parts.Loss,),
     "optim": (SGD, AdamW, ScheduleFree),
     "trainer": (Trainer,),
     "logger": (Logger,),
@@ -247,8 +231,8 @@ def schema_name(group: str, cls: type) -> str:
 
 def from_dict(values: dict[str, Any]) -> Train:
     """The inverse of `dataclasses.asdict` for a `Train`; KeyError or TypeError where the values are not one."""
-    parts = {
+    chosen = {
         key: schema(key, value.get("name", ""))(**value) if key in GROUPS and value is not None else value
         for key, value in values.items()
     }
-    return Train(**parts)
+    return Train(**chosen)
