@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from detector import config
 from detector.build import build_detector
-from detector.darknet.cfg import read_text
 from detector.errors import UserError
 
 KEY = "detector"
@@ -65,19 +64,6 @@ def build(train: config.Train, classes: int, pretrained: bool = True) -> nn.Modu
 def _without_weights(part: Any) -> Any:
     new: dict[str, Any] = {"pretrained": False, "weights": None}
     return replace(part, **{key: value for key, value in new.items() if hasattr(part, key)})
-
-
-def self_contained(train: config.Train) -> config.Train:
-    """The same configuration with what follows from the files that it names, so that a checkpoint needs none of them.
-
-    That is the text of a Darknet `.cfg`, and RGB in 0..1 where the backbone's weights are Darknet's, unless a mean was given.
-    """
-    model = train.model
-    if isinstance(model, config.Darknet) and model.cfg_text is None:
-        model = replace(model, cfg_text=read_text(model.cfg))
-    if isinstance(train.backbone, config.Darknet53) and train.backbone.weights and model.mean == config.Model().mean:
-        model = replace(model, mean=[0.0, 0.0, 0.0], std=[1.0, 1.0, 1.0])
-    return replace(train, model=model)
 
 
 def entry(train: config.Train, class_names: tuple[str, ...], category_ids: tuple[int, ...]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from detector import config
+from detector.self_contained import self_contained
 
 PLACE_OF_A_RUN = ("runs", "name", "resume")
 """Keys that say where a run lies, not what it is."""
@@ -51,5 +52,5 @@ def job(settings: config.Train, overrides: list[str]) -> Job:
 
 def digest(settings: config.Train) -> str:
     """Twelve characters that stand for everything in a configuration except where its run lies."""
-    values = {key: value for key, value in asdict(settings).items() if key not in PLACE_OF_A_RUN}
+    values = {key: value for key, value in asdict(self_contained(settings)).items() if key not in PLACE_OF_A_RUN}
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]

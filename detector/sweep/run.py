@@ -10,6 +10,7 @@ from pathlib import Path
 
 from detector import config
 from detector.output import write_text
+from detector.self_contained import self_contained
 from detector.sweep.jobs import ERROR, LOG, Job
 from detector.training.run_folder import describe
 
@@ -31,7 +32,7 @@ def run_job(job: Job, settings: config.Train, cwd: Path) -> None:
     job.folder.mkdir(parents=True, exist_ok=True)
     if not (job.folder / "config.yaml").is_file():
         write_text(job.folder / "overrides.txt", "\n".join(job.overrides) + "\n")
-        describe(job.folder, settings)
+        describe(job.folder, self_contained(settings))
     (job.folder / ERROR).unlink(missing_ok=True)
     code, last = _train(job.folder, cwd)
     if code == 130:

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from detector import config
-from detector.checkpoint import KEY, build, entry, self_contained
+from detector.checkpoint import KEY, build, entry
 from detector.darknet.cfg import parse
 from detector.data.letterbox import check_image_size
 from detector.data.read import read_index
 from detector.errors import UserError
 from detector.models.darknet import introduction, layers_held
 from detector.output import output_folder
+from detector.self_contained import self_contained
 from detector.training.checkpoint_files import WholeFiles
 
 

@@ -10,7 +10,6 @@ from lightning.fabric.utilities.rank_zero import _get_rank
 
 from detector import config
 from detector.build import count_parameters
-from detector.checkpoint import self_contained
 from detector.data.augment import mixing_epochs
 from detector.data.module import DetectionData
 from detector.data.problems import cheap_problems, missing_images, summarise
@@ -18,6 +17,7 @@ from detector.errors import UserError
 from detector.evaluation.report import table
 from detector.models.darknet import introduction
 from detector.output import new_folder, write_json
+from detector.self_contained import self_contained
 from detector.training.callbacks import Stopwatch
 from detector.training.module import DetectionModule
 from detector.training.optim import averages_itself

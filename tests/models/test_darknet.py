@@ -12,9 +12,10 @@ from darknet_files import FIVE, FIVE_SHAPES, write_weights
 from torch import Tensor
 
 from detector import config
-from detector.checkpoint import build, open_checkpoint, self_contained
+from detector.checkpoint import build, open_checkpoint
 from detector.errors import UserError
 from detector.models.darknet import darknet, introduction
+from detector.self_contained import self_contained
 from detector.training.run_folder import read_config
 from detector.training.train import train
 from detector.types import Target

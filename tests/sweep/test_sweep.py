@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from darknet_files import SMALL
 from hydra.core.global_hydra import GlobalHydra
 
 from detector import config
@@ -81,6 +82,22 @@ def test_a_job_is_recognised_by_the_configuration_that_its_folder_keeps(tiny: Co
     settings = tiny(augment=config.Augment(name="x", albumentations=[{"name": "Blur", "p": 0.5}]))
     describe(tmp_path, settings)
     assert digest(read_config(tmp_path)) == digest(settings)
+
+
+def test_a_job_keeps_the_text_of_the_cfg_that_it_names_and_is_another_one_where_that_changes(
+    tiny: Configure, trainings: Trainings, tmp_path: Path
+) -> None:
+    cfg = tmp_path / "some.cfg"
+    cfg.write_text(SMALL)
+    settings = tiny(model=config.Darknet(cfg=str(cfg)))
+    one = job(settings, [])
+    run_job(one, settings, tmp_path)
+    kept = read_config(one.folder)
+    assert isinstance(kept.model, config.Darknet)
+    assert kept.model.cfg_text == SMALL
+    assert digest(kept) == digest(settings)
+    cfg.write_text(SMALL + "# changed\n")
+    assert job(settings, []).folder != one.folder
 
 
 def test_one_failed_job_neither_stops_nor_hides_among_the_others(
