@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import multiprocessing
 import os
 import sys
 import threading
@@ -25,6 +26,8 @@ def _end_with_the_sweep() -> None:
     """A sweep that is killed cannot tell anyone; the operating system closes its end of the pipe, and reading ends."""
     while os.read(0, 1):
         pass
+    for loader in multiprocessing.active_children():  # one that is just sending a batch would wait for ever
+        loader.kill()
     os._exit(1)
 
 

@@ -251,7 +251,8 @@ def test_a_run_stopped_in_its_first_epoch_starts_again_in_its_folder(
     stopped = (whole.parent / "latest").resolve()
     (stopped / "metrics.csv").write_text("epoch,val/AP\n7,0.5\n")
     assert train(resumed(stopped)) == stopped
-    assert all(torch.equal(value, state(stopped)[name]) for name, value in state(whole).items())
+    again = state(stopped)
+    assert all(torch.equal(value, again[name]) for name, value in state(whole).items())
     rows = [list(csv.DictReader((folder / "metrics.csv").open())) for folder in (whole, stopped)]
     assert [row["epoch"] for row in rows[0]] == [row["epoch"] for row in rows[1]]
 
