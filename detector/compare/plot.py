@@ -52,5 +52,5 @@ def _draw(panel: Axes, rows: Sequence[Measured], cost: Column, ap: Column) -> No
         )
         drawn_at[x] += 1
     panel.set_xlabel(cost.title)
-    panel.set_xlim(left=0)
+    panel.set_xlim(0, 1.08 * panel.dataLim.x1 or None)
     panel.grid(alpha=0.3)
