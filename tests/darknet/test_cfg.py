@@ -12,10 +12,10 @@ from detector.errors import UserError
 NO_STRIDE = NET + "[convolutional]\nsize=3\nstride=2\nactivation=linear\nfilters=7\n[yolo]\nclasses=2\nanchors=1,1\n"
 
 
-def build(text: str) -> None:
+def build(text: str) -> DarknetHead:
     sections = parse(text, "some.cfg")
     check_options(sections)
-    DarknetHead(plan_network(sections), classes=2)
+    return DarknetHead(plan_network(sections), classes=2)
 
 
 def test_sections_and_options_know_their_lines() -> None:
@@ -101,4 +101,8 @@ def test_what_is_no_text_file_is_named(name: str, tmp_path: Path) -> None:
 
 
 def test_repeated_options_that_say_the_same_or_concern_training_do_no_harm() -> None:
-    build(SMALL.replace("filters=8", "filters=8\nfilters=8").replace("channels=3", "channels=3\nsteps=1\nsteps=2"))
+    repeated = build(
+        SMALL.replace("filters=8", "filters=8\nfilters=8").replace("channels=3", "channels=3\nsteps=1\nsteps=2")
+    )
+    shapes = [[tuple(weight.shape) for weight in network.parameters()] for network in (build(SMALL), repeated)]
+    assert shapes[0] == shapes[1]
