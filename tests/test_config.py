@@ -4,11 +4,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_dir
+from composition import composed
 from hydra.core.global_hydra import GlobalHydra
 
 from detector import config
-from detector.command import CONFIGS, command, register_schemas, to_object
+from detector.command import CONFIGS, command
 from detector.errors import UserError
 from detector.training.train import train
 
@@ -20,15 +20,6 @@ CHOICES = sorted(
 )
 REQUIRED = {"backbone=timm": ["backbone.model=resnet18"], "model=darknet": ["model.cfg=some.cfg"]}
 """What a choice cannot do without."""
-
-
-def composed(*overrides: str, name: str = "train") -> config.Train:
-    register_schemas()
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        result = to_object(compose(name, list(overrides)))
-    assert isinstance(result, config.Train)
-    return result
 
 
 @pytest.mark.parametrize("choice", CHOICES)

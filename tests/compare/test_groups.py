@@ -4,25 +4,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
+from composition import composed
 
 from detector import config
-from detector.command import CONFIGS, register_schemas, to_object
+from detector.command import CONFIGS
 from detector.compare.groups import group_runs, label_configs
 from detector.compare.runs import Run
 
 Configure = Callable[..., config.Train]
 SHAPES = "experiment=shapes"
-
-
-def composed(*overrides: str) -> config.Train:
-    register_schemas()
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        result = to_object(compose("train", list(overrides)))
-    assert isinstance(result, config.Train)
-    return result
 
 
 def as_run(train: config.Train, name: str) -> Run:
