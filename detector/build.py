@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import asdict
 from typing import Any
 
@@ -39,26 +40,36 @@ from detector.types import FeatureInfo
 def build_detector(
     *,
     model: config.Model,
-    backbone: config.Backbone,
-    neck: config.Neck,
-    head: config.Head,
-    assigner: config.Assigner,
-    loss: config.Loss,
+    backbone: config.Backbone | None = None,
+    neck: config.Neck | None = None,
+    head: config.Head | None = None,
+    assigner: config.Assigner | None = None,
+    loss: config.Loss | None = None,
     classes: int,
     image_size: int,
 ) -> SingleShot:
     """The detector that the parts describe, for `classes` classes, with new weights.
 
     `image_size` is the side of the square that it is trained on: anchors are shares of it.
+
+    Raises:
+        UserError: two parts do not go together, the model lacks a part, or it has no use for one.
     """
     body: Any
     pyramid: Any
     predictions: Head
+    parts = {"backbone": backbone, "neck": neck, "head": head, "assigner": assigner, "loss": loss}
     match model:
         case config.Darknet():
+            _check_parts(model, parts, ("assigner", "loss"))
             body, predictions = darknet(model.cfg, classes, model.cfg_text, model.weights)
             pyramid = nn.Identity()
         case config.SingleShot():
+            _check_parts(model, parts, ("backbone", "neck", "head", "assigner", "loss"))
+            assert backbone
+            assert neck
+            assert head
+            assert assigner
             _check_assigner(assigner, head)
             _check_neck(neck, backbone)
             body = build_backbone(backbone)
@@ -67,6 +78,8 @@ def build_detector(
             predictions = build_head(head, pyramid.info, classes, image_size)
         case _:
             raise _unknown("model", model)
+    assert assigner
+    assert loss
     criterion = Criterion(
         build_assigner(assigner),
         BoxLoss(loss.box),
@@ -77,6 +90,14 @@ def build_detector(
         loss.objectness_weight,
     )
     return SingleShot(body, pyramid, predictions, criterion, build_suppression(model), model.mean, model.std)
+
+
+def _check_parts(model: config.Model, parts: dict[str, Any], needed: Collection[str]) -> None:
+    for group, part in parts.items():
+        if part is None and group in needed:
+            raise UserError(f"{group}=... must be given with model={model.name}")
+        if part is not None and group not in needed:
+            raise UserError(f"{group}={part.name}: has no meaning with model={model.name}, which has no such part")
 
 
 def build_backbone(part: config.Backbone) -> Any:

@@ -62,6 +62,8 @@ def build(train: config.Train, classes: int, pretrained: bool = True) -> nn.Modu
 
 
 def _without_weights(part: Any) -> Any:
+    if part is None:
+        return None
     new: dict[str, Any] = {"pretrained": False, "weights": None}
     return replace(part, **{key: value for key, value in new.items() if hasattr(part, key)})
 

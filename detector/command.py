@@ -7,7 +7,7 @@ import errno
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -47,13 +47,12 @@ def command(name: str, function: Callable[[Any], Any], positional: str | None = 
         with answer_mistakes():
             _refuse_sweep_without_multirun()
             settings = _resumed(composed) if composed.get("resume") else to_object(composed)
-            _refuse_parts_of_another_model(settings, HydraConfig.get().overrides.task)
             function(settings)
 
     SweepReport.current = None
     try:
         with answer_mistakes():
-            _require_data(sys.argv[1:])
+            _check_groups(sys.argv[1:])
             if positional:
                 sys.argv[1:] = _with_list(positional, sys.argv[1:])
             main()
@@ -69,7 +68,6 @@ def _sweep_job(composed: DictConfig) -> None:
     if settings.resume:
         raise UserError("resume goes on with one run: leave out -m")
     hydra_config = HydraConfig.get()
-    _refuse_parts_of_another_model(settings, hydra_config.overrides.task)
     directory = Path(hydra_config.runtime.cwd)  # where the sweep was started; a launcher's process may be elsewhere
     os.chdir(directory)
     run_job(job(settings, list(hydra_config.overrides.task)), settings, directory)
@@ -98,11 +96,27 @@ def _with_list(key: str, arguments: list[str]) -> list[str]:
     ]
 
 
-def _require_data(arguments: list[str]) -> None:
-    """`data` is the one group without a default; OmegaConf's word for a key of a group not chosen is an assertion."""
+def _check_groups(arguments: list[str]) -> None:
+    """Keys of a group that is not chosen: OmegaConf's word for them is an assertion, Hydra's for GROUP=null a ValueError."""
     given = [argument for argument in arguments if argument.startswith("data.")]
     if given and not any(argument.startswith(("data=", "experiment=")) for argument in arguments):
         raise UserError(f"{given[0]}: choose the data too: data={'|'.join(_choices('data').split(', '))}")
+    models = [argument.removeprefix("model=") for argument in arguments if argument.startswith("model=")]
+    absent = _absent_groups(models[-1]) if models else set()
+    for argument in arguments:
+        key, _, value = argument.partition("=")
+        if key in config.GROUPS and value == "null":
+            raise UserError(f"{argument}: choose one of {_choices(key)}")
+        if (group := key.split(".")[0]) in absent:
+            raise UserError(f"{argument}: has no meaning with model={models[-1]}, which has no {group} of its own")
+
+
+def _absent_groups(model: str) -> set[str]:
+    """The groups that a choice of `model` does without."""
+    file = CONFIGS / "model" / f"{model}.yaml"
+    defaults = OmegaConf.load(file).defaults if file.is_file() else []
+    entries = [key for one in defaults if not isinstance(one, str) for key, value in one.items() if value is None]
+    return {str(key).removeprefix("override /") for key in entries}
 
 
 @contextmanager
@@ -146,7 +160,11 @@ def register_schemas() -> None:
 
 def to_object(composed: DictConfig) -> Any:
     """The dataclass object of a composed configuration; a value that must be given and is not is a UserError."""
-    for missing in sorted(OmegaConf.missing_keys(composed)):
+    absent = OmegaConf.missing_keys(composed)
+    for missing in sorted(absent):
+        group = missing.split(".")[0]
+        if f"{group}.name" in absent and "model" not in absent:
+            raise UserError(f"{group}: something sets a key of it, but model={composed.model.name} has no {group}")
         choices = f": choose one of {_choices(missing)}" if missing in config.GROUPS else ""
         raise UserError(f"{missing}=... must be given{choices}")
     result = OmegaConf.to_object(composed)
@@ -160,15 +178,6 @@ def _resumed(composed: DictConfig) -> config.Train:
     if others:
         raise UserError(f"resume goes on with the run's own configuration: leave out {' '.join(others)}")
     return dataclasses.replace(read_config(Path(composed.resume)), resume=composed.resume)
-
-
-def _refuse_parts_of_another_model(settings: Any, overrides: Iterable[str]) -> None:
-    """A `.cfg` describes backbone, neck and head: another choice of them would be passed over."""
-    if not isinstance(getattr(settings, "model", None), config.Darknet):
-        return
-    for override in overrides:
-        if re.match(r"\+*(backbone|neck|head)[.=@]", override):
-            raise UserError(f"{override}: has no meaning with model=darknet, whose .cfg describes the whole network")
 
 
 def _choices(group: str) -> str:

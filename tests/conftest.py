@@ -32,6 +32,8 @@ def tiny(tmp_path: Path) -> Configure:
             image_size=96,
             runs=str(tmp_path / "runs"),
         )
+        if isinstance(parts.get("model"), config.Darknet):
+            parts = {"backbone": None, "neck": None, "head": None, **parts}
         return dataclasses.replace(defaults, **parts)  # type: ignore[arg-type]
 
     return configure

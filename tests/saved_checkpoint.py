@@ -14,6 +14,7 @@ from detector import checkpoint, config
 
 def random_weights(train: config.Train, classes: int, seed: int) -> dict[str, Tensor]:
     torch.manual_seed(seed)
+    assert train.head is not None
     undecided = replace(train, head=replace(train.head, prior_probability=0.5))
     detector = checkpoint.build(undecided, classes)
     for name, parameter in detector.named_parameters():

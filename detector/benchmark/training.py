@@ -32,7 +32,8 @@ def measure_training(settings: config.Benchmark) -> dict[str, Any]:
     quieten()
     L.seed_everything(settings.seed, verbose=False)
     recipe = as_train(settings)
-    recipe.backbone = replace(recipe.backbone, pretrained=False)
+    if recipe.backbone is not None:
+        recipe.backbone = replace(recipe.backbone, pretrained=False)
     part = recipe.trainer = replace(recipe.trainer, frozen_epochs=0)
     data = DetectionData(
         replace(recipe.data, workers=0, cache="none"),

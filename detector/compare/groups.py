@@ -71,7 +71,7 @@ def _describe(settings: config.Train) -> tuple[dict[str, Any], dict[str, Any]]:
     values: dict[str, Any] = {}
     deviations: dict[str, Any] = {}
     for key, value in asdict(settings).items():
-        if key in PLACE_AND_CHANCE:
+        if key in PLACE_AND_CHANCE or (key in config.GROUPS and value is None):
             continue
         if key not in config.GROUPS:
             values[key] = value
@@ -108,10 +108,12 @@ def _values(file: Path) -> dict[str, Any]:
     own: Any = OmegaConf.to_container(OmegaConf.load(file))
     values: dict[str, Any] = {}
     for default in own.pop("defaults"):
+        if isinstance(default, dict):
+            continue  # what the choice says of another group
         if default == "_self_":
             values |= own
         elif default.startswith("/schema/"):
-            _, _, group, name = default.removesuffix("@_here_").split("/")
+            _, _, group, name = default.split("@")[0].split("/")
             values |= asdict(config.schema(group, name)())
         else:
             values |= _values(file.with_name(f"{default}.yaml"))

@@ -18,11 +18,12 @@ class Experiment:
     data: Data = MISSING
     augment: Augment = MISSING
     model: parts.Model = MISSING
-    backbone: parts.Backbone = MISSING
-    neck: parts.Neck = MISSING
-    head: parts.Head = MISSING
-    assigner: parts.Assigner = MISSING
-    loss: parts.Loss = MISSING
+    backbone: parts.Backbone | None = None
+    neck: parts.Neck | None = None
+    head: parts.Head | None = None
+    assigner: parts.Assigner | None = None
+    loss: parts.Loss | None = None
+    """None of these five: the model has no such part."""
     optim: Optim = MISSING
     trainer: Trainer = MISSING
     logger: Logger = MISSING

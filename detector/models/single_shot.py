@@ -11,6 +11,7 @@ from detector.heads.head import Head
 from detector.heads.points import Points
 from detector.losses.criterion import Criterion
 from detector.models.normalise import Normalise
+from detector.models.stages import stage
 from detector.nms import Suppression
 from detector.types import Detections, Target
 
@@ -38,8 +39,10 @@ class SingleShot(nn.Module):
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Raw predictions, the same in training and evaluation mode: what an export contains."""
-        features = self.normalise(images)
-        return self.head(self.neck(self.backbone(features)))
+        with stage("features"):
+            features = self.neck(self.backbone(self.normalise(images)))
+        with stage("heads"):
+            return self.head(features)
 
     def losses(self, images: Tensor, targets: list[Target]) -> dict[str, Tensor]:
         """Weighted scalar losses by name; their sum is what is minimised."""
@@ -51,9 +54,11 @@ class SingleShot(nn.Module):
         """Detections of each image, in pixels of the images given. In float32, whatever the precision of training."""
         with torch.autocast(images.device.type, enabled=False):
             raw = self(images)
-            scores = self.head.scores(raw)
-            boxes = self.head.decode(raw["box_logits"], self._points(images))
-        return [self.suppression(*one) for one in zip(boxes, scores, strict=True)]
+            with stage("heads"):
+                scores = self.head.scores(raw)
+                boxes = self.head.decode(raw["box_logits"], self._points(images))
+        with stage("suppression"):
+            return [self.suppression(*one) for one in zip(boxes, scores, strict=True)]
 
     def _points(self, images: Tensor) -> Points:
         return self.head.points(_size(images), images.device)

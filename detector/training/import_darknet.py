@@ -38,9 +38,6 @@ def import_darknet(given: config.ImportDarknet) -> Path:
             data=given.data,  # type: ignore[arg-type]  # evaluation then asks for it
             augment=config.Augment(name="none"),
             model=given.model,
-            backbone=config.CSPDarknet(),  # the three that a .cfg takes the place of
-            neck=config.PAN(),
-            head=config.AnchorFree(),
             assigner=config.TaskAligned(),
             loss=config.Loss(name="ciou"),
             optim=config.SGD(),

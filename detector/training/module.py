@@ -46,6 +46,8 @@ class DetectionModule(L.LightningModule):
         self.detector: Any = build(train, len(class_names), pretrained)
         if train.trainer.channels_last:
             self.detector = self.detector.to(memory_format=torch.channels_last)
+        if train.trainer.frozen_epochs and train.backbone is None:
+            raise UserError(f"trainer.frozen_epochs: model={train.model.name} has no backbone that could be frozen")
         self.ema = None
         if train.trainer.ema and not averages_itself(train):
             self.ema = AveragedDetector(self.detector, train.trainer.ema)
@@ -91,6 +93,7 @@ class DetectionModule(L.LightningModule):
             self.optimizers(use_pl_optimizer=False).train()  # type: ignore[union-attr]
         if self.config.trainer.frozen_epochs:
             backbone, part = self.detector.backbone, self.config.backbone
+            assert part is not None
             if self.current_epoch < self.config.trainer.frozen_epochs:
                 backbone.freeze(len(backbone.stages))
             else:

@@ -102,12 +102,11 @@ def _introduce(settings: config.Train, module: DetectionModule, data: DetectionD
     if isinstance(model := settings.model, config.Darknet):
         assert model.cfg_text is not None
         weights = model.weights if new else None
-        parts = module.detector.backbone, module.detector.head
-        print(*introduction(model.cfg, model.cfg_text, weights, *parts), sep="\n")
+        network, head = module.detector.backbone, module.detector.head
+        print(*introduction(model.cfg, model.cfg_text, weights, network, head), sep="\n")
     else:
-        print(
-            f"detector: {settings.backbone.name}, {settings.neck.name}, {settings.head.name}: {parameters:,} parameters"
-        )
+        parts = [part.name for part in (settings.backbone, settings.neck, settings.head) if part is not None]
+        print(f"detector: {', '.join(parts)}: {parameters:,} parameters")
     if settings.trainer.ema and averages_itself(settings):
         print("trainer.ema is off: optim=schedule_free averages the weights itself")
     print(
