@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+from dataclasses import replace
+from functools import cached_property
+from typing import cast
+
 import lightning as L
+import numpy as np
+import torch
 from lightning.pytorch.callbacks import Callback
+from torch.utils.data import DataLoader, Dataset
+from torchvision.ops import box_area
 
 from detector import config
+from detector.data.index import Index
 from detector.data.module import DetectionData
 from detector.evaluation.evaluate import evaluate
 from detector.training.module import DetectionModule
 from detector.training.optim import averages_itself
 from detector.training.schedule_free import AveragedWeights, renew_statistics
 from detector.training.trainer import lightning_precision, quieten
+from detector.types import Batch
 
 
 def trained(settings: config.Train, data: DetectionData, *callbacks: Callback) -> DetectionModule:
@@ -43,19 +54,44 @@ def data_of(settings: config.Train) -> DetectionData:
     )
 
 
+class OneBatch(DetectionData):
+    """The first training batch, as it was drawn, in every epoch."""
+
+    @cached_property
+    def batch(self) -> Batch:
+        return next(iter(super().train_dataloader()))
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        return DataLoader(cast(Dataset, [self.batch]), batch_size=None, collate_fn=deepcopy)
+
+
 def ap50_by_heart(settings: config.Train) -> float:
-    """AP50 of a few images, as they are, after training on one batch of them, augmented or not, again and again."""
-    data = data_of(settings)
+    """AP50 on one training batch, augmented as the settings say, after as many steps as there are epochs."""
+    data = OneBatch(
+        settings.data, settings.augment, settings.image_size, seed=settings.seed, epochs=settings.trainer.epochs
+    )
     detector = trained(settings, data).measured
-    data.val_index = data.train_index
-    batches = list(data.val_dataloader())
     # a training this short ends before the running averages of batch norm have caught up with the weights
-    renew_statistics(detector, [batch.images for batch in batches])
+    renew_statistics(detector, [data.batch.images])
     results = []
-    for batch in batches:
-        for target, found in zip(batch.targets, detector.eval().detect(batch.images), strict=True):
-            original = found.to_original(target.transform, target.original_size)
-            results += original.to_coco(target.image_id, data.category_ids)
-    ap50 = evaluate(data.train_index, results)["AP50"]
+    for i, found in enumerate(detector.eval().detect(data.batch.images)):
+        results += found.to_coco(i, data.category_ids)
+    ap50 = evaluate(index_of(data.batch, data.train_index), results)["AP50"]
     assert isinstance(ap50, float)
     return ap50
+
+
+def index_of(batch: Batch, like: Index) -> Index:
+    """What a batch shows, as a split of its own: its images are the originals."""
+    targets = batch.targets
+    boxes = torch.cat([target.boxes for target in targets])
+    return replace(
+        like,
+        image_ids=np.arange(len(targets)),
+        sizes=np.array([batch.images.shape[-2:]] * len(targets), dtype=np.int32),
+        offsets=np.cumsum([0, *(len(target.boxes) for target in targets)]),
+        boxes=boxes.numpy(),
+        labels=torch.cat([target.labels for target in targets]).numpy(),
+        crowd=torch.cat([target.crowd for target in targets]).numpy(),
+        area=box_area(boxes).numpy(),
+    )
