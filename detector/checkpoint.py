@@ -43,6 +43,22 @@ class Checkpoint:
             ) from error
         return detector.eval()
 
+    def suppressing(self, kind: str | None, iou_threshold: float | None) -> Checkpoint:
+        """The same weights, with another suppression or threshold of it (see `detector.nms.Suppression`).
+
+        Raises:
+            UserError: a threshold is given for soft suppression, which has none.
+        """
+        model = self.config.model
+        kind = model.suppression if kind is None else kind
+        if kind == "soft" and iou_threshold is not None:
+            raise UserError(
+                f"iou_threshold={iou_threshold}: has no meaning with suppression=soft, which has no threshold"
+            )
+        threshold = model.iou_threshold if iou_threshold is None else iou_threshold
+        changed = replace(model, suppression=kind, iou_threshold=threshold)
+        return replace(self, config=replace(self.config, model=changed))
+
 
 def build(train: config.Train, classes: int, pretrained: bool = True) -> nn.Module:
     """The detector of a training configuration; `pretrained=False` skips downloads and files that a checkpoint spares."""

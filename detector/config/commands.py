@@ -56,6 +56,10 @@ class Evaluate:
     """train | val | test"""
     image_size: int | None = None
     """By default the size that the model was trained at."""
+    suppression: str | None = None
+    """greedy | class_agnostic | soft | diou; by default the model's own."""
+    iou_threshold: float | None = None
+    """Of the suppression; by default the model's own."""
     output: str | None = None
     """Folder of the results; by default runs/evaluate/ID."""
     accelerator: str = "auto"
@@ -76,6 +80,10 @@ class Predict:
     batch_size: int = 8
     image_size: int | None = None
     """By default the size that the model was trained at."""
+    suppression: str | None = None
+    """greedy | class_agnostic | soft | diou; by default the model's own."""
+    iou_threshold: float | None = None
+    """Of the suppression; by default the model's own."""
     accelerator: str = "auto"
     """auto | cpu | gpu"""
 

@@ -52,7 +52,8 @@ def run(given: config.Evaluate) -> dict[str, Any]:
     if given.split not in ("train", "val", "test"):
         raise UserError(f"split={given.split}: choose one of train, val, test")
     if given.checkpoint is not None and given.detections is None:
-        return _measure_checkpoint(given, open_checkpoint(given.checkpoint))
+        checkpoint = open_checkpoint(given.checkpoint).suppressing(given.suppression, given.iou_threshold)
+        return _measure_checkpoint(given, checkpoint)
     if given.detections is not None and given.checkpoint is None:
         return _measure_file(given, Path(given.detections))
     raise UserError(
@@ -64,8 +65,9 @@ def run(given: config.Evaluate) -> dict[str, Any]:
 def _measure_file(given: config.Evaluate, file: Path) -> dict[str, Any]:
     if given.data is None:
         raise UserError("data must be given with detections=FILE: data=coco data.root=FOLDER ...")
-    if given.image_size is not None:
-        raise UserError("image_size: has no meaning with detections=FILE, which no model is run for")
+    for key in ("image_size", "suppression", "iou_threshold"):
+        if getattr(given, key) is not None:
+            raise UserError(f"{key}: has no meaning with detections=FILE, which no model is run for")
     index = read_index(given.data, given.split, _listed_classes(given.data, given.split))
     _introduce(index, given.split)
     results = read_results(file, index)

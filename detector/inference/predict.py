@@ -46,7 +46,7 @@ def predict(given: config.Predict) -> Path:
         raise UserError(f"batch_size={given.batch_size}: at least 1 picture goes through the model at a time")
     if not 0 <= given.score <= 1:
         raise UserError(f"score={given.score:g}: a score is in 0..1")
-    checkpoint = open_checkpoint(given.checkpoint)
+    checkpoint = open_checkpoint(given.checkpoint).suppressing(given.suppression, given.iou_threshold)
     source = open_source(given.source)
     predictor = Predictor(checkpoint, given.image_size, given.accelerator)
     folder = output_folder(given.output, Path("runs") / "predict")

@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 from saved_checkpoint import save_checkpoint
+from torchvision.ops import box_convert, box_iou
 
 import detector
 from detector import config
@@ -212,6 +213,29 @@ def test_data_with_other_classes_is_refused_and_both_lists_are_named(tiny: Confi
     assert not (tmp_path / "out").exists()
 
 
+def test_another_suppression_is_used(tiny: Configure, tmp_path: Path) -> None:
+    """Of no two boxes left does the IoU exceed the threshold, but for those at the border, which were clipped since."""
+    file = save_checkpoint(tmp_path / "a.ckpt", tiny(data=SHAPES), CLASS_NAMES)
+
+    def overlaps(name: str, **options: Any) -> tuple[float, float]:
+        """The largest IoU within a class, and between classes."""
+        run(config.Evaluate(checkpoint=str(file), output=str(tmp_path / name), accelerator="cpu", **options))
+        results = json.loads((tmp_path / name / "detections.json").read_text())
+        boxes = box_convert(torch.tensor([each["bbox"] for each in results]), "xywh", "xyxy")
+        inside = (boxes[:, :2] > 0).all(1) & (boxes[:, 2:] < SHAPES.scene_size).all(1)
+        images = torch.tensor([each["image_id"] for each in results])
+        labels = torch.tensor([each["category_id"] for each in results])
+        pairs = inside & inside[:, None] & (images == images[:, None])
+        iou = box_iou(boxes, boxes).fill_diagonal_(0) * pairs
+        same = labels == labels[:, None]
+        return iou[same].max().item(), iou[~same].max().item()
+
+    own, strict = overlaps("own"), overlaps("strict", iou_threshold=0.2)
+    assert 0.2 < own[0] <= 0.65
+    assert strict[0] <= 0.2 < strict[1]
+    assert max(overlaps("agnostic", suppression="class_agnostic", iou_threshold=0.2)) <= 0.2
+
+
 def test_data_that_is_not_there_is_not_taken_for_other_classes(tiny: Configure, tmp_path: Path) -> None:
     file = save_checkpoint(tmp_path / "a.ckpt", tiny(), ("apple", "bear"))
     message = _refusal(config.Evaluate(config.Voc(root=str(tmp_path / "nowhere")), checkpoint=str(file)))
@@ -229,6 +253,7 @@ def test_options_that_mean_nothing_are_refused(tmp_path: Path) -> None:
     stored = str(tmp_path / "truth.json")
     assert "data must be given" in _refusal(config.Evaluate(detections=stored))
     assert "image_size" in _refusal(config.Evaluate(SHAPES, detections=stored, image_size=96))
+    assert "suppression" in _refusal(config.Evaluate(SHAPES, detections=stored, suppression="soft"))
     assert "train, val, test" in _refusal(config.Evaluate(SHAPES, detections=stored, split="training"))
 
 

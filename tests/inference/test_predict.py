@@ -177,6 +177,30 @@ def test_a_video_that_ends_before_its_header_says_is_reported(
     assert f"should have 20 frames by its header; {frames} could be read" in capsys.readouterr().out
 
 
+def test_another_suppression_is_used(checkpoint: str, tmp_path: Path) -> None:
+    folder = _pictures(tmp_path / "in", {"a.png": (96, 96)})
+    own, soft = (
+        _run(checkpoint, folder, tmp_path / f"{kind}", score=0.0, suppression=kind)["pictures"][0]["scores"]
+        for kind in (None, "soft")
+    )
+    assert own[0] == soft[0]
+    assert own != soft
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"suppression": "gready"}, "choose one of greedy, class_agnostic, soft, diou"),
+        ({"iou_threshold": 2.0}, "must be in 0..1"),
+        ({"suppression": "soft", "iou_threshold": 0.5}, "no meaning with suppression=soft"),
+    ],
+)
+def test_a_wrong_suppression_is_named(checkpoint: str, options: dict[str, Any], words: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=words):
+        _run(checkpoint, _pictures(tmp_path / "in", {"a.png": (96, 96)}), tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [({"score": 30.0}, "score=30"), ({"batch_size": 0}, "batch_size=0"), ({"image_size": 97}, "96")],
