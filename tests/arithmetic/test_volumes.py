@@ -33,6 +33,8 @@ def test_the_matched_width_is_that_of_torchvisions_r2plus1d() -> None:
         pair = block.conv1[0]
         assert isinstance(pair, nn.Sequential)
         spatial, _, _, temporal = pair
+        assert isinstance(spatial, nn.Conv3d)
+        assert isinstance(temporal, nn.Conv3d)
         assert spatial.out_channels == matched_width(spatial.in_channels, temporal.out_channels)
         found += 1
     assert found == 8
