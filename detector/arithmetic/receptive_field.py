@@ -8,6 +8,7 @@ and the last row and column of the image that it depends on. That is exact, and 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -48,8 +49,9 @@ def receptive_fields(module: nn.Module, channels: int = 3, axes: int = 2) -> dic
 
     Returns:
         Name of the submodule → its field, in the order in which they run. Of outputs that are a dictionary each entry has its
-        own, `name.key`; the network itself is "" and its entries `key`. Missing is what has no spatial axes any more, and what
-        lies behind an operation that is not known here (attention, for one).
+        own, `name.key`; the network itself is "" and its entries `key`. A submodule that runs several times has as many
+        entries, `name`, `name:2`, ... Missing is what has no spatial axes any more, and what lies behind an operation that is
+        not known here (attention, for one).
 
     Raises:
         ValueError: a field reaches over more pixels than the largest image tried.
@@ -73,18 +75,19 @@ def reaches(module: nn.Module, shape: tuple[int, ...]) -> dict[str, Reach]:
     """
     tracker = Tracker()
     reached: dict[str, Reach] = {}
+    runs: Counter[str] = Counter()
 
     def note(name: str) -> Callable[[nn.Module, Any, Any], None]:
         def hook(_: nn.Module, __: Any, output: Any) -> None:
-            outputs = (
-                {f"{name}.{key}": value for key, value in output.items()}
-                if isinstance(output, Mapping)
-                else {name: output}
-            )
+            runs[name] += 1
+            own = name if runs[name] == 1 else f"{name}:{runs[name]}"
+            outputs = {own: output}
+            if isinstance(output, Mapping):
+                outputs = {f"{own}.{key}".lstrip("."): value for key, value in output.items()}
             for key, value in outputs.items():
                 reach = tracker.reach_of(value)
                 if reach is not None and len(reach.axes) == len(shape) - 2:
-                    reached.setdefault(key.lstrip("."), reach)
+                    reached[key] = reach
 
         return hook
 

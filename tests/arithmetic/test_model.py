@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from detector import config
+from detector.arithmetic.model import take_ledger
+from detector.build import build_backbone, build_detector
+from detector.models.single_shot import SingleShot
+
+BACKBONES: list[config.Backbone] = [
+    config.VGG(depth=11),
+    config.ResNet(depth=18),
+    config.Darknet19(),
+    config.Darknet53(),
+    config.CSPDarknet(),
+    config.EfficientNet(),
+]
+NECKS: list[config.Neck] = [config.FPN(), config.PAN(spp=True, attention="sam"), config.NoNeck()]
+HEADS: list[config.Head] = [config.AnchorFree(depthwise=True), config.AnchorBased()]
+
+
+@pytest.mark.parametrize("head", HEADS, ids=lambda part: part.name)
+@pytest.mark.parametrize("neck", NECKS, ids=lambda part: part.name)
+@pytest.mark.parametrize(
+    "backbone",
+    [pytest.param(part, marks=[pytest.mark.slow] if part.name != "csp_darknet" else []) for part in BACKBONES],
+    ids=lambda part: part.name,
+)
+def test_totals_of_every_detector_are_pytorchs_to_the_last_parameter_and_operation(
+    backbone: config.Backbone, neck: config.Neck, head: config.Head
+) -> None:
+    if isinstance(backbone, config.CSPDarknet) and neck.spp:
+        backbone = config.CSPDarknet(spp=False)
+    detector = on_meta(backbone, neck, head)
+    images = torch.zeros(2, 3, 128, 192, dtype=torch.uint8, device="meta")
+    ledger = take_ledger(detector, lambda: detector(images))
+    assert ledger.mistakes() == []
+    assert ledger.flops_outside == {}
+    assert ledger.parameters == sum(parameter.numel() for parameter in detector.parameters())
+    with FlopCounterMode(display=False) as counter:
+        detector(images)
+    assert 2 * ledger.multiply_accumulates == counter.get_total_flops()
+
+
+def on_meta(backbone: config.Backbone, neck: config.Neck, head: config.Head) -> SingleShot:
+    with torch.device("meta"):
+        return build_detector(
+            model=config.SingleShot(),
+            backbone=backbone,
+            neck=neck,
+            head=head,
+            assigner=config.SimOTA(),
+            loss=config.Loss(name="ciou"),
+            classes=80,
+            image_size=128,
+        ).eval()
+
+
+def test_published_counts() -> None:
+    """Simonyan & Zisserman 2015, table 2 less the classifier, and He et al. 2016, as torchvision states them.
+
+    ImageNet's networks at 224 px: 15.47 G and 4.09 G multiply-accumulates (torchvision's model pages), of which the
+    classifiers, that a backbone lacks, have 123.6 M and 2.0 M. Darknet-53: 18.7 billion operations at 256 px, two for each
+    multiply-accumulate (Redmon & Farhadi 2018, table 2).
+    """
+    for backbone, side, expected, tolerance in (
+        (config.VGG(depth=16), 224, 15.47e9 - 0.1236e9, 0.01e9),
+        (config.ResNet(depth=50), 224, 4.09e9 - 0.002e9, 0.005e9),
+        (config.Darknet53(), 256, 18.7e9 / 2, 0.1e9),
+    ):
+        with torch.device("meta"):
+            body = build_backbone(backbone)
+        images = torch.zeros(1, 3, side, side, device="meta")
+        ledger = take_ledger(body, lambda body=body, images=images: body(images))  # type: ignore[misc]
+        assert ledger.multiply_accumulates == pytest.approx(expected, abs=tolerance)
+
+
+class Odd(nn.Module):
+    """A layer used twice, one that is idle, parameters beside submodules, a product that is no layer's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.twice = nn.Conv2d(4, 4, 3, padding=1)
+        self.idle = nn.Linear(5, 6)
+        self.scale = nn.Parameter(torch.ones(4, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.twice(self.twice(x)) * self.scale
+        return x @ x.transpose(2, 3)
+
+
+def test_shared_idle_and_nameless_work_is_accounted_for() -> None:
+    network = nn.Sequential(Odd())
+    ledger = take_ledger(network, lambda: network(torch.zeros(1, 4, 8, 8)))
+    assert [layer.name for layer in ledger.layers] == ["0.twice", "0.twice:2", "0", "0.idle"]
+    assert [layer.parameters for layer in ledger.layers] == [4 * 4 * 9 + 4, 0, 4, 36]
+    assert [layer.multiply_accumulates for layer in ledger.layers] == [4 * 4 * 9 * 64, 4 * 4 * 9 * 64, 0, 0]
+    assert ledger.layers[0].activation_bytes == 4 * 64 * 4
+    assert ledger.layers[-1].output_shape is None
+    assert ledger.mistakes() == []
+    assert ledger.flops_outside == {"aten.bmm": 2 * 4 * 8 * 8 * 8}
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in network.modules())
+
+
+def test_a_wrong_formula_is_a_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("detector.arithmetic.convolution.Convolution.output_size", lambda *_: (9, 9))
+    network = nn.Conv2d(3, 4, 3, padding=1)
+    ledger = take_ledger(network, lambda: network(torch.zeros(1, 3, 8, 8)))
+    assert ledger.mistakes() == [": 17496 operations by formula, 13824 counted"]
