@@ -80,7 +80,7 @@ def results_cells(rows: Sequence[Measured]) -> list[list[str]]:
     What is the same for all seeds, as the number of parameters, has no deviation. A column in which no group has a
     number is left out.
     """
-    columns = _present(COLUMNS, rows)
+    columns = present(COLUMNS, rows)
     cells = [[SETTINGS, SEEDS, *(column.title for column in columns)]]
     for row in rows:
         seeds = ", ".join(str(run.config.seed) for run in row.group.runs)
@@ -93,14 +93,15 @@ def detail_cells(rows: Sequence[Measured]) -> list[list[str]]:
 
     A column in which no group has a number is left out; no line at all where that is every column.
     """
-    columns = _present(DETAIL_COLUMNS, rows)
+    columns = present(DETAIL_COLUMNS, rows)
     if not columns:
         return []
     titles = [SETTINGS, *(column.title for column in columns)]
     return [titles, *([row.group.label, *_numbers(row, columns)] for row in rows)]
 
 
-def _present(columns: Sequence[Column], rows: Sequence[Measured]) -> list[Column]:
+def present(columns: Sequence[Column], rows: Sequence[Measured]) -> list[Column]:
+    """The columns in which a group has a number."""
     return [column for column in columns if any(column_statistics(row, column)[0] is not None for row in rows)]
 
 
