@@ -168,9 +168,10 @@ def _outline(box: Sequence[float], line: int, height: int, width: int) -> Rectan
 
 
 def _draw_dashes(draw: ImageDraw.ImageDraw, outline: Rectangle, color: Color, line: int) -> None:
-    """Dashes as long as the gaps between them, from the top left corner of each side on."""
+    """Dashes as long as the gaps between them, from the top left corner of each side on; the gaps are black."""
     left, top, right, bottom = outline
     dash = 4 * line
+    draw.rectangle((left, top, right - 1, bottom - 1), outline=(0, 0, 0), width=line)
     for x in range(left, right, 2 * dash):
         end = min(x + dash, right) - 1
         draw.rectangle((x, top, end, top + line - 1), fill=color)

@@ -143,7 +143,7 @@ def test_folders_are_given_without_a_key_whatever_their_names(tmp_path: Path, mo
     [
         ([], "runs=... must be given"),
         (["nowhere"], "runs=nowhere: no such folder"),
-        (["x", "resample=3"], "resample: no such key; there are accelerator, latency"),
+        (["x", "resample=3"], "resample: no such key; there are accelerator, details, latency"),
         (["x", "output=a/b.md"], "output=a/b.md: there is no folder a"),
         (["x", "accelerator=abacus"], "accelerator=abacus: choose one of auto, cpu, gpu"),
     ],
