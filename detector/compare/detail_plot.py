@@ -41,7 +41,7 @@ def plot_details(rows: Sequence[Measured], classes: Sequence[ClassAP], reference
         axes["stages"].set_xticks(range(len(stages)), [one.title.removesuffix(" ms") for one in stages])
     sizes = [column for column in COLUMNS if column.key in ("AP", "APs", "APm", "APl")]
     _draw_bars(axes["sizes"], rows, sizes)
-    axes["sizes"].set(title="AP on val (COCO): all, small, medium, large objects")
+    axes["sizes"].set(title="AP on val (COCO), of all objects and by size")
     axes["sizes"].set_xticks(range(len(sizes)), [one.title for one in sizes])
     if differing:
         _draw_classes(axes["classes"], rows, differing, reference)

@@ -48,7 +48,7 @@ def run(given: config.Compare) -> list[Measured]:
     for one in unfinished:
         print(f"{one}: not finished (no metrics.json), left out")
 
-    detailed = given.details or len(groups) == 2 or len({one.config.model.name for one in runs}) > 1
+    detailed = given.details or asks_for_details(groups)
     costs = _measure_costs(given, groups, indexes, memory=detailed and given.latency)
     rows = [Measured(group, tuple(costs[one.folder] for one in group.runs)) for group in groups]
     if given.resamples and len(groups) > 1:
@@ -70,6 +70,11 @@ def run(given: config.Compare) -> list[Measured]:
     write_section(file, given.title, "\n\n".join([*map(markdown, tables), *links, *explained, origin(given)]))
     print(f"written: {', '.join(map(str, [file, table, plot, *details.files]))}")
     return rows
+
+
+def asks_for_details(groups: Sequence[Group]) -> bool:
+    """Two groups, or different kinds of models."""
+    return len(groups) == 2 or len({group.runs[0].config.model.name for group in groups}) > 1
 
 
 def _reference(given: config.Compare, groups: Sequence[Group]) -> Group:

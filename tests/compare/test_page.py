@@ -73,7 +73,13 @@ def test_nothing_is_fetched_from_elsewhere(page: str) -> None:
 
 def test_names_are_text_not_markup_and_the_definition_is_said(page: str) -> None:
     text = re.sub(r"<style>.*?</style>|<[^>]*>", "", page, flags=re.DOTALL)
-    for words in ("R&amp;D", "A: neck=pan", "B: &lt;neck&gt;", "2·found / (2·found + missed + false)", "an IoU of at least 0.5"):
+    for words in (
+        "R&amp;D",
+        "A: neck=pan",
+        "B: &lt;neck&gt;",
+        "2·found / (2·found + missed + false)",
+        "an IoU of at least 0.5",
+    ):
         assert words in " ".join(text.split())
     assert "a&lt;b" in page
     assert "a<b" not in page
@@ -90,7 +96,8 @@ def test_the_line_of_an_image_has_its_f1_and_counts() -> None:
         quality = []
         for letter in "AB":
             f1, found, objects, missed, false = map(
-                float, re.findall(rf"{letter}: F1 ([\d.]+), (\d+) of (\d+) found, (\d+) missed, (\d+) false", counted)[0]
+                float,
+                re.findall(rf"{letter}: F1 ([\d.]+), (\d+) of (\d+) found, (\d+) missed, (\d+) false", counted)[0],
             )
             assert objects == found + missed == index.offsets[image + 1] - index.offsets[image]
             total = 2 * found + missed + false
