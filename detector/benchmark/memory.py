@@ -38,6 +38,15 @@ def peak_resident() -> float:
     return peak / MEBIBYTE if sys.platform == "darwin" else peak / 1024
 
 
+def forget_peak() -> None:
+    """From now on `peak_resident` and the device's peak count; the former only where the system can forget (Linux)."""
+    references = Path("/proc/self/clear_refs")
+    if references.exists():
+        references.write_text("5")  # proc(5): resets the peak resident set size to what is resident now
+    if torch.cuda.is_initialized():
+        torch.cuda.reset_peak_memory_stats()
+
+
 class PeakMemory:
     """The memory of this process, of which it must be the first act: a peak never sinks."""
 

@@ -30,7 +30,7 @@ def resample_runs(runs: Sequence[Run], indexes: Sequence[Index], resamples: int,
             reports, or its `detections.json` is not what it should be.
     """
     for run, index in zip(runs, indexes, strict=True):
-        if not _same_objects(index, indexes[0]):
+        if not same_objects(index, indexes[0]):
             raise UserError(
                 f"runs: {runs[0].folder} and {run.folder} were measured on different validation data, so that they "
                 "cannot be compared image by image; resamples=0 leaves the intervals out"
@@ -38,7 +38,7 @@ def resample_runs(runs: Sequence[Run], indexes: Sequence[Index], resamples: int,
     weights = resample_images(len(indexes[0]), resamples, seed)
     compared = []
     for run, index in with_progress(zip(runs, indexes, strict=True), len(runs), "resampling run"):
-        found = resampled_ap(match(index, flatten(index, _detections(run, index))), weights)
+        found = resampled_ap(match(index, flatten(index, stored_detections(run, index))), weights)
         if abs(found.ap - (run.metrics["AP"] or 0.0)) > TOLERANCE:
             raise UserError(
                 f"{run.folder / DETECTIONS}: its AP is {found.ap:.4f}, metrics.json says {run.metrics['AP']:.4f}; "
@@ -53,7 +53,15 @@ def validation_index(run: Run) -> Index:
     return read_index(run.config.data, "val", tuple(run.metrics["per_class"]))
 
 
-def _detections(run: Run, index: Index) -> list[dict[str, Any]]:
+def same_objects(one: Index, other: Index) -> bool:
+    """Whether two splits hold the same images with the same objects."""
+    if one.class_names != other.class_names:
+        return False
+    arrays = ("image_ids", "offsets", "boxes", "labels", "crowd")
+    return one is other or all(np.array_equal(getattr(one, name), getattr(other, name)) for name in arrays)
+
+
+def stored_detections(run: Run, index: Index) -> list[dict[str, Any]]:
     """The run's `detections.json`; where there is none, as in runs of older versions, it is written now."""
     file = run.folder / DETECTIONS
     if not file.is_file():
@@ -69,10 +77,3 @@ def _measure_again(run: Run, index: Index) -> list[dict[str, Any]]:
         for target, found in zip(batch.targets, predictor.detect(batch), strict=True):
             results += found.to_coco(target.image_id, index.category_ids)
     return results
-
-
-def _same_objects(one: Index, other: Index) -> bool:
-    if one.class_names != other.class_names:
-        return False
-    arrays = ("image_ids", "offsets", "boxes", "labels", "crowd")
-    return one is other or all(np.array_equal(getattr(one, name), getattr(other, name)) for name in arrays)

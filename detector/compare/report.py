@@ -41,6 +41,11 @@ def companion(file: Path, title: str, suffix: str) -> Path:
     return folder / f"{slug(title)}{suffix}"
 
 
+def link(text: str, target: Path, file: Path) -> str:
+    """A Markdown link from `file` to one of its companions."""
+    return f"[{text}]({target.relative_to(file.parent).as_posix()})"
+
+
 def write_section(file: Path, title: str, body: str) -> None:
     """Writes `## title` and the body: in place of the section of that title, or at the end of the file."""
     text = file.read_text(encoding="utf-8") if file.is_file() else HEAD

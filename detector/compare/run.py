@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Sequence
-from dataclasses import fields, replace
-from datetime import datetime
-from importlib.metadata import version
+from dataclasses import replace
 from pathlib import Path
 
 from detector import config
-from detector.benchmark.machine import describe_machine
-from detector.command import quoted
 from detector.compare.cost import Cost, measure_cost
+from detector.compare.details import Details, write_details
 from detector.compare.detections import resample_runs, validation_index
 from detector.compare.groups import Group, group_runs
+from detector.compare.notes import notes, origin
 from detector.compare.plot import plot_costs
-from detector.compare.report import check_report, companion, write_section
+from detector.compare.report import check_report, companion, link, write_section
 from detector.compare.runs import Run, find_runs
 from detector.compare.table import Measured, as_csv, difference_cells, markdown, results_cells, terminal
 from detector.data.index import Index
@@ -30,6 +27,8 @@ from detector.output import new_folder
 
 def run(given: config.Compare) -> list[Measured]:
     """Prints the table and the paired differences, and writes both with a plot and a CSV file.
+
+    Of two groups, of different kinds of models, or where it is asked for: also the details (`write_details`).
 
     Runs whose configurations differ in nothing but the seed and the run folder are one group, one line of the table.
     Where there are several groups, the AP of each is compared with that of the reference group, image by image.
@@ -49,7 +48,8 @@ def run(given: config.Compare) -> list[Measured]:
     for one in unfinished:
         print(f"{one}: not finished (no metrics.json), left out")
 
-    costs = _measure_costs(given, groups, indexes)
+    detailed = given.details or asks_for_details(groups)
+    costs = _measure_costs(given, groups, indexes, memory=detailed and given.latency)
     rows = [Measured(group, tuple(costs[one.folder] for one in group.runs)) for group in groups]
     if given.resamples and len(groups) > 1:
         rows = _with_differences(given, rows, reference, indexes)
@@ -58,15 +58,23 @@ def run(given: config.Compare) -> list[Measured]:
     plot, table = companion(file, given.title, ".png"), companion(file, given.title, ".csv")
     plot_costs(rows, plot)
     table.write_text(as_csv(rows), encoding="utf-8")
-    notes = _notes(given, groups, unfinished, str(device))
-    parts = [results_cells(rows)]
+    details = write_details(rows, groups.index(reference), indexes, file, given.title) if detailed else Details()
+
+    tables = [results_cells(rows)]
     if any(row.difference for row in rows):
-        parts.append(difference_cells(rows, reference))
-    print("\n\n".join([*map(terminal, parts), *notes]))
-    picture = f"![AP against cost]({plot.relative_to(file.parent).as_posix()})"
-    write_section(file, given.title, "\n\n".join([*map(markdown, parts), picture, *notes, _origin(given)]))
-    print(f"written: {file}, {table}, {plot}")
+        tables.append(difference_cells(rows, reference))
+    tables += details.tables
+    links = [f"!{link('AP against cost', plot, file)}", *details.links]
+    explained = [*details.remarks, notes(given, groups, unfinished, str(device), detailed)]
+    print("\n\n".join([*map(terminal, tables), *explained]))
+    write_section(file, given.title, "\n\n".join([*map(markdown, tables), *links, *explained, origin(given)]))
+    print(f"written: {', '.join(map(str, [file, table, plot, *details.files]))}")
     return rows
+
+
+def asks_for_details(groups: Sequence[Group]) -> bool:
+    """Two groups, or different kinds of models."""
+    return len(groups) == 2 or len({group.runs[0].config.model.name for group in groups}) > 1
 
 
 def _reference(given: config.Compare, groups: Sequence[Group]) -> Group:
@@ -91,12 +99,16 @@ def _validation_indexes(runs: Sequence[Run]) -> dict[Path, Index]:
     return indexes
 
 
-def _measure_costs(given: config.Compare, groups: Sequence[Group], indexes: dict[Path, Index]) -> dict[Path, Cost]:
+def _measure_costs(
+    given: config.Compare, groups: Sequence[Group], indexes: dict[Path, Index], memory: bool
+) -> dict[Path, Cost]:
     """One run of each group, then the next one of each: what else happens on the machine meets all groups alike."""
     most = max(len(group.runs) for group in groups)
     order = [group.runs[turn] for turn in range(most) for group in groups if turn < len(group.runs)]
     return {
-        one.folder: measure_cost(one.folder / "best.ckpt", indexes[one.folder], given.latency, given.accelerator)
+        one.folder: measure_cost(
+            one.folder / "best.ckpt", indexes[one.folder], given.latency, given.accelerator, memory
+        )
         for one in with_progress(order, len(order), "measuring run")
     }
 
@@ -119,51 +131,3 @@ def _with_differences(
         else replace(row, difference=difference(of_group(reference), of_group(row.group), given.seed))
         for row in rows
     ]
-
-
-def _notes(given: config.Compare, groups: Sequence[Group], unfinished: Sequence[Path], device: str) -> list[str]:
-    """What a reader must know to take the numbers for what they are."""
-    machine = describe_machine()
-    hardware = machine["gpu"] if device == "cuda" else f"{machine['cpu']}, {machine['torch_threads']} thread(s)"
-    sentences = [
-        "AP is COCO's, of the best epoch of each run on the validation images; ± is the standard deviation over "
-        "seeds (n − 1); GFLOPs count 2 for each multiply-add of convolutions and matrix products, for one image.",
-    ]
-    if given.latency:
-        sentences.append(
-            "Latency is the median for one image from host memory to detections in host memory, suppression included, "
-            f"measured on {hardware} (load average {machine['load_average']})."
-        )
-    if given.resamples and len(groups) > 1:
-        sentences.append(
-            f"Intervals: {given.resamples} resamples of the validation images, the same for all runs (paired bootstrap, "
-            "percentiles). Over images: these trained detectors on other images of the same kind. And over seeds: "
-            "trained anew as well, by a Student t term for the spread of the seeds of both groups; the verdict goes "
-            "by this one where it is there. No interval is corrected for the number of comparisons."
-        )
-    commits = {_commit(one) for group in groups for one in group.runs}
-    if len(commits) > 1:
-        sentences.append(f"The runs were made with {len(commits)} commits of the code: {', '.join(sorted(commits))}.")
-    if unfinished:
-        sentences.append(f"Left out, not finished: {', '.join(map(str, unfinished))}.")
-    return [" ".join(sentences)]
-
-
-def _commit(one: Run) -> str:
-    file = one.folder / "environment.json"
-    commit = json.loads(file.read_text()).get("git_commit") if file.is_file() else None
-    return commit[:10] if commit else "unknown"
-
-
-def _origin(given: config.Compare) -> str:
-    """Command, date and versions."""
-    options = []
-    for field in fields(config.Compare):
-        value = getattr(given, field.name)
-        if field.name != "runs" and value != field.default:
-            options.append(f"{field.name}={quoted(str(value))}")
-    command = shlex.join(["python", "scripts/compare.py", *given.runs, *options])
-    versions = ", ".join(
-        f"{name} {version(name)}" for name in ("detector", "torch", "torchvision", "pycocotools", "numpy")
-    )
-    return f"```\n{command}\n```\n\n{datetime.now():%Y-%m-%d %H:%M}; {versions}."

@@ -192,11 +192,14 @@ class Compare:
     seed: int = 0
     """Of the resampling."""
     latency: bool = True
-    """Measured now, on this device."""
+    """Measured now, on this device; also its stages and the memory where they are shown."""
+    details: bool = False
+    """Stages of the latency, regions, memory, AP of classes and their figure also where they are not there by
+    themselves: that is with two groups of runs (then also a page of images) or with different kinds of models."""
     accelerator: str = "auto"
     """auto | cpu | gpu"""
     output: str | None = None
-    """A Markdown file, such as RESULTS.md, and a folder of the same name beside it for the plot and the CSV file; by
+    """A Markdown file, such as RESULTS.md, and a folder of the same name beside it for pictures, page and CSV file; by
     default runs/compare/ID/results.md."""
     title: str = "Comparison"
     """The section of the file: replaced where it is there, otherwise added at the end."""

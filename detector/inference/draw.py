@@ -45,6 +45,20 @@ def draw_captioned_boxes(
 ) -> np.ndarray:
     """A copy of `image` uint8 [H, W, 3] with `boxes` [N, 4] in the colours of `labels` [N], each with its own caption.
 
+    Lines and captions lie as in `draw_marks`.
+    """
+    return draw_marks(image, boxes, [class_color(label) for label in np.asarray(labels).tolist()], captions)
+
+
+def draw_marks(
+    image: np.ndarray,
+    boxes: np.ndarray | Tensor,
+    colors: Sequence[Color],
+    captions: Sequence[str],
+    dashed: Sequence[bool] | None = None,
+) -> np.ndarray:
+    """A copy of `image` uint8 [H, W, 3] with `boxes` [N, 4], each with its own colour, caption and line.
+
     Lines lie just outside their box, so that a small object stays visible, and inside the image. Line and text grow
     with the image. A caption is put at its box where it hides least of other captions and of boxes, always inside the
     image; one that is too long for the image is cut.
@@ -57,9 +71,13 @@ def draw_captioned_boxes(
     draw = ImageDraw.Draw(picture)
 
     outlines = [_outline(box, line, height, width) for box in np.asarray(boxes, dtype=np.float64).tolist()]
-    colors = [class_color(label) for label in np.asarray(labels).tolist()]
-    for (left, top, right, bottom), color in zip(reversed(outlines), reversed(colors), strict=True):
-        draw.rectangle((left, top, right - 1, bottom - 1), outline=color, width=line)
+    kinds = [False] * len(outlines) if dashed is None else dashed
+    for outline, color, dashes in reversed(list(zip(outlines, colors, kinds, strict=True))):
+        left, top, right, bottom = outline
+        if dashes:
+            _draw_dashes(draw, outline, color, line)
+        else:
+            draw.rectangle((left, top, right - 1, bottom - 1), outline=color, width=line)
 
     texts = [_cut(text, font, width) for text in captions]
     placed = _place_captions([_text_size(text, font) for text in texts], outlines, height, width)
@@ -147,6 +165,21 @@ def _outline(box: Sequence[float], line: int, height: int, width: int) -> Rectan
     x1 = min(max(math.floor(left) - line, 0), width - 1)
     y1 = min(max(math.floor(top) - line, 0), height - 1)
     return x1, y1, max(min(math.ceil(right) + line, width), x1 + 1), max(min(math.ceil(bottom) + line, height), y1 + 1)
+
+
+def _draw_dashes(draw: ImageDraw.ImageDraw, outline: Rectangle, color: Color, line: int) -> None:
+    """Dashes as long as the gaps between them, from the top left corner of each side on; the gaps are black."""
+    left, top, right, bottom = outline
+    dash = 4 * line
+    draw.rectangle((left, top, right - 1, bottom - 1), outline=(0, 0, 0), width=line)
+    for x in range(left, right, 2 * dash):
+        end = min(x + dash, right) - 1
+        draw.rectangle((x, top, end, top + line - 1), fill=color)
+        draw.rectangle((x, bottom - line, end, bottom - 1), fill=color)
+    for y in range(top, bottom, 2 * dash):
+        end = min(y + dash, bottom) - 1
+        draw.rectangle((left, y, left + line - 1, end), fill=color)
+        draw.rectangle((right - line, y, right - 1, end), fill=color)
 
 
 def _place_captions(

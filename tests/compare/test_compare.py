@@ -14,8 +14,9 @@ from run_folders import whole_run
 
 from detector import config
 from detector.command import command, quoted
-from detector.compare.run import run
-from detector.compare.runs import find_runs
+from detector.compare.groups import Group
+from detector.compare.run import asks_for_details, run
+from detector.compare.runs import Run, find_runs
 from detector.errors import UserError
 
 Configure = Callable[..., config.Train]
@@ -35,6 +36,7 @@ def runs(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("detector.compare.cost.SECONDS", 0.0)
     monkeypatch.setattr("detector.compare.cost.LEAST_REPEATS", 2)
+    monkeypatch.setattr("detector.compare.cost.peak_memory", lambda *_: 50.0)  # test_cost.py measures it
     return shutil.copytree(made, tmp_path / "runs" / "tiny")
 
 
@@ -67,6 +69,51 @@ def test_the_table_the_plot_and_the_intervals_are_written_from_the_runs(
         assert picture.width > 500
     assert Path("RESULTS/necks-tiny.csv").read_text().count("\n") == 3
     assert FPN in capsys.readouterr().out
+
+
+def test_two_groups_are_compared_in_detail(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(compare(runs, output="RESULTS.md", title="Necks, tiny"))
+    said, text = capsys.readouterr().out, Path("RESULTS.md").read_text()
+    for word in ("features ms", "suppression ms", "peak MiB", "AP of class", "circle"):
+        assert word in said
+        assert word in text
+    assert "(RESULTS/necks-tiny.details.png)" in text
+    assert "(RESULTS/necks-tiny.html)" in text
+    with Image.open("RESULTS/necks-tiny.details.png") as picture:
+        assert picture.width > 900
+    page = Path("RESULTS/necks-tiny.html").read_text()
+    assert f"A: {PAN} (seed 0)" in page
+    assert f"B: {FPN}<" in page
+    run(compare(runs, output="RESULTS.md", title="Necks, tiny", reference=str(runs / "b"), latency=False))
+    assert f"A: {FPN}<" in Path("RESULTS/necks-tiny.html").read_text()
+    assert "features ms" not in Path("RESULTS.md").read_text()
+
+
+def test_details_are_there_for_two_groups_for_different_models_and_where_they_are_asked_for(
+    runs: Path, tiny: Configure
+) -> None:
+    def group(**parts: object) -> Group:
+        return Group("", (Run(Path(), tiny(**parts), {}),))
+
+    one, other = group(), group(model=config.Darknet(cfg="some.cfg"))
+    assert [asks_for_details([one] * count) for count in (1, 2, 3)] == [False, True, False]
+    assert asks_for_details([one, one, other])
+    run(compare(runs / "b", output="RESULTS.md", title="Alone", details=True))
+    text = Path("RESULTS.md").read_text()
+    assert "features ms" in text
+    assert "| AP of class | objects | tiny |" in text
+    assert "alone.html" not in text
+
+
+def test_two_groups_of_different_data_have_neither_classes_nor_a_page(runs: Path, tiny: Configure) -> None:
+    other = config.Shapes(scene_size=96, train_images=12, val_images=6, batch_size=4, workers=0, scene_seed=5)
+    whole_run(runs.parent / "other", tiny(data=other), seed=0)
+    run(compare([runs / "a0", runs.parent / "other"], latency=False, resamples=0, output="RESULTS.md", title="T"))
+    text = Path("RESULTS.md").read_text()
+    assert "different validation data: no AP of classes, no images" in text
+    assert "AP of class " not in text
+    assert Path("RESULTS/t.details.png").is_file()
+    assert not Path("RESULTS/t.html").exists()
 
 
 def test_options_leave_latency_and_intervals_out_and_choose_the_reference(runs: Path) -> None:
@@ -143,7 +190,7 @@ def test_folders_are_given_without_a_key_whatever_their_names(tmp_path: Path, mo
     [
         ([], "runs=... must be given"),
         (["nowhere"], "runs=nowhere: no such folder"),
-        (["x", "resample=3"], "resample: no such key; there are accelerator, latency"),
+        (["x", "resample=3"], "resample: no such key; there are accelerator, details, latency"),
         (["x", "output=a/b.md"], "output=a/b.md: there is no folder a"),
         (["x", "accelerator=abacus"], "accelerator=abacus: choose one of auto, cpu, gpu"),
     ],

@@ -11,7 +11,7 @@ from detector import config
 from detector.compare.cost import Cost
 from detector.compare.groups import Group
 from detector.compare.runs import Run
-from detector.compare.table import Measured, as_csv, difference_cells, markdown, results_cells, terminal
+from detector.compare.table import Measured, as_csv, detail_cells, difference_cells, markdown, results_cells, terminal
 from detector.evaluation.comparison import Difference
 
 Configure = Callable[..., config.Train]
@@ -49,6 +49,18 @@ def test_a_column_that_only_some_groups_have_shows_a_dash(rows: list[Measured]) 
     assert (first[place], second[place]) == ("–", "12.3")
 
 
+def test_stages_come_in_their_order_and_those_that_no_group_has_are_left_out(rows: list[Measured]) -> None:
+    first = Cost(1.5, 12.0, {"heads": 4.04, "features": 6.0, "other": 2.0}, None, 55.4)
+    second = Cost(1.5, 500.0, {"proposals": 480.0, "features": 6.0, "heads": 12.0, "other": 2.0}, 300.0, 120.0)
+    cells = detail_cells([Measured(rows[0].group, (first, first, first)), Measured(rows[1].group, (second,))])
+    assert cells == [
+        ["what differs", "proposals ms", "features ms", "heads ms", "other ms", "regions", "peak MiB"],
+        ["loss=ciou", "–", "6.0", "4.0", "2.0", "–", "55"],
+        ["a|b", "480.0", "6.0", "12.0", "2.0", "300", "120"],
+    ]
+    assert detail_cells(rows) == []
+
+
 @pytest.mark.parametrize(
     ("images", "seeds", "verdict"),
     [
@@ -80,7 +92,14 @@ def test_the_terminal_table_is_aligned(rows: list[Measured]) -> None:
 
 
 def test_csv_has_all_digits_and_the_interval(rows: list[Measured]) -> None:
-    first, second = csv.DictReader(io.StringIO(as_csv(rows)))
+    timed = Measured(rows[1].group, (Cost(1.5, None, {"heads": 0.123456}, 7.25),), rows[1].difference)
+    first, second = csv.DictReader(io.StringIO(as_csv([rows[0], timed])))
+    assert (second["heads_ms"], second["regions"], second["memory_mib"], first["heads_ms"]) == (
+        "0.123456",
+        "7.25",
+        "",
+        "",
+    )
     assert float(first["AP"]) == pytest.approx(0.6, abs=1e-12)
     assert float(first["AP_sd"]) == pytest.approx(0.1, abs=1e-12)
     assert (first["AP_difference"], first["APs"], second["AP_sd"]) == ("", "", "")

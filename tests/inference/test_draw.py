@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from detector.inference.draw import class_color, contact_sheet, draw_boxes, draw_captioned_boxes
+from detector.inference.draw import class_color, contact_sheet, draw_boxes, draw_captioned_boxes, draw_marks
 
 NAMES = ("cat", "dog")
 
@@ -137,6 +137,19 @@ def test_two_thousand_boxes_are_drawn() -> None:
     boxes = np.concatenate([corners, corners + random.uniform(2, 30, (2000, 2))], axis=1)
     drawn = draw_boxes(blank(640, 640), boxes, random.integers(0, 2, 2000), NAMES)
     assert (pixels_of(drawn, 0) | pixels_of(drawn, 1)).mean() > 0.3
+
+
+def test_a_dashed_line_alternates_on_all_four_sides_and_leaves_what_it_holds_visible() -> None:
+    image, color = blank(480, 640), (240, 228, 66)
+    drawn = draw_marks(image, np.array([[200, 150, 400, 350]]), [color], [""], [True])
+    full = draw_marks(image, np.array([[200, 150, 400, 350]]), [color], [""])
+    assert (drawn[152:348, 202:398] == 127).all()
+    for side in (np.s_[348:352, 230:395], np.s_[180:340, 198:200], np.s_[180:340, 400:402]):
+        colored = (drawn[side] == color).all(axis=-1)
+        black = (drawn[side] == 0).all(axis=-1)
+        assert ((full[side] == color).all(axis=-1) == (colored | black)).all()
+        line = (full[side] == color).all(axis=-1)
+        assert 0.3 < colored[line].mean() < 0.7
 
 
 def test_classes_have_clearly_different_colours_that_text_can_be_read_on() -> None:

@@ -1,0 +1,101 @@
+"""What a detector found, missed and imagined in each image, at IoU 0.5 and above a score."""
+
+from __future__ import annotations
+
+import io
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+
+import numpy as np
+from pycocotools.cocoeval import COCOeval
+
+from detector.data.index import Index
+from detector.evaluation.coco import as_coco, ground_truth
+from detector.evaluation.results import FlatResults
+
+IOU = 0.5
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Detections of an index and what became of each, matched as COCO does: in each image and class best score first."""
+
+    index: Index
+    results: FlatResults
+    """M detections."""
+    true: np.ndarray
+    """bool [M]: found an object."""
+    false: np.ndarray
+    """bool [M]: found none. Neither of both: what found a crowd, and beyond the best 100 of a class in an image."""
+    found_with: np.ndarray
+    """float64 [N]: the score with which each object of the index was found, −inf where it was not."""
+
+    @property
+    def wanted(self) -> np.ndarray:
+        """bool [N]: objects that are to be found."""
+        return ~self.index.crowd
+
+    @property
+    def owners(self) -> np.ndarray:
+        """int64 [N]: place in the index of each object's image."""
+        return np.repeat(np.arange(len(self.index)), np.diff(self.index.offsets))
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Of each of I images, int64 [I]."""
+
+    found: np.ndarray
+    missed: np.ndarray
+    false: np.ndarray
+
+    @property
+    def f1(self) -> np.ndarray:
+        """float64 [I] in 0..1: 2·found / (2·found + missed + false), 1 where there is nothing to find and nothing found."""
+        total = 2 * self.found + self.missed + self.false
+        return np.where(total > 0, 2 * self.found / np.maximum(total, 1), 1.0)
+
+
+def judge(index: Index, results: FlatResults) -> Judged:
+    """Every detection with its object, if it has one. A lower score takes no object from a higher one, so that this holds
+    above any score."""
+    evaluation = COCOeval(ground_truth(index), as_coco(index, results), iouType="bbox")
+    evaluation.params.iouThrs = np.array([IOU])
+    evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, 1e10]], ["all"]
+    evaluation.params.maxDets = [100]
+    with redirect_stdout(io.StringIO()):
+        evaluation.evaluate()
+    true, false = np.zeros((2, len(results.scores)), dtype=bool)
+    found_with = np.full(len(index.labels), -np.inf)
+    for entry in filter(None, evaluation.evalImgs):
+        rows = np.asarray(entry["dtIds"], dtype=np.int64) - 1  # both kinds of ids count from 1, see `as_coco`
+        matched, ignored = entry["dtMatches"][0].astype(np.int64), entry["dtIgnore"][0].astype(bool)
+        true[rows] = (matched > 0) & ~ignored
+        false[rows] = (matched == 0) & ~ignored
+        found_with[matched[true[rows]] - 1] = results.scores[rows[true[rows]]]
+    return Judged(index, results, true, false, found_with)
+
+
+def count(judged: Judged, score: float) -> Counts:
+    """Of the detections with at least `score`."""
+    images = len(judged.index)
+    shown = judged.results.scores >= score
+    found = judged.found_with >= score
+    return Counts(
+        np.bincount(judged.owners[found], minlength=images),
+        np.bincount(judged.owners[judged.wanted & ~found], minlength=images),
+        np.bincount(judged.results.images[judged.false & shown], minlength=images),
+    )
+
+
+def best_score(judged: Judged) -> float:
+    """The smallest score to show so that F1 over all images and classes together is highest; the higher one of equals.
+
+    1 where no detection is true.
+    """
+    order = np.argsort(-judged.results.scores, kind="stable")
+    scores = judged.results.scores[order]
+    true, false = np.cumsum(judged.true[order]), np.cumsum(judged.false[order])
+    last = np.append(scores[1:] != scores[:-1], True)[: len(scores)]  # equal scores are shown together or not at all
+    f1 = np.where(last, 2 * true / np.maximum(true + false + judged.wanted.sum(), 1), 0.0)
+    return float(scores[np.argmax(f1)]) if judged.true.any() else 1.0
