@@ -1,0 +1,62 @@
+"""What an answer of the seminar consists of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+Value = int | float | tuple["Value", ...]
+"""A number, or a list of them such as the shape or the rows of a matrix."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """To a question whose answer is numbers."""
+
+    question: str
+    """Such as 3b."""
+    asked: str
+    formula: str
+    put_in: str
+    """The formula with the numbers of the question."""
+    result: Value
+    """By the formulas of `detector.arithmetic`."""
+    expected: Value
+    """The answer that the seminar gives."""
+    check: str
+    """What else it was compared with."""
+    checked: Value
+    """What that gave."""
+    working: tuple[str, ...] = ()
+    """Step by step."""
+
+    @property
+    def right(self) -> bool:
+        """All three agree."""
+        return self.result == self.expected == self.checked
+
+    def wrong(self) -> str:
+        """What does not agree, in one line."""
+        return f"{self.question}: {self.result} by formula, {self.expected} expected, {self.checked} by {self.check}"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """An answer in words, with an experiment that bears it out."""
+
+    question: str
+    asked: str
+    claim: str
+    experiment: str
+    """What was done."""
+    measured: tuple[tuple[str, float], ...]
+    """Name and value of what was measured."""
+    condition: str
+    """What the values must fulfil to bear the claim out."""
+    right: bool
+    plot: Path | None = None
+    working: tuple[str, ...] = field(default=())
+
+    def wrong(self) -> str:
+        """What was not borne out, in one line."""
+        return f"{self.question}: {self.condition} does not hold for what was measured"
