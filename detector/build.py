@@ -34,6 +34,7 @@ from detector.necks.fpn import FPN
 from detector.necks.none import NoNeck
 from detector.necks.pan import PAN
 from detector.nms import Suppression
+from detector.proposals.selective_search import SelectiveSearch
 from detector.types import FeatureInfo
 
 
@@ -204,6 +205,11 @@ def build_suppression(part: config.Model) -> Suppression:
         max_detections=part.max_detections,
         sigma=part.soft_sigma,
     )
+
+
+def build_search(part: config.Search) -> SelectiveSearch:
+    """Selective search."""
+    return SelectiveSearch(part.strategy, part.search_side, part.search_min_side)
 
 
 def count_parameters(module: nn.Module) -> int:

@@ -152,6 +152,7 @@ def register_schemas() -> None:
         "benchmark": config.Benchmark,
         "find_lr": config.FindLR,
         "anchors": config.Anchors,
+        "proposals": config.Proposals,
         "import_darknet": config.ImportDarknet,
         "compare": config.Compare,
     }.items():

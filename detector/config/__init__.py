@@ -17,6 +17,7 @@ from detector.config.commands import (
     FindLR,
     ImportDarknet,
     Predict,
+    Proposals,
     Train,
     from_dict,
     schema,

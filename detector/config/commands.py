@@ -126,6 +126,13 @@ class Anchors:
 
 
 @dataclass
+class Proposals(parts.Search):
+    """`scripts/proposals.py`: the region proposals of a data set, for model=rcnn and model=fast_rcnn."""
+
+    data: Data = MISSING
+
+
+@dataclass
 class BrowseData:
     """`scripts/browse_data.py`."""
 

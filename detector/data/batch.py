@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing.reduction
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -20,6 +21,12 @@ def empty_images(count: int, size: int) -> Tensor:
         return torch.empty(shape, dtype=torch.uint8)
     shared = torch.UntypedStorage._new_shared(count * 3 * size * size)
     return torch.empty(0, dtype=torch.uint8).set_(shared).view(shape)
+
+
+def one_thread(worker: int) -> None:
+    """A loader process's `worker_init_fn`: there are as many processes as there is room for threads."""
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)
 
 
 _TARGET_ARRAYS = ("boxes", "labels", "crowd", "area", "transform")

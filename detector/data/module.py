@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 from typing import cast
 
-import cv2
 import lightning
 import torch
 from torch.utils.data import DataLoader, Dataset
 
 from detector import config
+from detector.data.batch import one_thread
 from detector.data.dataset import DetectionDataset, unchanged
 from detector.data.index import Index, Problem
 from detector.data.letterbox import check_image_size
@@ -147,7 +147,7 @@ def _loader(
         collate_fn=unchanged,
         drop_last=drop_last,
         pin_memory=torch.cuda.is_available(),
-        worker_init_fn=_one_thread,
+        worker_init_fn=one_thread,
         persistent_workers=workers > 0,
         prefetch_factor=PREFETCH if workers else None,
         # Forked processes share the parent's arrays and cache; started anew, each would get a copy.
@@ -155,8 +155,3 @@ def _loader(
         # A loader without a generator of its own takes a number from torch's global one at each start of an epoch.
         generator=torch.Generator().manual_seed(0),
     )
-
-
-def _one_thread(worker: int) -> None:
-    cv2.setNumThreads(0)
-    torch.set_num_threads(1)

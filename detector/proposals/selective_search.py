@@ -45,7 +45,7 @@ class SelectiveSearch:
 
     strategy: str = "fast"
     side: int = 500
-    min_side: int = 10
+    min_side: int = 5
 
     def __post_init__(self) -> None:
         if self.strategy not in STRATEGIES:
