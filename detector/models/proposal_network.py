@@ -28,8 +28,8 @@ class ProposalNetwork(nn.Module):
         positive_iou, negative_iou: an anchor is to say "object" where its IoU with one is `positive_iou` or more, or the
             largest that any anchor has with that object; "nothing" where it is below `negative_iou`.
         sampled_anchors, positive_share: so many anchors an image learn, at most this share of them positives.
-        candidates: proposals of each level that enter suppression.
-        training_proposals, proposals: those that come out, in training and otherwise.
+        training_candidates, candidates: proposals of each level that enter suppression, in training and otherwise.
+        training_proposals, proposals: those of an image that come out, in training and otherwise.
         iou_threshold: of two proposals of a level that overlap more only the better one comes out.
 
     Raises:
@@ -46,6 +46,7 @@ class ProposalNetwork(nn.Module):
         negative_iou: float = 0.3,
         sampled_anchors: int = 256,
         positive_share: float = 0.5,
+        training_candidates: int = 2000,
         candidates: int = 1000,
         training_proposals: int = 1000,
         proposals: int = 300,
@@ -65,6 +66,7 @@ class ProposalNetwork(nn.Module):
                 raise UserError(f"model.{key}={value}: must be above 0 and at most 1")
         for key, number in (
             ("rpn_sampled_anchors", sampled_anchors),
+            ("rpn_training_candidates", training_candidates),
             ("rpn_candidates", candidates),
             ("training_proposals", training_proposals),
             ("proposals", proposals),
@@ -80,7 +82,7 @@ class ProposalNetwork(nn.Module):
             negative_iou,
             sampled_anchors,
             positive_share,
-            {"training": candidates, "testing": candidates},
+            {"training": training_candidates, "testing": candidates},
             {"training": training_proposals, "testing": proposals},
             iou_threshold,
         )

@@ -74,7 +74,9 @@ class RoIStage(nn.Module):
         self.class_weight = class_weight
         self.box_weight = box_weight
 
-    def forward(self, features: dict[str, Tensor], regions: list[Tensor], size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, features: dict[str, Tensor], regions: list[Tensor], size: tuple[int, int]
+    ) -> tuple[Tensor, Tensor]:
         """Class logits float32 [R, K + 1], background last, and box changes float32 [R, K or 1, 4] of all regions."""
         x = self.layers(self.pool(features, regions, [size] * len(regions)))
         # from here on in full precision: in bfloat16 corners would be off by pixels
