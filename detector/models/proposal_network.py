@@ -14,6 +14,7 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
 
 from detector.errors import UserError
+from detector.models.regions.precision import full_precision
 from detector.types import FeatureInfo, Target
 
 
@@ -120,16 +121,16 @@ def _sizes(images: Tensor) -> ImageList:
 
 
 class _Head(RPNHead):
-    """torchvision's, with its answers in float32."""
+    """torchvision's, with its answers in full precision."""
 
     def forward(self, x: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
         objectness, changes = super().forward(x)
-        return [level.float() for level in objectness], [level.float() for level in changes]
+        return [full_precision(level) for level in objectness], [full_precision(level) for level in changes]
 
 
 class _Anchors(AnchorGenerator):
-    """torchvision's, in float32: it takes their type, and nothing else but their size, from the features."""
+    """torchvision's, in full precision: it takes their type, and nothing else but their size, from the features."""
 
     def forward(self, image_list: ImageList, feature_maps: list[Tensor]) -> list[Tensor]:
-        anchors: list[Tensor] = super().forward(image_list, [level[:1, :1].float() for level in feature_maps])
+        anchors: list[Tensor] = super().forward(image_list, [full_precision(level[:1, :1]) for level in feature_maps])
         return anchors

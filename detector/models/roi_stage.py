@@ -11,6 +11,7 @@ from detector.boxes import clip
 from detector.errors import UserError
 from detector.models.regions.box_coding import decode
 from detector.models.regions.losses import RegionBoxLoss, class_loss
+from detector.models.regions.precision import full_precision
 from detector.models.regions.sampling import RegionSampler, Samples
 from detector.models.stages import count_regions
 from detector.types import FeatureInfo, Target
@@ -77,10 +78,9 @@ class RoIStage(nn.Module):
     def forward(
         self, features: dict[str, Tensor], regions: list[Tensor], size: tuple[int, int]
     ) -> tuple[Tensor, Tensor]:
-        """Class logits float32 [R, K + 1], background last, and box changes float32 [R, K or 1, 4] of all regions."""
+        """Of all regions class logits [R, K + 1], background last, and box changes [R, K or 1, 4], both in full precision."""
         x = self.layers(self.pool(features, regions, [size] * len(regions)))
-        # from here on in full precision: in bfloat16 corners would be off by pixels
-        return self.class_logits(x).float(), self.box_changes(x).float().unflatten(1, (-1, 4))
+        return full_precision(self.class_logits(x)), full_precision(self.box_changes(x)).unflatten(1, (-1, 4))
 
     def losses(
         self, features: dict[str, Tensor], regions: list[Tensor], targets: list[Target], size: tuple[int, int]

@@ -14,6 +14,7 @@ from torch import Tensor
 from detector.boxes import IoUKind, aligned_iou
 from detector.errors import UserError
 from detector.models.regions.box_coding import WEIGHTS, Weights, decode, encode
+from detector.models.regions.precision import full_precision
 from detector.models.regions.sampling import Samples
 
 RegionBoxLossKind = Literal["smooth_l1", "l1", "iou", "giou", "diou", "ciou"]
@@ -24,7 +25,7 @@ SMOOTH_L1_BETA = 1 / 9
 
 def class_loss(logits: Tensor, samples: Samples) -> Tensor:
     """Mean cross entropy of logits [S, K + 1] over the samples taken (Girshick 2015, eq. 1); 0 where there are none."""
-    losses = F.cross_entropy(logits.float(), samples.labels, reduction="none")
+    losses = F.cross_entropy(full_precision(logits), samples.labels, reduction="none")
     return torch.where(samples.taken, losses, 0.0).sum() / count(samples)
 
 
@@ -47,7 +48,7 @@ class RegionBoxLoss:
         Of [S, K, 4] those of a sample's own class learn.
         """
         own = samples.labels.clamp(max=changes.shape[1] - 1)
-        changes = changes.float().gather(1, own[:, None, None].expand(-1, 1, 4))[:, 0]
+        changes = full_precision(changes).gather(1, own[:, None, None].expand(-1, 1, 4))[:, 0]
         return torch.where(samples.positive, self._each(changes, samples), 0.0).sum() / count(samples)
 
     def _each(self, changes: Tensor, samples: Samples) -> Tensor:
