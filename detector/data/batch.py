@@ -34,7 +34,8 @@ _TARGET_ARRAYS = ("boxes", "labels", "crowd", "area", "transform")
 
 def _target_by_value(target: Target) -> tuple[Any, ...]:
     arrays = [getattr(target, name).numpy() for name in _TARGET_ARRAYS]
-    return _target_from_arrays, (*arrays, target.image_id, target.original_size)
+    proposals = None if target.proposals is None else target.proposals.numpy()
+    return _target_from_arrays, (*arrays, target.image_id, target.original_size, proposals)
 
 
 def _target_from_arrays(
@@ -45,6 +46,7 @@ def _target_from_arrays(
     transform: np.ndarray,
     image_id: ImageId,
     original_size: tuple[int, int],
+    proposals: np.ndarray | None,
 ) -> Target:
     return Target(
         torch.from_numpy(boxes),
@@ -54,6 +56,7 @@ def _target_from_arrays(
         image_id,
         original_size,
         torch.from_numpy(transform),
+        None if proposals is None else torch.from_numpy(proposals),
     )
 
 

@@ -77,9 +77,7 @@ class SplitProposals:
         try:
             return key(self.search, Path(index.files[i]).read_bytes())
         except FileNotFoundError:
-            raise UserError(
-                f"image {index.files[i]} is missing (scripts/check_data.py lists all such files)"
-            ) from None
+            raise UserError(f"image {index.files[i]} is missing (scripts/check_data.py lists all such files)") from None
 
     def _file(self, i: int) -> Path:
         return file_of(self.folder, str(self._keys[i]))

@@ -131,8 +131,7 @@ class DetectionModule(L.LightningModule):
             new_side = max(32, round(side * random.uniform(1 - spread, 1 + spread) / 32) * 32)
             if new_side != side:
                 images = F.interpolate(images.float(), (new_side, new_side), mode="bilinear", antialias=True)
-                for target in targets:
-                    target.boxes = target.boxes * (new_side / side)
+                targets = [target.scaled(new_side / side) for target in targets]
         if self.config.trainer.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
         return images, targets
