@@ -28,8 +28,10 @@ from detector.losses.box import BoxLoss
 from detector.losses.classification import ClassLoss
 from detector.losses.criterion import Criterion
 from detector.models.darknet import darknet
+from detector.models.fast_rcnn import FastRCNN
 from detector.models.faster_rcnn import FasterRCNN
 from detector.models.proposal_network import ProposalNetwork
+from detector.models.rcnn import RCNN
 from detector.models.regions.sampling import RegionSampler
 from detector.models.roi_stage import RoIStage
 from detector.models.single_shot import SingleShot
@@ -39,6 +41,7 @@ from detector.necks.none import NoNeck
 from detector.necks.one_width import of_one_width
 from detector.necks.pan import PAN
 from detector.nms import Suppression
+from detector.proposals.compute import ProposalRequest
 from detector.proposals.selective_search import SelectiveSearch
 from detector.types import FeatureInfo
 
@@ -75,6 +78,15 @@ def build_detector(
             assert backbone
             assert neck
             return _faster_rcnn(model, backbone, neck, classes, image_size)
+        case config.FastRCNN():
+            _check_parts(model, parts, ("backbone", "neck"))
+            assert backbone
+            assert neck
+            return _fast_rcnn(model, backbone, neck, classes)
+        case config.RCNN():
+            _check_parts(model, parts, ("backbone",))
+            assert backbone
+            return _rcnn(model, backbone, classes)
         case config.SingleShot():
             _check_parts(model, parts, ("backbone", "neck", "head", "assigner", "loss"))
             assert backbone
@@ -126,6 +138,42 @@ def _faster_rcnn(
     )
     roi_stage = build_roi_stage(model, pyramid.info, classes)
     return FasterRCNN(body, pyramid, proposals, roi_stage, build_suppression(model), model.mean, model.std)
+
+
+def _fast_rcnn(model: config.FastRCNN, backbone: config.Backbone, neck: config.Neck, classes: int) -> FastRCNN:
+    body, pyramid = _shared_features(model, backbone, neck)
+    return FastRCNN(
+        body,
+        pyramid,
+        build_search(model),
+        build_roi_stage(model, pyramid.info, classes),
+        build_suppression(model),
+        model.max_proposals,
+        model.mean,
+        model.std,
+    )
+
+
+def _rcnn(model: config.RCNN, backbone: config.Backbone, classes: int) -> RCNN:
+    body = build_backbone(backbone)
+    _check_normalisation(body, model)
+    return RCNN(
+        body,
+        classes,
+        build_search(model),
+        RegionSampler(model.sampled_regions, model.positive_share, model.positive_iou, model.negative_iou),
+        build_suppression(model),
+        max_proposals=model.max_proposals,
+        region_size=model.region_size,
+        context=model.context,
+        chunk=model.chunk,
+        box_iou=model.box_iou,
+        box_loss=model.box_loss,
+        class_weight=model.class_weight,
+        box_weight=model.box_weight,
+        mean=model.mean,
+        std=model.std,
+    )
 
 
 def _shared_features(model: config.TwoStage, backbone: config.Backbone, neck: config.Neck) -> tuple[Any, Any]:
@@ -268,6 +316,13 @@ def build_suppression(part: config.Model) -> Suppression:
 def build_search(part: config.Search) -> SelectiveSearch:
     """Selective search."""
     return SelectiveSearch(part.strategy, part.search_side, part.search_min_side)
+
+
+def proposal_request(model: config.Model) -> ProposalRequest | None:
+    """The proposals that a model's data must bring along; None where it finds its objects without any."""
+    if not isinstance(model, config.OnProposals):
+        return None
+    return ProposalRequest(build_search(model), model.max_proposals)
 
 
 def count_parameters(module: nn.Module) -> int:

@@ -27,4 +27,4 @@ from detector.config.data import Augment, Coco, Data, Shapes, Voc, Yolo
 from detector.config.missing import MISSING
 from detector.config.parts import *
 from detector.config.training import SGD, AdamW, Logger, Optim, ScheduleFree, Trainer
-from detector.config.two_stage import FasterRCNN, TwoStage
+from detector.config.two_stage import RCNN, FasterRCNN, FastRCNN, OnProposals, TwoStage

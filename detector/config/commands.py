@@ -9,7 +9,7 @@ from detector.config import parts
 from detector.config.data import Augment, Coco, Data, Shapes, Voc, Yolo
 from detector.config.missing import MISSING
 from detector.config.training import SGD, AdamW, Logger, Optim, ScheduleFree, Trainer
-from detector.config.two_stage import FasterRCNN
+from detector.config.two_stage import RCNN, FasterRCNN, FastRCNN
 
 
 @dataclass
@@ -205,7 +205,7 @@ class Compare:
 GROUPS: dict[str, tuple[type, ...]] = {
     "data": (Coco, Voc, Yolo, Shapes),
     "augment": (Augment,),
-    "model": (parts.SingleShot, parts.Darknet, FasterRCNN),
+    "model": (parts.SingleShot, parts.Darknet, RCNN, FastRCNN, FasterRCNN),
     "backbone": (
         parts.VGG,
         parts.ResNet,

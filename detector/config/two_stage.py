@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from detector.config.parts import Model
+from detector.config.parts import Model, Search
 
 
 @dataclass
@@ -72,3 +72,49 @@ class FasterRCNN(TwoStage):
     """Of an image that the second stage looks at in detection."""
     rpn_objectness_weight: float = 1.0
     rpn_box_weight: float = 1.0
+
+
+@dataclass
+class OnProposals(Search):
+    """What every detector has whose regions come from selective search."""
+
+    max_proposals: int = 2000
+    """The best so many of an image are used (Girshick et al. 2014: about 2,000)."""
+
+
+@dataclass
+class FastRCNN(OnProposals, TwoStage):
+    """Girshick 2015: the second stage of Faster R-CNN on proposals that selective search finds."""
+
+    name: str = "fast_rcnn"
+
+
+@dataclass
+class RCNN(OnProposals, Model):
+    """Girshick et al. 2014: each region is passed through the backbone on its own.
+
+    It takes the place of neck, head, assigner and loss.
+    """
+
+    name: str = "rcnn"
+    iou_threshold: float = 0.5
+    region_size: int = 64
+    """Side of the square to which a region is brought, in pixels; 227 in the paper, here a multiple of 32."""
+    context: float = 0.0705
+    """Share of that side that shows what is beside the region, on each of the four sides; in the paper 16 of 227 pixels."""
+    sampled_regions: int = 32
+    """Regions of an image that a step learns from; 128 of all images of a batch in the paper."""
+    positive_share: float = 0.25
+    """At most so many of them are positives: 32 of 128 in the paper."""
+    positive_iou: float = 0.5
+    """A region answers for an object from this IoU on ..."""
+    negative_iou: float = 0.5
+    """... and is background below this one."""
+    box_iou: float = 0.6
+    """It learns the object's box from this IoU on."""
+    chunk: int = 512
+    """Regions that go through the network at once in detection: fewer need less memory."""
+    box_loss: str = "smooth_l1"
+    """smooth_l1 | l1 (of the changes of a region) | iou | giou | diou | ciou (of boxes)."""
+    class_weight: float = 1.0
+    box_weight: float = 1.0

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from detector.types import Detections, Target
+from detector.types import Batch, Detections, Target
 
 
 class Detector(Protocol):
@@ -23,3 +23,17 @@ class Detector(Protocol):
 
     def detect(self, images: Tensor) -> list[Detections]:
         """Detections of each image, in pixels of the images given. In float32, whatever the precision of training."""
+
+
+def detect_batch(detector: Any, batch: Batch) -> list[Detections]:
+    """Detections of each image of a batch on the detector's device, with the proposals of its targets, if they have any.
+
+    Everything that runs a detector on data calls this, so that nothing else has to know whether it uses proposals.
+    """
+    proposals = [target.proposals for target in batch.targets]
+    given: list[Detections]
+    if all(one is None for one in proposals):
+        given = detector.detect(batch.images)
+    else:
+        given = detector.detect(batch.images, proposals)
+    return given

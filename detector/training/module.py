@@ -19,6 +19,7 @@ from detector.checkpoint import KEY, build, entry
 from detector.data.index import Index
 from detector.errors import UserError
 from detector.evaluation.evaluate import evaluate
+from detector.models.detector import detect_batch
 from detector.training.adversarial import SelfAdversary
 from detector.training.ema import AveragedDetector
 from detector.training.optim import averages_itself, build_optimizer, build_schedule
@@ -159,7 +160,7 @@ class DetectionModule(L.LightningModule):
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Detections of the averaged weights, in original pixels."""
-        for target, found in zip(batch.targets, self.measured.detect(batch.images), strict=True):
+        for target, found in zip(batch.targets, detect_batch(self.measured, batch), strict=True):
             original = found.cpu().to_original(target.transform, target.original_size)
             self._results += original.to_coco(target.image_id, self.category_ids)
 

@@ -9,7 +9,7 @@ import lightning as L
 from lightning.fabric.utilities.rank_zero import _get_rank
 
 from detector import config
-from detector.build import count_parameters
+from detector.build import count_parameters, proposal_request
 from detector.data.augment import mixing_epochs
 from detector.data.module import DetectionData
 from detector.data.problems import cheap_problems, missing_images, summarise
@@ -43,7 +43,12 @@ def train(settings: config.Train) -> Path:
     L.seed_everything(settings.seed, verbose=False)
 
     data = DetectionData(
-        settings.data, settings.augment, settings.image_size, seed=settings.seed, epochs=settings.trainer.epochs
+        settings.data,
+        settings.augment,
+        settings.image_size,
+        seed=settings.seed,
+        epochs=settings.trainer.epochs,
+        proposals=proposal_request(settings.model),
     )
     if is_main:
         _report_problems(data)
