@@ -37,7 +37,8 @@ class Cost:
 def measure_cost(checkpoint_file: Path, index: Index, latency: bool, accelerator: str) -> Cost:
     """Cost of what evaluation does with an image: normalisation, network, decoding, suppression, boxes in its pixels.
 
-    Proposals, where the model asks for any, are searched for in the letterboxed image, as part of its latency. Latency is from the letterboxed image in host memory to the detections in host memory, one image at a time.
+    Latency is from the letterboxed image in host memory to the detections in host memory, one image at a time. Proposals,
+    where the model wants some from outside, are searched for in the letterboxed image, within that time.
 
     Raises:
         UserError: the checkpoint or an image cannot be read, or the accelerator is not there.

@@ -72,7 +72,10 @@ def predict(given: config.Predict) -> Path:
 def _detected(
     predictor: Predictor, source: ImageFiles | Video, score: float, batch_size: int, timings: list[tuple[int, float]]
 ) -> Iterator[tuple[Picture, Detections]]:
-    """Each picture with its detections; adds (pictures, seconds in the model and its search for proposals) of each batch to `timings`."""
+    """Each picture with its detections.
+
+    Adds (pictures, seconds) of each batch to `timings`: of the model, its search for proposals included, and nothing else.
+    """
     for pictures in _batches(source, batch_size):
         clock = StageClock()
         with clock.watching():

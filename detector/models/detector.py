@@ -31,9 +31,6 @@ def detect_batch(detector: Any, batch: Batch) -> list[Detections]:
     Everything that runs a detector on data calls this, so that nothing else has to know whether it uses proposals.
     """
     proposals = [target.proposals for target in batch.targets]
-    given: list[Detections]
-    if all(one is None for one in proposals):
-        given = detector.detect(batch.images)
-    else:
-        given = detector.detect(batch.images, proposals)
-    return given
+    given = () if all(one is None for one in proposals) else (proposals,)
+    found: list[Detections] = detector.detect(batch.images, *given)
+    return found

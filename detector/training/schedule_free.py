@@ -48,8 +48,8 @@ class AveragedWeights(Callback):
 def renew_statistics(detector: nn.Module, batches: Iterable[Batch]) -> list[Tensor]:
     """Replaces the running statistics of every batch norm that is trained by their mean over `batches`.
 
-    Everything else is in evaluation mode meanwhile; frozen norms keep theirs. The losses are
-    asked for, because some detectors show their network not whole images but regions that a step samples. Gives the buffers that were renewed.
+    Everything else is in evaluation mode meanwhile; frozen norms keep theirs. It is the losses that are asked for, because
+    some detectors show their network not images but the regions that a step samples. Gives the buffers that were renewed.
     """
     modes = {module: module.training for module in detector.modules()}
     detector.train()
