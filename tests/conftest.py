@@ -34,6 +34,8 @@ def tiny(tmp_path: Path) -> Configure:
         )
         if isinstance(parts.get("model"), config.Darknet):
             parts = {"backbone": None, "neck": None, "head": None, **parts}
+        if isinstance(parts.get("model"), config.TwoStage):
+            parts = {"head": None, "assigner": None, "loss": None, **parts}
         return dataclasses.replace(defaults, **parts)  # type: ignore[arg-type]
 
     return configure

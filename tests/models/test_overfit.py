@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -128,4 +129,28 @@ def test_a_network_of_a_darknet_file_overfits_four_images(
     (tmp_path / "learner.cfg").write_text(learner(size=128))
     model = config.Darknet(cfg=str(tmp_path / "learner.cfg"))
     settings = tiny(data=FOUR_IMAGES, image_size=128, model=model, assigner=assigner)
+    assert ap50_after_learning_four_images(settings, 200) > 0.95
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("backbone", "neck", "options"),
+    [
+        pytest.param(CSP, PAN, {}, id="csp_darknet-pan"),
+        pytest.param(RESNET, FPN, {}, id="resnet-fpn"),
+        pytest.param(CSP, config.NoNeck(), {"class_agnostic_boxes": True}, id="csp_darknet-none-class_agnostic"),
+        pytest.param(
+            CSP, config.FPN(channels=32, lowest=2, highest=6), {"box_loss": "l1"}, id="csp_darknet-fpn-P2-P6-l1"
+        ),
+        *(
+            pytest.param(CSP, PAN, {"box_loss": loss, "box_weight": 10.0}, id=f"csp_darknet-pan-{loss}")
+            for loss in ("iou", "giou", "diou", "ciou")
+        ),
+    ],
+)
+def test_faster_rcnn_overfits_four_images(
+    tiny: Callable[..., config.Train], backbone: config.Backbone, neck: config.Neck, options: dict[str, Any]
+) -> None:
+    model = config.FasterRCNN(channels=64, width=256, **options)
+    settings = tiny(data=FOUR_IMAGES, image_size=128, model=model, backbone=backbone, neck=neck)
     assert ap50_after_learning_four_images(settings, 200) > 0.95
