@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
 from detector.types import Detections, Target
 
 
+@runtime_checkable
 class Detector(Protocol):
     """An `nn.Module` that learns from images and their objects, and finds objects in images.
 
