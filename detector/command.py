@@ -90,7 +90,7 @@ def _leave_out_absent_parts(composed: DictConfig) -> None:
     recipe = choices.get("experiment")
     if not recipe or choices.get("freebie"):
         return
-    keys = OmegaConf.load(CONFIGS / "experiment" / f"{recipe}.yaml")
+    keys: Any = OmegaConf.load(CONFIGS / "experiment" / f"{recipe}.yaml")
     for group in sorted(_absent_groups(choices["model"])):
         if group not in keys or any(
             override.startswith((f"{group}.", f"{group}=")) for override in chosen.overrides.task
