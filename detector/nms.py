@@ -22,8 +22,9 @@ ALL_PAIRS = 200
 class Suppression:
     """What every detector does last, one image at a time: boxes, scores [A, K] → `Detections`.
 
-    Boxes are [A, 4], or [A, K, 4] where each class has a box of its own. A prediction is a box with one of the K classes. The best `candidates` of those with a score above `score_threshold`
-    take part. The best of them is kept and acts on the rest, then the best of what is left, and so on:
+    Boxes are [A, 4], or [A, K, 4] where each class has a box of its own. A prediction is a box with one of the K classes.
+    The best `candidates` of those with a score above `score_threshold` take part. The best of them is kept and acts on the
+    rest, then the best of what is left, and so on:
 
     - greedy: predictions of its class with IoU > `iou_threshold` are dropped
     - class_agnostic: predictions of any class with IoU > `iou_threshold` are dropped

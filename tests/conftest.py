@@ -34,6 +34,10 @@ def tiny(tmp_path: Path) -> Configure:
         )
         if isinstance(parts.get("model"), config.Darknet):
             parts = {"backbone": None, "neck": None, "head": None, **parts}
+        if isinstance(parts.get("model"), config.TwoStage):
+            parts = {"head": None, "assigner": None, "loss": None, **parts}
+        if isinstance(parts.get("model"), config.RCNN):
+            parts = {"neck": None, "head": None, "assigner": None, "loss": None, **parts}
         return dataclasses.replace(defaults, **parts)  # type: ignore[arg-type]
 
     return configure

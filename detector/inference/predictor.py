@@ -19,7 +19,7 @@ from detector.data.index import Index, Objects, assemble
 from detector.data.letterbox import check_image_size
 from detector.data.paths import header_sizes
 from detector.errors import UserError
-from detector.models.detector import detect_batch
+from detector.models.detector import Detector, detect_batch
 from detector.models.stages import stage
 from detector.types import Batch, Detections, Target
 
@@ -44,9 +44,10 @@ class Predictor:
         check_image_size(self.image_size)
         self.checkpoint = checkpoint
         self.device = choose_device(accelerator)
-        self._detector: Any = checkpoint.detector().to(self.device)
+        network: Any = checkpoint.detector().to(self.device)
         if checkpoint.config.trainer.channels_last:
-            self._detector = self._detector.to(memory_format=torch.channels_last)
+            network = network.to(memory_format=torch.channels_last)
+        self._detector: Detector = network
 
     @property
     def class_names(self) -> tuple[str, ...]:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
 from detector.types import Batch, Detections, Target
 
 
+@runtime_checkable
 class Detector(Protocol):
     """An `nn.Module` that learns from images and their objects, and finds objects in images.
 
     Images are uint8 [B, 3, H, W], RGB; labels are 0..K−1 without a background.
     """
 
-    def __call__(self, images: Tensor) -> Any:
-        """Runs what sees whole images, every batch norm among it; what comes out is the detector's own business."""
+    def __call__(self, seen: Tensor, /) -> Any:
+        """The network as far as it can be compiled: what it sees and what comes out are the detector's own business."""
 
     def losses(self, images: Tensor, targets: list[Target]) -> dict[str, Tensor]:
         """Weighted scalar losses by name; their sum is what is minimised. Crowds are not trained on."""

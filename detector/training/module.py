@@ -1,4 +1,4 @@
-"""The LightningModule: any detector of the project, trained on batches and measured as COCO measures it."""
+"""The LightningModule: any `Detector`, trained on batches and measured as COCO measures it."""
 
 from __future__ import annotations
 

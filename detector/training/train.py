@@ -111,7 +111,7 @@ def _introduce(settings: config.Train, module: DetectionModule, data: DetectionD
         print(*introduction(model.cfg, model.cfg_text, weights, network, head), sep="\n")
     else:
         parts = [part.name for part in (settings.backbone, settings.neck, settings.head) if part is not None]
-        print(f"detector: {', '.join(parts)}: {parameters:,} parameters")
+        print(f"detector: {settings.model.name} of {', '.join(parts)}: {parameters:,} parameters")
     if settings.trainer.ema and averages_itself(settings):
         print("trainer.ema is off: optim=schedule_free averages the weights itself")
     print(
