@@ -11,6 +11,12 @@ from detector import config
 Configure = Callable[..., config.Train]
 
 
+@pytest.fixture(autouse=True)
+def caches_of_tests(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is kept in the user's own folder; tests share what they compute."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
 @pytest.fixture
 def tiny(tmp_path: Path) -> Configure:
     """A training configuration that runs in seconds; keyword arguments replace whole parts."""
