@@ -57,8 +57,8 @@ def test_nothing_is_searched_twice(files: Index, tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(SelectiveSearch, "__call__", None)
     again = open_proposals(files, SEARCH, folder)
     assert again.missing() == []
-    os.rename(files.files[3], tmp_path / "moved.png")
-    files.files[3] = str(tmp_path / "moved.png")
+    os.rename(files.files[3], tmp_path / "m.png")
+    files.files[3] = str(tmp_path / "m.png")
     assert open_proposals(files, SEARCH, folder).missing() == []  # the content counts, not the name
 
 
