@@ -28,12 +28,21 @@ from detector.losses.box import BoxLoss
 from detector.losses.classification import ClassLoss
 from detector.losses.criterion import Criterion
 from detector.models.darknet import darknet
+from detector.models.fast_rcnn import FastRCNN
+from detector.models.faster_rcnn import FasterRCNN
+from detector.models.proposal_network import ProposalNetwork
+from detector.models.rcnn import RCNN
+from detector.models.regions.sampling import RegionSampler
+from detector.models.roi_stage import RoIStage
 from detector.models.single_shot import SingleShot
 from detector.necks.additions import NeckWithAdditions
 from detector.necks.fpn import FPN
 from detector.necks.none import NoNeck
+from detector.necks.one_width import of_one_width
 from detector.necks.pan import PAN
 from detector.nms import Suppression
+from detector.proposals.compute import ProposalRequest
+from detector.proposals.selective_search import SelectiveSearch
 from detector.types import FeatureInfo
 
 
@@ -47,8 +56,8 @@ def build_detector(
     loss: config.Loss | None = None,
     classes: int,
     image_size: int,
-) -> SingleShot:
-    """The detector that the parts describe, for `classes` classes, with new weights.
+) -> nn.Module:
+    """The detector that the parts describe, for `classes` classes, with new weights: a module that is a `Detector`.
 
     `image_size` is the side of the square that it is trained on: anchors are shares of it.
 
@@ -64,6 +73,20 @@ def build_detector(
             _check_parts(model, parts, ("assigner", "loss"))
             body, predictions = darknet(model.cfg, classes, model.cfg_text, model.weights)
             pyramid = nn.Identity()
+        case config.FasterRCNN():
+            _check_parts(model, parts, ("backbone", "neck"))
+            assert backbone
+            assert neck
+            return _faster_rcnn(model, backbone, neck, classes, image_size)
+        case config.FastRCNN():
+            _check_parts(model, parts, ("backbone", "neck"))
+            assert backbone
+            assert neck
+            return _fast_rcnn(model, backbone, neck, classes)
+        case config.RCNN():
+            _check_parts(model, parts, ("backbone",))
+            assert backbone
+            return _rcnn(model, backbone, classes)
         case config.SingleShot():
             _check_parts(model, parts, ("backbone", "neck", "head", "assigner", "loss"))
             assert backbone
@@ -90,6 +113,90 @@ def build_detector(
         loss.objectness_weight,
     )
     return SingleShot(body, pyramid, predictions, criterion, build_suppression(model), model.mean, model.std)
+
+
+def _faster_rcnn(
+    model: config.FasterRCNN, backbone: config.Backbone, neck: config.Neck, classes: int, image_size: int
+) -> FasterRCNN:
+    body, pyramid = _shared_features(model, backbone, neck)
+    proposals = ProposalNetwork(
+        pyramid.info,
+        image_size,
+        model.anchor_sizes,
+        model.anchor_ratios,
+        positive_iou=model.rpn_positive_iou,
+        negative_iou=model.rpn_negative_iou,
+        sampled_anchors=model.rpn_sampled_anchors,
+        positive_share=model.rpn_positive_share,
+        training_candidates=model.rpn_training_candidates,
+        candidates=model.rpn_candidates,
+        training_proposals=model.training_proposals,
+        proposals=model.proposals,
+        iou_threshold=model.rpn_iou_threshold,
+        objectness_weight=model.rpn_objectness_weight,
+        box_weight=model.rpn_box_weight,
+    )
+    roi_stage = build_roi_stage(model, pyramid.info, classes)
+    return FasterRCNN(body, pyramid, proposals, roi_stage, build_suppression(model), model.mean, model.std)
+
+
+def _fast_rcnn(model: config.FastRCNN, backbone: config.Backbone, neck: config.Neck, classes: int) -> FastRCNN:
+    body, pyramid = _shared_features(model, backbone, neck)
+    return FastRCNN(
+        body,
+        pyramid,
+        build_search(model),
+        build_roi_stage(model, pyramid.info, classes),
+        build_suppression(model),
+        model.max_proposals,
+        model.mean,
+        model.std,
+    )
+
+
+def _rcnn(model: config.RCNN, backbone: config.Backbone, classes: int) -> RCNN:
+    body = build_backbone(backbone)
+    _check_normalisation(body, model)
+    return RCNN(
+        body,
+        classes,
+        build_search(model),
+        RegionSampler(model.sampled_regions, model.positive_share, model.positive_iou, model.negative_iou),
+        build_suppression(model),
+        max_proposals=model.max_proposals,
+        region_size=model.region_size,
+        context=model.context,
+        chunk=model.chunk,
+        box_iou=model.box_iou,
+        box_loss=model.box_loss,
+        class_weight=model.class_weight,
+        box_weight=model.box_weight,
+        mean=model.mean,
+        std=model.std,
+    )
+
+
+def _shared_features(model: config.TwoStage, backbone: config.Backbone, neck: config.Neck) -> tuple[Any, Any]:
+    """Backbone and neck of a detector with a second stage: levels of one width."""
+    _check_neck(neck, backbone)
+    body = build_backbone(backbone)
+    _check_normalisation(body, model)
+    return body, of_one_width(build_neck(neck, body.info), model.channels)
+
+
+def build_roi_stage(model: config.TwoStage, features: FeatureInfo, classes: int) -> RoIStage:
+    """The second stage on features of one width."""
+    return RoIStage(
+        features,
+        classes,
+        RegionSampler(model.sampled_regions, model.positive_share, model.positive_iou, model.negative_iou),
+        pool_size=model.pool_size,
+        width=model.width,
+        class_agnostic_boxes=model.class_agnostic_boxes,
+        box_loss=model.box_loss,
+        class_weight=model.class_weight,
+        box_weight=model.box_weight,
+    )
 
 
 def _check_parts(model: config.Model, parts: dict[str, Any], needed: Collection[str]) -> None:
@@ -204,6 +311,18 @@ def build_suppression(part: config.Model) -> Suppression:
         max_detections=part.max_detections,
         sigma=part.soft_sigma,
     )
+
+
+def build_search(part: config.Search) -> SelectiveSearch:
+    """Selective search."""
+    return SelectiveSearch(part.strategy, part.search_side, part.search_min_side)
+
+
+def proposal_request(model: config.Model) -> ProposalRequest | None:
+    """The proposals that a model's data must bring along; None where it finds its objects without any."""
+    if not isinstance(model, config.OnProposals):
+        return None
+    return ProposalRequest(build_search(model), model.max_proposals)
 
 
 def count_parameters(module: nn.Module) -> int:

@@ -46,6 +46,7 @@ def command(name: str, function: Callable[[Any], Any], positional: str | None = 
         # inside the job too: Hydra prints a line of its own about any exception that leaves it
         with answer_mistakes():
             _refuse_sweep_without_multirun()
+            _leave_out_absent_parts(composed)
             settings = _resumed(composed) if composed.get("resume") else to_object(composed)
             function(settings)
 
@@ -64,6 +65,7 @@ def command(name: str, function: Callable[[Any], Any], positional: str | None = 
 
 def _sweep_job(composed: DictConfig) -> None:
     """One job; also in a process of a launcher's, on whatever machine."""
+    _leave_out_absent_parts(composed)
     settings: config.Train = to_object(composed)
     if settings.resume:
         raise UserError("resume goes on with one run: leave out -m")
@@ -76,6 +78,27 @@ def _sweep_job(composed: DictConfig) -> None:
 def _refuse_sweep_without_multirun() -> None:
     if chosen := HydraConfig.get().runtime.choices.get("sweep"):
         raise UserError(f"sweep={chosen}: is many runs; give -m as well: scripts/train.py -m sweep={chosen} ...")
+
+
+def _leave_out_absent_parts(composed: DictConfig) -> None:
+    """What a recipe says of a part that the model does without, so that any model can follow any recipe.
+
+    Where something else says it too, a freebie or the command line, it stays, and `to_object` refuses it.
+    """
+    chosen = HydraConfig.get()
+    choices = chosen.runtime.choices
+    recipe = choices.get("experiment")
+    if not recipe or choices.get("freebie"):
+        return
+    keys: Any = OmegaConf.load(CONFIGS / "experiment" / f"{recipe}.yaml")
+    for group in sorted(_absent_groups(choices["model"])):
+        if group not in keys or any(
+            override.startswith((f"{group}.", f"{group}=")) for override in chosen.overrides.task
+        ):
+            continue
+        composed[group] = None
+        left_out = ", ".join(f"{group}.{key}" for key in keys[group])
+        print(f"left out of experiment={recipe}: {left_out}; model={choices['model']} has no {group}", file=sys.stderr)
 
 
 def quoted(text: str) -> str:
@@ -152,6 +175,7 @@ def register_schemas() -> None:
         "benchmark": config.Benchmark,
         "find_lr": config.FindLR,
         "anchors": config.Anchors,
+        "proposals": config.Proposals,
         "import_darknet": config.ImportDarknet,
         "compare": config.Compare,
     }.items():

@@ -20,10 +20,11 @@ ALL_PAIRS = 200
 
 @dataclass(frozen=True)
 class Suppression:
-    """What every detector does last, one image at a time: boxes [A, 4], scores [A, K] → `Detections`.
+    """What every detector does last, one image at a time: boxes, scores [A, K] → `Detections`.
 
-    A prediction is a box with one of the K classes. The best `candidates` of those with a score above `score_threshold`
-    take part. The best of them is kept and acts on the rest, then the best of what is left, and so on:
+    Boxes are [A, 4], or [A, K, 4] where each class has a box of its own. A prediction is a box with one of the K classes.
+    The best `candidates` of those with a score above `score_threshold` take part. The best of them is kept and acts on the
+    rest, then the best of what is left, and so on:
 
     - greedy: predictions of its class with IoU > `iou_threshold` are dropped
     - class_agnostic: predictions of any class with IoU > `iou_threshold` are dropped
@@ -57,7 +58,7 @@ class Suppression:
             raise UserError(f"model.soft_sigma={self.sigma}: must be above 0")
 
     def __call__(self, boxes: Tensor, scores: Tensor) -> Detections:
-        """Boxes float [A, 4] xyxy and scores float [A, K] in 0..1 → what stays, best score first."""
+        """Boxes float [A, 4] or [A, K, 4] xyxy and scores float [A, K] in 0..1 → what stays, best score first."""
         found = self._best(boxes, scores)
         if len(found) == 0:
             return found
@@ -86,7 +87,8 @@ class Suppression:
         index = index[flat[index].sort(descending=True, stable=True).indices[: self.candidates]]
         index = index[flat[index] > self.score_threshold]
         classes = scores.shape[1]
-        return Detections(boxes[index // classes], flat[index], index % classes)
+        chosen = boxes[index // classes] if boxes.ndim == 2 else boxes.flatten(0, 1)[index]
+        return Detections(chosen, flat[index], index % classes)
 
     def _one_by_one(self, found: Detections, boxes: Tensor, scores: Tensor) -> Detections:
         """Soft and diou: each prediction that is kept multiplies the scores of the others of its class.

@@ -32,9 +32,11 @@ class Target:
     """(height, width) of the image file."""
     transform: Tensor
     """float32 [3, 3], on the host: homogeneous original pixels → input pixels."""
+    proposals: Tensor | None = None
+    """float32 [P, 4] xyxy where objects may be, best first, in the pixels of `boxes`; None where nobody asked for any."""
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Target:
-        """The same target with its boxes and labels on `device`.
+        """The same target with its boxes, labels and proposals on `device`.
 
         The rest stays on the host, the only one to read it: a decision on a flag there makes nobody wait for a GPU.
         """
@@ -42,7 +44,13 @@ class Target:
             self,
             boxes=self.boxes.to(device, non_blocking=non_blocking),
             labels=self.labels.to(device, non_blocking=non_blocking),
+            proposals=None if self.proposals is None else self.proposals.to(device, non_blocking=non_blocking),
         )
+
+    def scaled(self, factor: float) -> Target:
+        """The same target for an input `factor` times as large."""
+        proposals = None if self.proposals is None else self.proposals * factor
+        return replace(self, boxes=self.boxes * factor, proposals=proposals)
 
     def without_crowds(self) -> Target:
         """The objects that a detector is trained on."""
@@ -78,7 +86,12 @@ class Batch:
         """The batch in page-locked memory; called by the data loader's pinning thread."""
 
         targets = [
-            replace(target, boxes=target.boxes.pin_memory(), labels=target.labels.pin_memory())
+            replace(
+                target,
+                boxes=target.boxes.pin_memory(),
+                labels=target.labels.pin_memory(),
+                proposals=None if target.proposals is None else target.proposals.pin_memory(),
+            )
             for target in self.targets
         ]
         return Batch(self.images.pin_memory(), targets)

@@ -11,6 +11,12 @@ from detector import config
 Configure = Callable[..., config.Train]
 
 
+@pytest.fixture(autouse=True)
+def caches_of_tests(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is kept in the user's own folder; tests share what they compute."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
 @pytest.fixture
 def tiny(tmp_path: Path) -> Configure:
     """A training configuration that runs in seconds; keyword arguments replace whole parts."""
@@ -34,6 +40,10 @@ def tiny(tmp_path: Path) -> Configure:
         )
         if isinstance(parts.get("model"), config.Darknet):
             parts = {"backbone": None, "neck": None, "head": None, **parts}
+        if isinstance(parts.get("model"), config.TwoStage):
+            parts = {"head": None, "assigner": None, "loss": None, **parts}
+        if isinstance(parts.get("model"), config.RCNN):
+            parts = {"neck": None, "head": None, "assigner": None, "loss": None, **parts}
         return dataclasses.replace(defaults, **parts)  # type: ignore[arg-type]
 
     return configure

@@ -67,6 +67,10 @@ def test_every_group_is_a_folder_and_every_folder_a_group() -> None:
             ["data=shapes", "model=darknet", "model.cfg=x.cfg", "head.bins=0"],
             ["head.bins=0", "no meaning", "model=darknet"],
         ),
+        (["data=shapes", "model=faster_rcnn", "loss.box=giou"], ["loss.box=giou", "no meaning", "model=faster_rcnn"]),
+        (["data=shapes", "model=faster_rcnn", "head=anchor_free"], ["head=anchor_free", "model=faster_rcnn"]),
+        (["data=shapes", "model=faster_rcnn", "freebie=giou"], ["loss", "model=faster_rcnn"]),
+        (["data=shapes", "model=faster_rcnn", "model.box_loss=l2"], ["model.box_loss=l2", "smooth_l1", "ciou"]),
         (["data=shapes", "backbone=timm"], ["backbone.model=... must be given"]),
         (["data=shapes", "head=null"], ["head=null", "anchor_based, anchor_free"]),
         (["data=shapes", "model=darknet", "model.cfg=x.cfg", "freebie=dropblock"], ["neck", "model=darknet"]),
@@ -96,6 +100,21 @@ def test_a_mistake_on_the_command_line_gets_one_line_that_names_the_key_and_exit
     assert said.count("\n") == 1
     for word in words:
         assert word in said
+
+
+def test_any_model_follows_any_recipe_and_what_is_left_out_of_it_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["train.py", "experiment=shapes", "model=faster_rcnn"])
+    GlobalHydra.instance().clear()
+    settings: list[config.Train] = []
+    command("train", settings.append)
+    (found,) = settings
+    assert isinstance(found.model, config.FasterRCNN)
+    assert (found.head, found.assigner, found.loss) == (None, None, None)
+    assert found.optim.lr == composed("experiment=shapes").optim.lr
+    said = capsys.readouterr().err
+    assert said == "left out of experiment=shapes: loss.class_weight; model=faster_rcnn has no loss\n"
 
 
 def test_the_script_itself_answers_a_mistake_with_one_line_and_exit_code_2(tmp_path: Path) -> None:

@@ -89,6 +89,19 @@ def test_each_equals_its_brute_force_loop(kind: str, seed: int) -> None:
     assert_same(replace(EVERYTHING, kind=kind)(boxes, scores), expected)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_boxes_of_each_class_are_suppressed_as_so_many_boxes_of_one_class(kind: str) -> None:
+    boxes, _ = random_predictions(60)
+    _, scores = random_predictions(20)
+    each_its_own = torch.zeros(60, 3)
+    each_its_own[torch.arange(60), torch.arange(60) % 3] = scores.flatten()
+    suppression = replace(EVERYTHING, kind=kind)
+    found, expected = suppression(boxes.reshape(20, 3, 4), scores), suppression(boxes, each_its_own)
+    for key in ("boxes", "scores", "labels"):
+        assert torch.equal(getattr(found, key), getattr(expected, key)[: len(found)])
+    assert len(found) == (expected.scores > 0).sum()
+
+
 @pytest.mark.parametrize("kind", ["soft", "diou"])
 def test_many_candidates_taken_row_by_row_give_what_all_pairs_at_once_give(
     kind: str, monkeypatch: pytest.MonkeyPatch

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 from detector import config
 from detector.benchmark.clock import Clock, images_per_second, rounded
 from detector.benchmark.memory import MEASURE, PeakMemory, resident
+from detector.build import proposal_request
 from detector.data.augment import mixing_epochs
 from detector.data.module import DetectionData
 from detector.types import Batch
@@ -25,7 +26,12 @@ def measure_loader(settings: config.Benchmark) -> dict[str, Any]:
     """
     peak = PeakMemory()
     data = DetectionData(
-        settings.data, settings.augment, settings.image_size, seed=settings.seed, epochs=settings.trainer.epochs
+        settings.data,
+        settings.augment,
+        settings.image_size,
+        seed=settings.seed,
+        epochs=settings.trainer.epochs,
+        proposals=proposal_request(settings.model),
     )
     loader = data.train_dataloader()
     epochs = _epochs(loader, _first_epochs(settings))

@@ -12,6 +12,7 @@ from lightning.pytorch.callbacks import Callback
 from detector import config
 from detector.benchmark.clock import Clock, device_wait, images_per_second
 from detector.benchmark.memory import PeakMemory
+from detector.build import proposal_request
 from detector.data.module import DetectionData
 from detector.training.module import DetectionModule
 from detector.training.trainer import lightning_precision, quieten
@@ -41,6 +42,7 @@ def measure_training(settings: config.Benchmark) -> dict[str, Any]:
         recipe.image_size,
         seed=recipe.seed,
         epochs=part.epochs,
+        proposals=proposal_request(recipe.model),
     )
     module = DetectionModule(recipe, data.class_names, data.category_ids, data.val_index, data.batches_per_epoch)
     batch = next(iter(data.train_dataloader()))

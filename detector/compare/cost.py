@@ -48,19 +48,24 @@ class Cost:
 def measure_cost(checkpoint_file: Path, index: Index, latency: bool, accelerator: str, memory: bool = False) -> Cost:
     """Cost of what prediction does with an image: normalisation, network, decoding, suppression, boxes in its pixels.
 
-    Latency is from the letterboxed image in host memory to the detections in host memory, one image at a time. The
-    images come as new ones to a detector, so that one that needs proposals makes them.
+    Latency is from the letterboxed image in host memory to the detections in host memory, one image at a time. Where the
+    detector wants proposals from outside, the time of the search for them is added; each image is searched once.
 
     Raises:
         UserError: the checkpoint or an image cannot be read, or the accelerator is not there.
     """
     predictor = Predictor(open_checkpoint(checkpoint_file), accelerator=accelerator)
-    batches = [predictor.letterboxed([_picture(index, i)]) for i in range(min(IMAGES, len(index)))]
+    search = StageClock()
+    with search.watching():
+        batches = [predictor.letterboxed([_picture(index, i)]) for i in range(min(IMAGES, len(index)))]
     clock = StageClock()
     with FlopCounterMode(display=False) as counter, clock.watching():
         for batch in batches:
             predictor.detect(batch)
     whole, stages = _measure_times(predictor, batches) if latency else (None, {})
+    if whole is not None and "proposals" in search.seconds:
+        searched = 1000 * search.seconds["proposals"] / len(batches)
+        whole, stages = whole + searched, {"proposals": searched, **stages}
     return Cost(
         counter.get_total_flops() / len(batches) / 1e9,
         whole,

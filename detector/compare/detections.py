@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from detector.build import proposal_request
 from detector.checkpoint import open_checkpoint
 from detector.compare.runs import Run
 from detector.data.index import Index
@@ -73,7 +74,8 @@ def stored_detections(run: Run, index: Index) -> list[dict[str, Any]]:
 def _measure_again(run: Run, index: Index) -> list[dict[str, Any]]:
     predictor = Predictor(open_checkpoint(run.folder / "best.ckpt"))
     results: list[dict[str, Any]] = []
-    for batch in evaluation_loader(index, run.config.data, run.config.image_size):
+    proposals = proposal_request(run.config.model)
+    for batch in evaluation_loader(index, run.config.data, run.config.image_size, proposals=proposals):
         for target, found in zip(batch.targets, predictor.detect(batch), strict=True):
             results += found.to_coco(target.image_id, index.category_ids)
     return results

@@ -17,6 +17,7 @@ from detector.config.commands import (
     FindLR,
     ImportDarknet,
     Predict,
+    Proposals,
     Train,
     from_dict,
     schema,
@@ -26,3 +27,4 @@ from detector.config.data import Augment, Coco, Data, Shapes, Voc, Yolo
 from detector.config.missing import MISSING
 from detector.config.parts import *
 from detector.config.training import SGD, AdamW, Logger, Optim, ScheduleFree, Trainer
+from detector.config.two_stage import RCNN, FasterRCNN, FastRCNN, OnProposals, TwoStage

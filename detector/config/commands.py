@@ -9,6 +9,7 @@ from detector.config import parts
 from detector.config.data import Augment, Coco, Data, Shapes, Voc, Yolo
 from detector.config.missing import MISSING
 from detector.config.training import SGD, AdamW, Logger, Optim, ScheduleFree, Trainer
+from detector.config.two_stage import RCNN, FasterRCNN, FastRCNN
 
 
 @dataclass
@@ -134,6 +135,13 @@ class Anchors:
 
 
 @dataclass
+class Proposals(parts.Search):
+    """`scripts/proposals.py`: the region proposals of a data set, for model=rcnn and model=fast_rcnn."""
+
+    data: Data = MISSING
+
+
+@dataclass
 class BrowseData:
     """`scripts/browse_data.py`."""
 
@@ -208,7 +216,7 @@ class Compare:
 GROUPS: dict[str, tuple[type, ...]] = {
     "data": (Coco, Voc, Yolo, Shapes),
     "augment": (Augment,),
-    "model": (parts.SingleShot, parts.Darknet),
+    "model": (parts.SingleShot, parts.Darknet, RCNN, FastRCNN, FasterRCNN),
     "backbone": (
         parts.VGG,
         parts.ResNet,

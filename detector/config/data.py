@@ -23,6 +23,8 @@ class Data:
     """Loader processes; 0 loads in the training process."""
     cache: str = "none"
     """Decoded images are kept: none | ram | disk."""
+    proposals: str | None = None
+    """Folder in which region proposals are kept, for models that need them; by default proposals/ in the cache folder."""
 
 
 @dataclass

@@ -289,6 +289,18 @@ class Model:
 
 
 @dataclass
+class Search:
+    """Selective search (Uijlings et al. 2013), see `detector/proposals/selective_search.py`."""
+
+    strategy: str = "fast"
+    """fast | quality: 8 groupings of an image or 80."""
+    search_side: int = 500
+    """Pixels of the long side to which an image is brought before it is searched (Girshick et al. 2014: the width)."""
+    search_min_side: int = 5
+    """Boxes with a shorter side, in pixels of that smaller image, are left out."""
+
+
+@dataclass
 class SingleShot(Model):
     """Backbone → neck → YOLO-style head."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,11 @@ class Albumentations:
         seeds = rng.integers(2**32, size=len(self.compose.transforms)).tolist()
         for transform, seed in zip(self.compose.transforms, seeds, strict=True):
             transform.set_random_seed(seed)
-        boxes = {"bboxes": objects.boxes, "rows": np.arange(len(objects.boxes))} if self.moves_boxes else {}
+        boxes = {}
+        if self.moves_boxes:
+            everywhere = [objects.boxes] if objects.proposals is None else [objects.boxes, objects.proposals]
+            boxes["bboxes"] = np.concatenate(everywhere)
+            boxes["rows"] = np.arange(len(boxes["bboxes"]))
         result = self.compose(image=image, **boxes)
         image = result["image"]
         if image.shape != (self.size, self.size, 3) or image.dtype != np.uint8:
@@ -69,9 +74,11 @@ class Albumentations:
             )
         if not self.moves_boxes:
             return image, objects
-        objects = objects.rows(np.asarray(result["rows"], dtype=np.int64))
-        objects.boxes = np.asarray(result["bboxes"], dtype=np.float32).reshape(-1, 4)
-        return image, objects
+        rows = np.asarray(result["rows"], dtype=np.int64)
+        moved = np.asarray(result["bboxes"], dtype=np.float32).reshape(-1, 4)
+        own = rows < len(objects.boxes)
+        proposals = None if objects.proposals is None else moved[~own]
+        return image, replace(objects.rows(rows[own]), boxes=moved[own], proposals=proposals)
 
 
 def camera_faults(augment: config.Augment, size: int) -> list[tuple[float, Albumentations]]:

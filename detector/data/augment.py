@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -18,7 +19,7 @@ Rectangle = tuple[int, int, int, int]
 
 @dataclass
 class Objects:
-    """The annotated objects on a canvas: rows of arrays that stay together."""
+    """The annotated objects on a canvas, rows of arrays that stay together, and where a search would look for objects."""
 
     boxes: np.ndarray
     """float32 [N, 4] xyxy in canvas pixels."""
@@ -28,20 +29,28 @@ class Objects:
     """bool [N]."""
     area: np.ndarray
     """float32 [N], as annotated."""
+    proposals: np.ndarray | None = None
+    """float32 [P, 4] xyxy in canvas pixels, best first, if there are any; they go wherever the boxes go."""
 
     def rows(self, chosen: np.ndarray) -> Objects:
-        """The objects that a mask or an array of positions selects."""
-        return Objects(self.boxes[chosen], self.labels[chosen], self.crowd[chosen], self.area[chosen])
+        """The objects that a mask or an array of positions selects, and all proposals."""
+        return Objects(self.boxes[chosen], self.labels[chosen], self.crowd[chosen], self.area[chosen], self.proposals)
 
     def inside(self, rectangle: Rectangle) -> Objects:
         """What of them is seen through a rectangle; nearly invisible ones are left out."""
-        boxes, keep = clip_boxes(self.boxes, rectangle)
-        return Objects(boxes, self.labels, self.crowd, self.area).rows(keep)
+        return self._seen(lambda boxes: clip_boxes(boxes, rectangle))
 
     def behind(self, rectangle: Rectangle) -> Objects:
         """What of them is seen when a rectangle hides what is behind it; nearly invisible ones are left out."""
-        boxes, keep = cover_boxes(self.boxes, rectangle)
-        return Objects(boxes, self.labels, self.crowd, self.area).rows(keep)
+        return self._seen(lambda boxes: cover_boxes(boxes, rectangle))
+
+    def _seen(self, look: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]) -> Objects:
+        boxes, keep = look(self.boxes)
+        proposals = self.proposals
+        if proposals is not None:
+            cut, seen = look(proposals)
+            proposals = cut[seen]
+        return replace(self, boxes=boxes, proposals=proposals).rows(keep)
 
     @staticmethod
     def joined(parts: list[Objects]) -> Objects:
@@ -53,7 +62,16 @@ class Objects:
             np.concatenate([part.labels for part in parts]),
             np.concatenate([part.crowd for part in parts]),
             np.concatenate([part.area for part in parts]),
+            _best_first([part.proposals for part in parts if part.proposals is not None]),
         )
+
+
+def _best_first(proposals: list[np.ndarray]) -> np.ndarray | None:
+    """Those of several pictures in turn: the best of each, then the second of each, ..."""
+    if not proposals:
+        return None
+    ranks = np.concatenate([np.arange(len(one)) for one in proposals])
+    return np.concatenate(proposals)[np.argsort(ranks, kind="stable")]
 
 
 def check_augment(augment: config.Augment) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing.reduction
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -22,12 +23,19 @@ def empty_images(count: int, size: int) -> Tensor:
     return torch.empty(0, dtype=torch.uint8).set_(shared).view(shape)
 
 
+def one_thread(worker: int) -> None:
+    """A loader process's `worker_init_fn`: there are as many processes as there is room for threads."""
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)
+
+
 _TARGET_ARRAYS = ("boxes", "labels", "crowd", "area", "transform")
 
 
 def _target_by_value(target: Target) -> tuple[Any, ...]:
     arrays = [getattr(target, name).numpy() for name in _TARGET_ARRAYS]
-    return _target_from_arrays, (*arrays, target.image_id, target.original_size)
+    proposals = None if target.proposals is None else target.proposals.numpy()
+    return _target_from_arrays, (*arrays, target.image_id, target.original_size, proposals)
 
 
 def _target_from_arrays(
@@ -38,6 +46,7 @@ def _target_from_arrays(
     transform: np.ndarray,
     image_id: ImageId,
     original_size: tuple[int, int],
+    proposals: np.ndarray | None,
 ) -> Target:
     return Target(
         torch.from_numpy(boxes),
@@ -47,6 +56,7 @@ def _target_from_arrays(
         image_id,
         original_size,
         torch.from_numpy(transform),
+        None if proposals is None else torch.from_numpy(proposals),
     )
 
 

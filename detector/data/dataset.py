@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import cv2
@@ -49,6 +49,8 @@ class DetectionDataset(Dataset[tuple[Tensor, Target]]):
             number of loader processes, and another one each epoch.
         epochs: length of the training, from whose end `augment.mixing_off_epochs` counts.
         cache: none, ram or disk; filled here.
+        proposals: boxes float32 [P, 4] of the image at a position, in its original pixels, best first: they travel with
+            the objects, at most `max_proposals` with each picture.
 
     Raises:
         UserError: an image cannot be read (when it is asked for), a cache does not fit, an augmentation does not exist
@@ -63,6 +65,8 @@ class DetectionDataset(Dataset[tuple[Tensor, Target]]):
         seed: int = 0,
         epochs: int = 1,
         cache: str = "none",
+        proposals: Callable[[int], np.ndarray] | None = None,
+        max_proposals: int = 2000,
     ) -> None:
         if augment is not None:
             check_augment(augment)
@@ -74,6 +78,8 @@ class DetectionDataset(Dataset[tuple[Tensor, Target]]):
         self.camera_faults = camera_faults(augment, self.size) if augment else []
         chain = augment.albumentations if augment else []
         self.albumentations = Albumentations(chain, self.size) if chain else None
+        self.proposals = proposals
+        self.max_proposals = max_proposals
         self.images = open_images(index, cache, image_size)
         # Two canvases and room for colour, used for every sample: fresh memory costs more than what is done with it.
         self._canvases = np.empty((3, self.size, self.size, 3), dtype=np.uint8)
@@ -100,6 +106,7 @@ class DetectionDataset(Dataset[tuple[Tensor, Target]]):
             canvas, objects, matrix = self._augmented(np.random.default_rng([self.seed, epoch, i]), epoch, i)
         cv2.split(canvas, list(planes))
         height, width = self.index.sizes[i].tolist()
+        proposals = objects.proposals
         return Target(
             boxes=torch.from_numpy(objects.boxes),
             labels=torch.from_numpy(objects.labels),
@@ -108,6 +115,7 @@ class DetectionDataset(Dataset[tuple[Tensor, Target]]):
             image_id=self.index.image_id(i),
             original_size=(height, width),
             transform=torch.from_numpy(matrix.astype(np.float32)),
+            proposals=None if proposals is None else torch.from_numpy(proposals[: self.max_proposals]),
         )
 
     def _letterboxed(self, i: int) -> tuple[np.ndarray, Objects, np.ndarray]:
@@ -166,7 +174,7 @@ class DetectionDataset(Dataset[tuple[Tensor, Target]]):
         return scaling(*loaded_size(self.index, i, self.size).scale)
 
     def _objects(self, i: int, matrix: np.ndarray) -> Objects:
-        """Copies of the objects of image `i`, mapped from its original pixels by `matrix`."""
+        """Copies of the objects of image `i` and its proposals, mapped from its original pixels by `matrix`."""
         index = self.index
         rows = slice(int(index.offsets[i]), int(index.offsets[i + 1]))
         return Objects(
@@ -174,6 +182,7 @@ class DetectionDataset(Dataset[tuple[Tensor, Target]]):
             index.labels[rows].copy(),
             index.crowd[rows].copy(),
             index.area[rows].copy(),
+            None if self.proposals is None else transform_boxes(self.proposals(i), matrix),
         )
 
 

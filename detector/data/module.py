@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import sys
-from typing import cast
+from typing import Any, cast
 
-import cv2
 import lightning
 import torch
 from torch.utils.data import DataLoader, Dataset
 
 from detector import config
+from detector.data.batch import one_thread
 from detector.data.dataset import DetectionDataset, unchanged
 from detector.data.index import Index, Problem
 from detector.data.letterbox import check_image_size
 from detector.data.read import read_index
 from detector.data.sampler import EpochSampler
 from detector.errors import UserError
+from detector.proposals.compute import ProposalRequest, open_proposals
 from detector.types import Batch
 
 PREFETCH = 4
@@ -36,13 +37,20 @@ class DetectionData(lightning.LightningDataModule):
         image_size: side of the square that the model sees.
         seed: of every random choice.
         epochs: length of the training.
+        proposals: what the model asks for, if anything; computed when the loaders are asked for, unless it is on disk.
 
     Raises:
         UserError: what the reader finds wrong; an image size that is no multiple of 32; an empty training split.
     """
 
     def __init__(
-        self, data: config.Data, augment: config.Augment, image_size: int, seed: int = 0, epochs: int = 1
+        self,
+        data: config.Data,
+        augment: config.Augment,
+        image_size: int,
+        seed: int = 0,
+        epochs: int = 1,
+        proposals: ProposalRequest | None = None,
     ) -> None:
         super().__init__()
         check_image_size(image_size)
@@ -51,6 +59,7 @@ class DetectionData(lightning.LightningDataModule):
         self.augment = augment
         self.seed = seed
         self.epochs = epochs
+        self.proposals = proposals
         self._resumed_at = 0
         self.train_index = read_index(data, "train")
         if len(self.train_index) == 0:
@@ -74,6 +83,8 @@ class DetectionData(lightning.LightningDataModule):
 
     def prepare_data(self) -> None:
         """Fills caches on disk; on one process of each machine, while the others wait."""
+        for index in (self.train_index, self.val_index):
+            _open_proposals(index, self.data, self.proposals)
         if self.data.cache == "disk":
             for index in (self.train_index, self.val_index):
                 DetectionDataset(index, self.image_size, cache="disk")
@@ -81,7 +92,13 @@ class DetectionData(lightning.LightningDataModule):
     def train_dataloader(self) -> DataLoader[Batch]:
         """Augmented training batches in random order; the last, smaller batch of an epoch is left out."""
         dataset = DetectionDataset(
-            self.train_index, self.image_size, self.augment, self.seed, self.epochs, self.data.cache
+            self.train_index,
+            self.image_size,
+            self.augment,
+            self.seed,
+            self.epochs,
+            self.data.cache,
+            **_open_proposals(self.train_index, self.data, self.proposals),
         )
         current_epoch = None if self.trainer is None else self._current_epoch
         sampler = EpochSampler(
@@ -97,7 +114,9 @@ class DetectionData(lightning.LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Letterboxed validation batches in the index's order, each image once."""
-        return evaluation_loader(self.val_index, self.data, self.image_size, **self._processes())
+        return evaluation_loader(
+            self.val_index, self.data, self.image_size, **self._processes(), proposals=self.proposals
+        )
 
     def state_dict(self) -> dict[str, int]:
         """For the checkpoint, which Lightning writes at the end of an epoch, before it counts that epoch as done."""
@@ -120,16 +139,29 @@ class DetectionData(lightning.LightningDataModule):
 
 
 def evaluation_loader(
-    index: Index, data: config.Data, image_size: int, rank: int = 0, world_size: int = 1
+    index: Index,
+    data: config.Data,
+    image_size: int,
+    rank: int = 0,
+    world_size: int = 1,
+    proposals: ProposalRequest | None = None,
 ) -> DataLoader[Batch]:
-    """Letterboxed batches of any split, each image once on one of the processes.
+    """Letterboxed batches of any split, each image once on one of the processes, with the proposals asked for.
 
     Raises:
         UserError: an image size that is no multiple of 32; a cache that does not fit.
     """
     check_image_size(image_size)
-    dataset = DetectionDataset(index, image_size, cache=data.cache)
+    dataset = DetectionDataset(index, image_size, cache=data.cache, **_open_proposals(index, data, proposals))
     return _loader(dataset, EpochSampler(len(dataset), shuffle=False, rank=rank, world_size=world_size), data)
+
+
+def _open_proposals(index: Index, data: config.Data, request: ProposalRequest | None) -> dict[str, Any]:
+    """What `DetectionDataset` takes of them."""
+    if request is None:
+        return {}
+    split = open_proposals(index, request.search, data.proposals, request.limit)
+    return {"proposals": split.boxes, "max_proposals": request.limit}
 
 
 def _loader(
@@ -147,7 +179,7 @@ def _loader(
         collate_fn=unchanged,
         drop_last=drop_last,
         pin_memory=torch.cuda.is_available(),
-        worker_init_fn=_one_thread,
+        worker_init_fn=one_thread,
         persistent_workers=workers > 0,
         prefetch_factor=PREFETCH if workers else None,
         # Forked processes share the parent's arrays and cache; started anew, each would get a copy.
@@ -155,8 +187,3 @@ def _loader(
         # A loader without a generator of its own takes a number from torch's global one at each start of an epoch.
         generator=torch.Generator().manual_seed(0),
     )
-
-
-def _one_thread(worker: int) -> None:
-    cv2.setNumThreads(0)
-    torch.set_num_threads(1)

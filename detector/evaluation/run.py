@@ -11,6 +11,7 @@ import numpy as np
 
 from detector import config
 from detector.boxes import transform
+from detector.build import proposal_request
 from detector.checkpoint import Checkpoint, open_checkpoint
 from detector.data.index import Index
 from detector.data.module import evaluation_loader
@@ -86,7 +87,8 @@ def _measure_checkpoint(given: config.Evaluate, checkpoint: Checkpoint) -> dict[
             data = replace(data, cache="none")  # pays over epochs; here each image is seen once
     index = _index_of(checkpoint, data, given.split)
     predictor = Predictor(checkpoint, given.image_size, given.accelerator)
-    loader = evaluation_loader(index, data, predictor.image_size)
+    proposals = proposal_request(checkpoint.config.model)
+    loader = evaluation_loader(index, data, predictor.image_size, proposals=proposals)
     folder = output_folder(given.output, Path("runs") / "evaluate")
     _introduce(index, given.split)
 

@@ -21,6 +21,7 @@ from detector.inference.output import Write, picture_folder, video_file
 from detector.inference.predictor import Predictor
 from detector.inference.progress import with_progress
 from detector.inference.sources import ImageFiles, Picture, Video, open_source
+from detector.models.stages import StageClock
 from detector.output import output_folder, write_picture
 from detector.types import Detections
 
@@ -71,12 +72,17 @@ def predict(given: config.Predict) -> Path:
 def _detected(
     predictor: Predictor, source: ImageFiles | Video, score: float, batch_size: int, timings: list[tuple[int, float]]
 ) -> Iterator[tuple[Picture, Detections]]:
-    """Each picture with its detections; adds (pictures, seconds in the model) of each batch to `timings`."""
+    """Each picture with its detections.
+
+    Adds (pictures, seconds) of each batch to `timings`: of the model, its search for proposals included, and nothing else.
+    """
     for pictures in _batches(source, batch_size):
-        batch = predictor.letterboxed([picture.model_input for picture in pictures])
+        clock = StageClock()
+        with clock.watching():
+            batch = predictor.letterboxed([picture.model_input for picture in pictures])
         started = time.perf_counter()
         found = predictor.detect(batch)
-        timings.append((len(pictures), time.perf_counter() - started))
+        timings.append((len(pictures), time.perf_counter() - started + clock.seconds["proposals"]))
         for picture, one in zip(pictures, found, strict=True):
             yield picture, one[one.scores >= score]
 

@@ -10,14 +10,18 @@ from typing import Any, overload
 import numpy as np
 import torch
 from PIL import Image, ImageOps
+from torch import Tensor
 
+from detector.build import proposal_request
 from detector.checkpoint import Checkpoint
 from detector.data.dataset import DetectionDataset
 from detector.data.index import Index, Objects, assemble
 from detector.data.letterbox import check_image_size
 from detector.data.paths import header_sizes
 from detector.errors import UserError
-from detector.types import Batch, Detections
+from detector.models.detector import Detector, detect_batch
+from detector.models.stages import stage
+from detector.types import Batch, Detections, Target
 
 Picture = str | Path | np.ndarray | Image.Image
 """A path; uint8 [H, W, 3] RGB; or a PIL image."""
@@ -40,9 +44,10 @@ class Predictor:
         check_image_size(self.image_size)
         self.checkpoint = checkpoint
         self.device = choose_device(accelerator)
-        self._detector: Any = checkpoint.detector().to(self.device)
+        network: Any = checkpoint.detector().to(self.device)
         if checkpoint.config.trainer.channels_last:
-            self._detector = self._detector.to(memory_format=torch.channels_last)
+            network = network.to(memory_format=torch.channels_last)
+        self._detector: Detector = network
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -88,14 +93,25 @@ class Predictor:
         ]
 
     def letterboxed(self, pictures: Sequence[Picture]) -> Batch:
-        """The pictures as the model sees them: the batch that evaluation would make of them, without objects."""
-        samples = [DetectionDataset(_index(picture), self.image_size)[0, 0] for picture in pictures]
+        """The pictures as the model sees them: the batch that evaluation would make of them, without objects.
+
+        Where the model asks for proposals, they are searched for here, on the whole picture as for evaluation.
+        """
+        samples = [self._sample(_index(picture)) for picture in pictures]
         return Batch(torch.stack([image for image, _ in samples]), [target for _, target in samples])
+
+    def _sample(self, index: Index) -> tuple[Tensor, Target]:
+        request = proposal_request(self.checkpoint.config.model)
+        if request is None:
+            return DetectionDataset(index, self.image_size)[0, 0]
+        with stage("proposals"):
+            proposals = request.search(index.image(0))[: request.limit]
+        return DetectionDataset(index, self.image_size, proposals=lambda _: proposals)[0, 0]
 
     @torch.inference_mode()
     def detect(self, batch: Batch) -> list[Detections]:
         """All detections of each image of a batch, on the CPU, in pixels of the original images, best first."""
-        found = self._detector.detect(batch.images.to(self.device, non_blocking=True))
+        found = detect_batch(self._detector, batch.to(self.device, non_blocking=True))
         return [
             one.cpu().to_original(target.transform, target.original_size)
             for one, target in zip(found, batch.targets, strict=True)

@@ -14,6 +14,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from detector.evaluation.report import summary
 from detector.evaluation.results import DETECTIONS, write_results
+from detector.models.detector import detect_batch
 from detector.output import write_picture
 from detector.training.module import DetectionModule
 from detector.training.pictures import batch_picture, curves_picture, predictions_picture
@@ -132,7 +133,7 @@ class Pictures(Callback):
         module = cast(DetectionModule, pl_module)
         detector = module.measured.eval()
         for batch in trainer.val_dataloaders:  # type: ignore[union-attr]
-            found = detector.detect(batch.images.to(module.device))
+            found = detect_batch(detector, batch.to(module.device))
             images += list(batch.images.permute(0, 2, 3, 1).numpy())
             targets += batch.targets
             detections += [one.cpu() for one in found]

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from detector import config
+from detector.build import proposal_request
 from detector.data.module import DetectionData
 from detector.errors import UserError
 from detector.output import new_folder, write_json
@@ -35,7 +36,14 @@ def find_lr(settings: config.FindLR) -> Path:
     quieten()
     L.seed_everything(settings.seed, verbose=False)
     recipe = _recipe(settings)
-    data = DetectionData(recipe.data, recipe.augment, recipe.image_size, seed=recipe.seed, epochs=recipe.trainer.epochs)
+    data = DetectionData(
+        recipe.data,
+        recipe.augment,
+        recipe.image_size,
+        seed=recipe.seed,
+        epochs=recipe.trainer.epochs,
+        proposals=proposal_request(recipe.model),
+    )
     module = _Searching(recipe, data.class_names, data.category_ids, data.val_index, data.batches_per_epoch)
     folder = new_folder(Path(settings.runs) / "find_lr")
     found = Tuner(_trainer(recipe, folder)).lr_find(

@@ -1,4 +1,4 @@
-"""The LightningModule: any detector of the project, trained on batches and measured as COCO measures it."""
+"""The LightningModule: any `Detector`, trained on batches and measured as COCO measures it."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from detector.checkpoint import KEY, build, entry
 from detector.data.index import Index
 from detector.errors import UserError
 from detector.evaluation.evaluate import evaluate
+from detector.models.detector import detect_batch
 from detector.training.adversarial import SelfAdversary
 from detector.training.ema import AveragedDetector
 from detector.training.optim import averages_itself, build_optimizer, build_schedule
@@ -131,8 +132,7 @@ class DetectionModule(L.LightningModule):
             new_side = max(32, round(side * random.uniform(1 - spread, 1 + spread) / 32) * 32)
             if new_side != side:
                 images = F.interpolate(images.float(), (new_side, new_side), mode="bilinear", antialias=True)
-                for target in targets:
-                    target.boxes = target.boxes * (new_side / side)
+                targets = [target.scaled(new_side / side) for target in targets]
         if self.config.trainer.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
         return images, targets
@@ -160,7 +160,7 @@ class DetectionModule(L.LightningModule):
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Detections of the averaged weights, in original pixels."""
-        for target, found in zip(batch.targets, self.measured.detect(batch.images), strict=True):
+        for target, found in zip(batch.targets, detect_batch(self.measured, batch), strict=True):
             original = found.cpu().to_original(target.transform, target.original_size)
             self._results += original.to_coco(target.image_id, self.category_ids)
 

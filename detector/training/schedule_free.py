@@ -38,17 +38,18 @@ class AveragedWeights(Callback):
             cast(Any, optimizer).eval()
         module = cast(DetectionModule, pl_module)
         batches = itertools.islice(cast(Iterable[Batch], trainer.train_dataloader), STATISTICS_BATCHES)
-        renewed = renew_statistics(module.detector, (one.images.to(module.device) for one in batches))
+        renewed = renew_statistics(module.detector, (batch.to(module.device) for batch in batches))
         if trainer.world_size > 1:
             for buffer in renewed:
                 buffer.copy_(trainer.strategy.reduce(buffer.clone(), reduce_op="mean"))
 
 
 @torch.no_grad()
-def renew_statistics(detector: nn.Module, batches: Iterable[Tensor]) -> list[Tensor]:
-    """Replaces the running statistics of every batch norm that is trained by their mean over `batches` of images.
+def renew_statistics(detector: nn.Module, batches: Iterable[Batch]) -> list[Tensor]:
+    """Replaces the running statistics of every batch norm that is trained by their mean over `batches`.
 
-    Everything else is in evaluation mode meanwhile; frozen norms keep theirs. Gives the buffers that were renewed.
+    Everything else is in evaluation mode meanwhile; frozen norms keep theirs. It is the losses that are asked for, because
+    some detectors show their network not images but the regions that a step samples. Gives the buffers that were renewed.
     """
     modes = {module: module.training for module in detector.modules()}
     detector.train()
@@ -59,8 +60,8 @@ def renew_statistics(detector: nn.Module, batches: Iterable[Tensor]) -> list[Ten
         norm.train()
         norm.reset_running_stats()
         norm.momentum = None  # torch's word for the plain mean over all batches
-    for images in batches if norms else ():
-        detector(images)
+    for batch in batches if norms else ():
+        detector.losses(batch.images, batch.targets)  # type: ignore[operator]
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     for module, mode in modes.items():

@@ -9,7 +9,7 @@ import lightning as L
 from lightning.fabric.utilities.rank_zero import _get_rank
 
 from detector import config
-from detector.build import count_parameters
+from detector.build import count_parameters, proposal_request
 from detector.data.augment import mixing_epochs
 from detector.data.module import DetectionData
 from detector.data.problems import cheap_problems, missing_images, summarise
@@ -43,7 +43,12 @@ def train(settings: config.Train) -> Path:
     L.seed_everything(settings.seed, verbose=False)
 
     data = DetectionData(
-        settings.data, settings.augment, settings.image_size, seed=settings.seed, epochs=settings.trainer.epochs
+        settings.data,
+        settings.augment,
+        settings.image_size,
+        seed=settings.seed,
+        epochs=settings.trainer.epochs,
+        proposals=proposal_request(settings.model),
     )
     if is_main:
         _report_problems(data)
@@ -106,7 +111,7 @@ def _introduce(settings: config.Train, module: DetectionModule, data: DetectionD
         print(*introduction(model.cfg, model.cfg_text, weights, network, head), sep="\n")
     else:
         parts = [part.name for part in (settings.backbone, settings.neck, settings.head) if part is not None]
-        print(f"detector: {', '.join(parts)}: {parameters:,} parameters")
+        print(f"detector: {settings.model.name} of {', '.join(parts)}: {parameters:,} parameters")
     if new and isinstance(backbone := settings.backbone, config.Darknet53) and backbone.weights:
         mean, std = settings.model.mean, settings.model.std
         print(f"backbone: weights of {backbone.weights}; they see RGB in 0..1 as model.mean={mean} model.std={std}")

@@ -15,9 +15,11 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.ops import box_area
 
 from detector import config
+from detector.build import proposal_request
 from detector.data.index import Index
 from detector.data.module import DetectionData
 from detector.evaluation.evaluate import evaluate
+from detector.models.detector import detect_batch
 from detector.training.module import DetectionModule
 from detector.training.optim import averages_itself
 from detector.training.schedule_free import AveragedWeights, renew_statistics
@@ -50,7 +52,12 @@ def trained(settings: config.Train, data: DetectionData, *callbacks: Callback) -
 
 def data_of(settings: config.Train) -> DetectionData:
     return DetectionData(
-        settings.data, settings.augment, settings.image_size, seed=settings.seed, epochs=settings.trainer.epochs
+        settings.data,
+        settings.augment,
+        settings.image_size,
+        seed=settings.seed,
+        epochs=settings.trainer.epochs,
+        proposals=proposal_request(settings.model),
     )
 
 
@@ -68,13 +75,18 @@ class OneBatch(DetectionData):
 def ap50_by_heart(settings: config.Train) -> float:
     """AP50 on one training batch, augmented as the settings say, after as many steps as there are epochs."""
     data = OneBatch(
-        settings.data, settings.augment, settings.image_size, seed=settings.seed, epochs=settings.trainer.epochs
+        settings.data,
+        settings.augment,
+        settings.image_size,
+        seed=settings.seed,
+        epochs=settings.trainer.epochs,
+        proposals=proposal_request(settings.model),
     )
     detector = trained(settings, data).measured
     # a training this short ends before the running averages of batch norm have caught up with the weights
-    renew_statistics(detector, [data.batch.images])
+    renew_statistics(detector, [data.batch])
     results = []
-    for i, found in enumerate(detector.eval().detect(data.batch.images)):
+    for i, found in enumerate(detect_batch(detector.eval(), data.batch)):
         results += found.to_coco(i, data.category_ids)
     ap50 = evaluate(index_of(data.batch, data.train_index), results)["AP50"]
     assert isinstance(ap50, float)

@@ -1,16 +1,20 @@
 """Every combination of parts can learn four images by heart: what is wired wrongly cannot."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from darknet_files import learner
 
 from detector import config
+from detector.build import proposal_request
 from detector.checkpoint import build
 from detector.data.module import DetectionData
 from detector.evaluation.evaluate import evaluate
+from detector.models.detector import detect_batch
 
 FOUR_IMAGES = config.Shapes(scene_size=128, train_images=4, val_images=1, batch_size=4, workers=0)
 FPN = config.FPN(channels=32)
@@ -87,7 +91,8 @@ def test_overfits_four_images_with_every_head_and_assigner(
 
 def ap50_after_learning_four_images(settings: config.Train, steps: int) -> float:
     torch.manual_seed(0)
-    data = DetectionData(settings.data, config.Augment(name="none"), settings.image_size)
+    proposals = proposal_request(settings.model)
+    data = DetectionData(settings.data, config.Augment(name="none"), settings.image_size, proposals=proposals)
     (batch,) = list(data.train_dataloader())
     detector = build(settings, classes=len(data.class_names)).train()
     optimizer = torch.optim.AdamW(detector.parameters(), lr=2e-3)
@@ -103,10 +108,10 @@ def ap50_after_learning_four_images(settings: config.Train, steps: int) -> float
         if isinstance(layer, torch.nn.BatchNorm2d):
             layer.momentum = 1.0
     with torch.no_grad():
-        detector(batch.images)
+        detector.losses(batch.images, batch.targets)  # type: ignore[operator]
     detector.eval()
     results = []
-    for target, found in zip(batch.targets, detector.detect(batch.images), strict=True):  # type: ignore[operator]
+    for target, found in zip(batch.targets, detect_batch(detector, batch), strict=True):
         original = found.to_original(target.transform, target.original_size)
         results += original.to_coco(target.image_id, data.category_ids)
     ap50 = evaluate(data.train_index, results)["AP50"]
@@ -128,4 +133,45 @@ def test_a_network_of_a_darknet_file_overfits_four_images(
     (tmp_path / "learner.cfg").write_text(learner(size=128))
     model = config.Darknet(cfg=str(tmp_path / "learner.cfg"))
     settings = tiny(data=FOUR_IMAGES, image_size=128, model=model, assigner=assigner)
+    assert ap50_after_learning_four_images(settings, 200) > 0.95
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("backbone", "neck", "options"),
+    [
+        pytest.param(CSP, PAN, {}, id="csp_darknet-pan"),
+        pytest.param(RESNET, FPN, {}, id="resnet-fpn"),
+        pytest.param(CSP, config.NoNeck(), {"class_agnostic_boxes": True}, id="csp_darknet-none-class_agnostic"),
+        pytest.param(
+            CSP, config.FPN(channels=32, lowest=2, highest=6), {"box_loss": "l1"}, id="csp_darknet-fpn-P2-P6-l1"
+        ),
+        *(
+            pytest.param(CSP, PAN, {"box_loss": loss, "box_weight": 10.0}, id=f"csp_darknet-pan-{loss}")
+            for loss in ("iou", "giou", "diou", "ciou")
+        ),
+    ],
+)
+def test_faster_rcnn_overfits_four_images(
+    tiny: Callable[..., config.Train], backbone: config.Backbone, neck: config.Neck, options: dict[str, Any]
+) -> None:
+    model = config.FasterRCNN(channels=64, width=256, **options)
+    settings = tiny(data=FOUR_IMAGES, image_size=128, model=model, backbone=backbone, neck=neck)
+    assert ap50_after_learning_four_images(settings, 200) > 0.95
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "model",
+    [
+        pytest.param(config.RCNN(region_size=64), id="rcnn"),
+        pytest.param(config.FastRCNN(channels=64, width=256), id="fast_rcnn"),
+    ],
+)
+def test_detectors_on_proposals_overfit_four_images(
+    tiny: Callable[..., config.Train], model: config.Model, tmp_path: Path
+) -> None:
+    data = dataclasses.replace(FOUR_IMAGES, proposals=str(tmp_path / "proposals"))
+    parts = {} if isinstance(model, config.RCNN) else {"neck": PAN}
+    settings = tiny(data=data, image_size=128, model=model, backbone=CSP, **parts)
     assert ap50_after_learning_four_images(settings, 200) > 0.95

@@ -11,6 +11,7 @@ from detector.data.module import DetectionData
 from detector.training import module as module_file
 from detector.training.schedule_free import STATISTICS_BATCHES, renew_statistics
 from detector.training.train import train
+from detector.types import Batch, Target
 
 Configure = Callable[..., config.Train]
 OPTIM = config.ScheduleFree(warmup_epochs=1.0)
@@ -85,6 +86,17 @@ def test_saved_batch_norm_statistics_are_those_of_the_saved_weights(tiny: Config
     assert torch.allclose(norm.running_var, variance, rtol=1e-4, atol=1e-5), name
 
 
+class Bare(nn.Module):
+    """A network with the face of a detector."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def losses(self, images: torch.Tensor, targets: list[Target]) -> None:
+        self.network(images)
+
+
 def test_frozen_norms_and_modes_stay_as_they_are_when_statistics_are_renewed() -> None:
     torch.manual_seed(0)
     settings = config.CSPDarknet(depth=0.33, width=0.125, frozen_stages=2)
@@ -96,7 +108,7 @@ def test_frozen_norms_and_modes_stay_as_they_are_when_statistics_are_renewed() -
         norm.running_mean.fill_(7.0)
     modes = [module.training for module in backbone.modules()]
     before = {k: v.clone() for k, v in backbone.state_dict().items()}
-    renewed = renew_statistics(backbone, [torch.randn(2, 3, 64, 64)])
+    renewed = renew_statistics(Bare(backbone), [Batch(torch.randn(2, 3, 64, 64), [])])
     assert [module.training for module in backbone.modules()] == modes
     assert len(renewed) > 0
     for name, value in backbone.state_dict().items():
@@ -106,7 +118,7 @@ def test_frozen_norms_and_modes_stay_as_they_are_when_statistics_are_renewed() -
 
 
 def test_a_network_without_batch_norm_has_nothing_to_renew() -> None:
-    def never() -> torch.Tensor:
+    def never() -> Batch:
         raise AssertionError("no forward pass is needed")
 
     assert renew_statistics(nn.Sequential(nn.Conv2d(3, 4, 1), nn.GroupNorm(2, 4)), (never() for _ in range(1))) == []

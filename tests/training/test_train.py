@@ -88,20 +88,23 @@ def test_a_second_run_of_the_same_name_gets_a_folder_of_its_own(tiny: Configure)
 
 
 @pytest.mark.parametrize(
-    ("workers", "optim"),
+    ("model", "workers", "optim"),
     [
-        (0, config.AdamW(warmup_epochs=1.0)),
-        (2, config.AdamW(warmup_epochs=1.0)),
-        (0, config.ScheduleFree(warmup_epochs=1.5)),
-        (2, config.ScheduleFree(warmup_epochs=1.5)),
-        (0, config.SGD(schedule="one_cycle")),
+        (config.SingleShot(), 0, config.AdamW(warmup_epochs=1.0)),
+        (config.SingleShot(), 2, config.AdamW(warmup_epochs=1.0)),
+        (config.SingleShot(), 0, config.ScheduleFree(warmup_epochs=1.5)),
+        (config.SingleShot(), 2, config.ScheduleFree(warmup_epochs=1.5)),
+        (config.SingleShot(), 0, config.SGD(schedule="one_cycle")),
+        (config.FasterRCNN(channels=16, width=32), 0, config.AdamW(warmup_epochs=1.0)),
+        (config.FasterRCNN(channels=16, width=32), 0, config.ScheduleFree(warmup_epochs=1.5)),
     ],
-    ids=lambda value: value.name if isinstance(value, config.Optim) else value,
+    ids=lambda value: value.name if isinstance(value, config.Model | config.Optim) else value,
 )
 def test_four_epochs_equal_two_then_a_resume_of_two_exactly(
-    tiny: Configure, monkeypatch: pytest.MonkeyPatch, workers: int, optim: config.Optim
+    tiny: Configure, monkeypatch: pytest.MonkeyPatch, model: config.Model, workers: int, optim: config.Optim
 ) -> None:
     settings = tiny(
+        model=model,
         optim=optim,
         data=config.Shapes(scene_size=96, train_images=12, val_images=6, batch_size=4, workers=workers),
         trainer=config.Trainer(

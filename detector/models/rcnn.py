@@ -1,0 +1,168 @@
+"""R-CNN: every proposed region goes through the network on its own (Girshick et al. 2014)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from detector.boxes import aligned_iou, clip
+from detector.errors import UserError
+from detector.models.normalise import Normalise
+from detector.models.regions.box_coding import decode
+from detector.models.regions.losses import RegionBoxLoss, class_loss
+from detector.models.regions.precision import full_precision
+from detector.models.regions.sampling import RegionSampler, Samples
+from detector.models.regions.search import Search, of_targets, proposals_for
+from detector.models.regions.warp import warp
+from detector.models.stages import count_regions, stage
+from detector.nms import Suppression
+from detector.types import Detections, Target
+
+
+class RCNN(nn.Module):
+    """Images uint8 [B, 3, H, W], RGB, of any size, and proposals for each.
+
+    A region is warped to a square, passed through the backbone, averaged over its last level, and given a class and, for
+    each class, a box. Two things are not as in the paper: the class comes from the softmax that the network is
+    fine-tuned with, and not from SVMs trained afterwards; and the boxes are learned together with it, and not by ridge
+    regression afterwards.
+
+    Args:
+        backbone: `info` and images → features, of which the last is used.
+        classes: K; the background is class K inside and does not come out.
+        search: finds proposals where none come with the images.
+        max_proposals: the best so many of an image are used.
+        sampler: which regions of an image a training step takes.
+        region_size: side of the warped square, in pixels.
+        context: share of that side that the rim around a region takes, on each of the four sides.
+        chunk: regions that go through the network at once in detection: what bounds its memory.
+        box_iou: a region learns the box of its object from this IoU on (appendix C).
+
+    Raises:
+        UserError: a size that cannot be, or an unknown loss.
+    """
+
+    def __init__(
+        self,
+        backbone: Any,
+        classes: int,
+        search: Search,
+        sampler: RegionSampler,
+        suppression: Suppression,
+        max_proposals: int = 2000,
+        region_size: int = 64,
+        context: float = 16 / 227,
+        chunk: int = 512,
+        box_iou: float = 0.6,
+        box_loss: str = "smooth_l1",
+        class_weight: float = 1.0,
+        box_weight: float = 1.0,
+        mean: Sequence[float] = (0.485, 0.456, 0.406),
+        std: Sequence[float] = (0.229, 0.224, 0.225),
+    ) -> None:
+        super().__init__()
+        if region_size < 64 or region_size % 32:
+            raise UserError(f"model.region_size={region_size}: must be a multiple of 32, 64 or more")
+        if not 0 <= context < 0.5:
+            raise UserError(f"model.context={context}: must be at least 0 and less than 0.5")
+        if not 0 <= box_iou <= 1:
+            raise UserError(f"model.box_iou={box_iou}: must be in 0..1")
+        for key, value in (("max_proposals", max_proposals), ("chunk", chunk)):
+            if value < 1:
+                raise UserError(f"model.{key}={value}: must be 1 or more")
+        self.normalise = Normalise(mean, std)
+        self.backbone = backbone
+        self.level = backbone.info.names[-1]
+        channels = backbone.info.channels[-1]
+        self.class_logits = nn.Linear(channels, classes + 1)
+        self.box_changes = nn.Linear(channels, 4 * classes)
+        for layer, std_deviation in ((self.class_logits, 0.01), (self.box_changes, 0.001)):
+            nn.init.normal_(layer.weight, std=std_deviation)
+            nn.init.zeros_(layer.bias)
+        self.classes = classes
+        self.search = search
+        self.sampler = sampler
+        self.suppression = suppression
+        self.max_proposals = max_proposals
+        self.region_size = region_size
+        self.context = context
+        self.chunk = chunk
+        self.box_iou = box_iou
+        self.box_loss = RegionBoxLoss(box_loss)
+        self.class_weight = class_weight
+        self.box_weight = box_weight
+
+    def forward(self, warped: Tensor) -> tuple[Tensor, Tensor]:
+        """Warped regions [R, 3, S, S] → class logits [R, K + 1], background last, and box changes [R, K, 4]."""
+        features = self.backbone(warped)[self.level].mean(dim=(2, 3))
+        changes = self.box_changes(features).unflatten(1, (self.classes, 4))
+        return full_precision(self.class_logits(features)), full_precision(changes)
+
+    def losses(self, images: Tensor, targets: list[Target]) -> dict[str, Tensor]:
+        """Weighted scalar losses `class` and `box`; regions of all images go through the network together.
+
+        Proposals are those of the targets; the objects' own boxes and the whole image are regions too.
+        """
+        targets = [target.without_crowds() for target in targets]
+        with torch.no_grad():
+            proposals = of_targets(images, targets, self.search, self.max_proposals)
+            samples = [
+                self.sampler(torch.cat([one, target.boxes.to(one)]), target, self.classes)
+                for one, target in zip(proposals, targets, strict=True)
+            ]
+            together = Samples.together(samples)
+            close = aligned_iou(together.regions, together.boxes) >= self.box_iou
+        warped = self._warped(images, [one.regions for one in samples])
+        logits, changes = self(warped)
+        return {
+            "class": self.class_weight * class_loss(logits, together),
+            "box": self.box_weight * self.box_loss(changes, replace(together, positive=together.positive & close)),
+        }
+
+    @torch.no_grad()
+    def detect(self, images: Tensor, proposals: Sequence[Tensor | None] | None = None) -> list[Detections]:
+        """Detections of each image, in pixels of the images given. In float32, whatever the precision of training.
+
+        `proposals`, boxes [P, 4] of each image, are searched for where they are not given.
+        """
+        size = (images.shape[-2], images.shape[-1])
+        regions = proposals_for(images, proposals, self.search, self.max_proposals)
+        numbers = [len(one) for one in regions]
+        count_regions(sum(numbers))
+        with torch.autocast(images.device.type, enabled=False):
+            with stage("features"):
+                parts = [self(self._warped(images, part)) for part in _chunks(regions, self.chunk)]
+            with stage("heads"):
+                logits = torch.cat(
+                    [images.new_empty((0, self.classes + 1), dtype=torch.float32), *(p[0] for p in parts)]
+                )
+                changes = torch.cat(
+                    [images.new_empty((0, self.classes, 4), dtype=torch.float32), *(p[1] for p in parts)]
+                )
+                boxes = clip(decode(torch.cat(regions), changes, self.box_loss.weights), size)
+                scores = logits.softmax(-1)[:, : self.classes]
+                # what lies outside the image altogether is no detection
+                scores = torch.where((boxes[..., 2:] > boxes[..., :2]).all(-1), scores, 0.0)
+        with stage("suppression"):
+            found = zip(boxes.split(numbers), scores.split(numbers), strict=True)
+            return [self.suppression(*one) for one in found]
+
+    def _warped(self, images: Tensor, regions: list[Tensor]) -> Tensor:
+        return warp(self.normalise(images), regions, self.region_size, self.context)
+
+
+def _chunks(regions: Sequence[Tensor], size: int) -> list[list[Tensor]]:
+    """Regions [N_i, 4] of each image, cut into lists for each image again with at most `size` regions each."""
+    owner = torch.cat([torch.full((len(one),), i) for i, one in enumerate(regions)])
+    together = torch.cat(list(regions))
+    return [
+        [
+            together[start : start + size][(owner[start : start + size] == i).to(together.device)]
+            for i in range(len(regions))
+        ]
+        for start in range(0, len(together), size)
+    ]

@@ -1,0 +1,49 @@
+"""Boxes as changes of regions, as all R-CNNs predict them (Girshick et al. 2014, appendix C).
+
+With a region's centre (px, py) and size (pw, ph), a box's centre (gx, gy) and size (gw, gh), and weights (a, b, c, d):
+
+    tx = a · (gx − px) / pw        ty = b · (gy − py) / ph
+    tw = c · log(gw / pw)          th = d · log(gh / ph)
+
+The weights, (10, 10, 5, 5) by default, bring the four to a variance of about 1 over regions that overlap an object.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from detector.boxes import cxcywh_to_xyxy, xyxy_to_cxcywh
+
+Weights = tuple[float, float, float, float]
+
+WEIGHTS: Weights = (10.0, 10.0, 5.0, 5.0)
+LARGEST_GROWTH = math.log(1000 / 16)
+"""Of log(gw / pw) when decoding, so that the exponential stays finite; torchvision's and Detectron's."""
+SMALLEST_SIDE = 1e-3
+"""Pixels. Smaller sides count as so large when encoding, where they would be divided by."""
+
+
+def encode(regions: Tensor, boxes: Tensor, weights: Weights = WEIGHTS) -> Tensor:
+    """Regions [N, 4] and the boxes [N, 4] that they should become, xyxy → changes [N, 4] (tx, ty, tw, th)."""
+    centre, size = _centre_and_size(regions)
+    box_centre, box_size = _centre_and_size(boxes)
+    size, box_size = size.clamp(min=SMALLEST_SIDE), box_size.clamp(min=SMALLEST_SIDE)
+    changes = torch.cat([(box_centre - centre) / size, (box_size / size).log()], dim=-1)
+    return changes * changes.new_tensor(weights)
+
+
+def decode(regions: Tensor, changes: Tensor, weights: Weights = WEIGHTS) -> Tensor:
+    """Regions [N, 4] xyxy and changes [N, 4] or [N, K, 4] → boxes xyxy of the shape of `changes`."""
+    if changes.ndim == 3:
+        regions = regions[:, None]
+    centre, size = _centre_and_size(regions.to(changes))
+    shift, growth = (changes / changes.new_tensor(weights)).split(2, dim=-1)
+    return cxcywh_to_xyxy(torch.cat([centre + shift * size, size * growth.clamp(max=LARGEST_GROWTH).exp()], dim=-1))
+
+
+def _centre_and_size(boxes: Tensor) -> tuple[Tensor, Tensor]:
+    centre, size = xyxy_to_cxcywh(boxes).split(2, dim=-1)
+    return centre, size

@@ -1,0 +1,127 @@
+"""Which regions of an image a second stage learns from, and what each should say (Girshick 2015, section 2.3).
+
+Nothing here waits for a GPU: the number of regions that come out is known before their overlaps are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from detector.boxes import pairwise_iou
+from detector.errors import UserError
+from detector.types import Target
+
+BACKGROUND, IGNORED = -1, -2
+
+
+@dataclass(frozen=True)
+class Samples:
+    """S regions and what a stage should say of them."""
+
+    regions: Tensor
+    """float32 [S, 4] xyxy."""
+    labels: Tensor
+    """int64 [S] in 0..K: the object's class, or K, the background, which comes last."""
+    boxes: Tensor
+    """float32 [S, 4]: the object's box; of the background the region itself."""
+    taken: Tensor
+    """bool [S]: the others only fill up and must not count."""
+    positive: Tensor
+    """bool [S]: taken, and of an object."""
+
+    @staticmethod
+    def together(images: Sequence[Samples]) -> Samples:
+        """Those of a batch, image after image."""
+        return Samples(
+            torch.cat([one.regions for one in images]),
+            torch.cat([one.labels for one in images]),
+            torch.cat([one.boxes for one in images]),
+            torch.cat([one.taken for one in images]),
+            torch.cat([one.positive for one in images]),
+        )
+
+
+@dataclass(frozen=True)
+class RegionSampler:
+    """Draws regions of an image, positives and negatives.
+
+    A region is positive where its IoU with an object is `positive_iou` or more, and should become the object that it
+    overlaps most. It is negative where its largest IoU is in [`lowest_iou`, `negative_iou`). `number` of them are drawn, at
+    most a share of `positive_share` positives; negatives take the place of positives that are missing.
+
+    Raises:
+        UserError: a value is out of its range.
+    """
+
+    number: int = 512
+    positive_share: float = 0.25
+    positive_iou: float = 0.5
+    negative_iou: float = 0.5
+    lowest_iou: float = 0.0
+    """Girshick 2015 takes 0.1, which leaves the easiest background out."""
+
+    def __post_init__(self) -> None:
+        if self.number < 1:
+            raise UserError(f"model.sampled_regions={self.number}: must be 1 or more")
+        if not 0 < self.positive_share <= 1:
+            raise UserError(f"model.positive_share={self.positive_share}: must be above 0 and at most 1")
+        if not 0 <= self.lowest_iou <= self.negative_iou <= self.positive_iou <= 1:
+            raise UserError(
+                f"model.negative_iou={self.negative_iou} model.positive_iou={self.positive_iou}: "
+                f"must be {self.lowest_iou:g} <= negative_iou <= positive_iou <= 1"
+            )
+
+    def __call__(self, regions: Tensor, target: Target, classes: int) -> Samples:
+        """`min(number, N)` samples of regions [N, 4], of an image with K = `classes`; none is legal on both sides."""
+        matches = match(regions, target.boxes, self.positive_iou, self.negative_iou, self.lowest_iou)
+        index, taken = sample(matches, self.number, self.positive_share)
+        regions, matches = regions[index], matches[index]
+        positive = taken & (matches >= 0)
+        if len(target.boxes) == 0:
+            return Samples(regions, torch.full_like(matches, classes), regions, taken, positive)
+        objects = matches.clamp(min=0)
+        return Samples(
+            regions,
+            torch.where(positive, target.labels[objects], classes),
+            torch.where(positive[:, None], target.boxes[objects].to(regions), regions),
+            taken,
+            positive,
+        )
+
+
+def match(
+    regions: Tensor, boxes: Tensor, positive_iou: float = 0.5, negative_iou: float = 0.5, lowest_iou: float = 0.0
+) -> Tensor:
+    """Regions [N, 4] against objects [M, 4] → int64 [N]: the object of each region, BACKGROUND or IGNORED.
+
+    Thresholds as in `RegionSampler`. In an image without objects every region is background, whatever `lowest_iou` is.
+    """
+    if len(boxes) == 0:
+        return torch.full((len(regions),), BACKGROUND, dtype=torch.int64, device=regions.device)
+    iou, nearest = pairwise_iou(regions, boxes).max(dim=1)
+    background = torch.where((iou < negative_iou) & (iou >= lowest_iou), BACKGROUND, IGNORED)
+    return torch.where(iou >= positive_iou, nearest, background)
+
+
+def sample(matches: Tensor, number: int, positive_share: float) -> tuple[Tensor, Tensor]:
+    """Draws without replacement from the matches [N] of an image's regions.
+
+    Returns:
+        Indices int64 [S], S = min(number, N), in no order, and bool [S]: which of them were drawn. Where there are too
+        few positives and negatives, the rest of the indices is there to fill up.
+    """
+    chance = torch.rand(len(matches), device=matches.device)
+    positive = _some(matches >= 0, chance, int(number * positive_share))
+    drawn = positive | _some(matches == BACKGROUND, chance, number - positive.sum())
+    index = torch.where(drawn, chance, 2.0).argsort()[:number]
+    return index, drawn[index]
+
+
+def _some(candidates: Tensor, chance: Tensor, number: int | Tensor) -> Tensor:
+    """bool [N]: the `number` of the candidates [N] with the smallest chance, or all where there are fewer."""
+    rank = torch.where(candidates, chance, 2.0).argsort().argsort()
+    return candidates & (rank < number)

@@ -1,0 +1,38 @@
+"""Proposals for detectors that do not find their own: those that came with the images, or selective search here and now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from detector.models.stages import stage
+from detector.types import Target
+
+Search = Callable[[np.ndarray], np.ndarray]
+"""uint8 [H, W, 3] RGB → boxes float32 [P, 4] xyxy, best first."""
+
+
+def proposals_for(images: Tensor, given: Sequence[Tensor | None] | None, search: Search, limit: int) -> list[Tensor]:
+    """float32 [P, 4] for each image of uint8 (or float 0..255) [B, 3, H, W]: the best `limit` of those given.
+
+    An image without any given (None; an empty tensor is an answer) is searched, which takes a second or so.
+    """
+    found = []
+    for image, boxes in zip(images, given or [None] * len(images), strict=True):
+        if boxes is None:
+            with stage("proposals"):
+                pixels = image.detach().byte().permute(1, 2, 0).cpu().numpy()
+                boxes = torch.from_numpy(search(np.ascontiguousarray(pixels)))
+        found.append(boxes[:limit].to(images.device, torch.float32))
+    return found
+
+
+def of_targets(images: Tensor, targets: Sequence[Target], search: Search, limit: int) -> list[Tensor]:
+    """`proposals_for` images with their targets, and the whole image besides: so no image is without a region."""
+    height, width = images.shape[-2:]
+    whole = torch.tensor([[0.0, 0.0, width, height]], device=images.device)
+    proposals = proposals_for(images, [target.proposals for target in targets], search, limit)
+    return [torch.cat([one, whole]) for one in proposals]

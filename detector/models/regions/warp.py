@@ -1,0 +1,27 @@
+"""Regions cut out of images and brought to one size (Girshick et al. 2014, appendix A, "warp")."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torchvision.ops import roi_align
+
+from detector.boxes import cxcywh_to_xyxy, xyxy_to_cxcywh
+
+
+def warp(images: Tensor, regions: list[Tensor], size: int, context: float) -> Tensor:
+    """Normalised images float [B, 3, H, W] and regions [N_i, 4] xyxy of each → [ΣN_i, 3, size, size].
+
+    Width and height are scaled independently of each other. Around the region lies a rim of `context` · `size` pixels
+    that shows what is beside it (16 of 227 pixels in the paper); outside the image it is 0, the mean colour. Where the
+    region becomes smaller, all its pixels are averaged (RoIAlign with as many points as there are pixels).
+    """
+    boxes = [with_context(one.float(), context) for one in regions]
+    return roi_align(images.float(), boxes, size, sampling_ratio=-1, aligned=True)
+
+
+def with_context(regions: Tensor, context: float) -> Tensor:
+    """Regions [N, 4] grown about their centres so that a rim takes the share `context` of each side's new length."""
+    x, y, width, height = xyxy_to_cxcywh(regions).unbind(-1)
+    factor = 1 / (1 - 2 * context)
+    return cxcywh_to_xyxy(torch.stack([x, y, width * factor, height * factor], dim=-1))

@@ -1,0 +1,120 @@
+"""The second stage of Fast and Faster R-CNN: a class and a box for each region of interest (Girshick 2015)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torchvision.models.detection.faster_rcnn import TwoMLPHead
+from torchvision.ops import MultiScaleRoIAlign
+
+from detector.boxes import clip
+from detector.errors import UserError
+from detector.models.regions.box_coding import decode
+from detector.models.regions.losses import RegionBoxLoss, class_loss
+from detector.models.regions.precision import full_precision
+from detector.models.regions.sampling import RegionSampler, Samples
+from detector.models.stages import count_regions
+from detector.types import FeatureInfo, Target
+
+HIGHEST = 5
+"""Regions are read from levels up to P5; a P6 is the proposal network's alone (Lin et al. 2017, section 4.1, footnote 2)."""
+SAMPLING = 2
+"""Points that RoIAlign reads in each direction of a cell: 4 a cell (He et al. 2017, section 3)."""
+CANONICAL_SIDE, CANONICAL_LEVEL = 224, 4
+"""Regions of 224² pixels are read from P4, of half the side from P3, ... (Lin et al. 2017, eq. 1): at every level a region
+is 14 to 28 points wide, about as many as RoIAlign reads of it, so the rule holds for images of any size."""
+SMALLEST_SIDE = 1e-2
+"""Pixels. What is left of a box in the image must be as large, or it is no detection."""
+
+
+class RoIStage(nn.Module):
+    """Features [B, C, H / s, W / s] and regions → two fully connected layers → class logits and boxes.
+
+    Regions may come from anywhere: a float list of boxes [N_i, 4] in input pixels for each image; N_i = 0 is legal.
+
+    Args:
+        features: levels of one width (`necks/one_width.py`).
+        classes: K; the background is class K inside and does not come out.
+        sampler: which regions a training step takes.
+        pool_size: side of the grid that RoIAlign makes of each region.
+        width: of the two fully connected layers.
+        class_agnostic_boxes: one box a region instead of one for each class.
+        box_loss: smooth_l1 | l1 | iou | giou | diou | ciou.
+
+    Raises:
+        UserError: a size that cannot be, or an unknown loss.
+    """
+
+    def __init__(
+        self,
+        features: FeatureInfo,
+        classes: int,
+        sampler: RegionSampler,
+        pool_size: int = 7,
+        width: int = 1024,
+        class_agnostic_boxes: bool = False,
+        box_loss: str = "smooth_l1",
+        class_weight: float = 1.0,
+        box_weight: float = 1.0,
+    ) -> None:
+        super().__init__()
+        for key, value in (("pool_size", pool_size), ("width", width)):
+            if value < 1:
+                raise UserError(f"model.{key}={value}: must be 1 or more")
+        (channels,) = set(features.channels)
+        levels = [name for name, stride in zip(features.names, features.strides, strict=True) if stride <= 2**HIGHEST]
+        self.classes = classes
+        self.sampler = sampler
+        self.pool = MultiScaleRoIAlign(
+            levels, pool_size, SAMPLING, canonical_scale=CANONICAL_SIDE, canonical_level=CANONICAL_LEVEL
+        )
+        self.layers = TwoMLPHead(channels * pool_size**2, width)
+        self.class_logits = nn.Linear(width, classes + 1)
+        self.box_changes = nn.Linear(width, 4 if class_agnostic_boxes else 4 * classes)
+        self.box_loss = RegionBoxLoss(box_loss)
+        self.class_weight = class_weight
+        self.box_weight = box_weight
+
+    def forward(
+        self, features: dict[str, Tensor], regions: list[Tensor], size: tuple[int, int]
+    ) -> tuple[Tensor, Tensor]:
+        """Of all regions class logits [R, K + 1], background last, and box changes [R, K or 1, 4], both in full precision."""
+        x = self.layers(self.pool(features, regions, [size] * len(regions)))
+        return full_precision(self.class_logits(x)), full_precision(self.box_changes(x)).unflatten(1, (-1, 4))
+
+    def losses(
+        self, features: dict[str, Tensor], regions: list[Tensor], targets: list[Target], size: tuple[int, int]
+    ) -> dict[str, Tensor]:
+        """Weighted scalar losses `class` and `box`.
+
+        The objects' own boxes are regions too, so that an object that no region found has a positive. Targets have no
+        crowds (`Target.without_crowds`); `size` is (height, width) of the input.
+        """
+        with torch.no_grad():
+            samples = [
+                self.sampler(torch.cat([one, target.boxes.to(one)]), target, self.classes)
+                for one, target in zip(regions, targets, strict=True)
+            ]
+        together = Samples.together(samples)
+        logits, changes = self(features, [one.regions for one in samples], size)
+        return {
+            "class": self.class_weight * class_loss(logits, together),
+            "box": self.box_weight * self.box_loss(changes, together),
+        }
+
+    def detect(
+        self, features: dict[str, Tensor], regions: list[Tensor], size: tuple[int, int]
+    ) -> list[tuple[Tensor, Tensor]]:
+        """Of each image boxes, clipped to it, and scores [N_i, K] in 0..1, as `nms.Suppression` takes them.
+
+        Boxes are [N_i, K, 4], or [N_i, 4] where all classes have one.
+        """
+        numbers = [len(one) for one in regions]
+        count_regions(sum(numbers))
+        logits, changes = self(features, regions, size)
+        boxes = clip(decode(torch.cat(regions), changes, self.box_loss.weights), size)
+        visible = (boxes[..., 2:] - boxes[..., :2] >= SMALLEST_SIDE).all(-1)
+        scores = torch.where(visible, logits.softmax(-1)[:, : self.classes], 0.0)
+        if boxes.shape[1] == 1:
+            boxes = boxes[:, 0]
+        return list(zip(boxes.split(numbers), scores.split(numbers), strict=True))
