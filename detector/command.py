@@ -178,6 +178,7 @@ def register_schemas() -> None:
         "proposals": config.Proposals,
         "import_darknet": config.ImportDarknet,
         "compare": config.Compare,
+        "diagnose": config.Diagnose,
     }.items():
         store.store(group="schema", name=name, node=cls)
 

@@ -12,6 +12,7 @@ from detector.config.commands import (
     BrowseData,
     CheckData,
     Compare,
+    Diagnose,
     Evaluate,
     Experiment,
     FindLR,
@@ -26,5 +27,5 @@ from detector.config.commands import (
 from detector.config.data import Augment, Coco, Data, Shapes, Voc, Yolo
 from detector.config.missing import MISSING
 from detector.config.parts import *
-from detector.config.training import SGD, AdamW, Logger, Optim, ScheduleFree, Trainer
+from detector.config.training import SGD, AdamW, Callbacks, Logger, Optim, ScheduleFree, Trainer
 from detector.config.two_stage import RCNN, FasterRCNN, FastRCNN, OnProposals, TwoStage

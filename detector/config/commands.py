@@ -8,7 +8,7 @@ from typing import Any
 from detector.config import parts
 from detector.config.data import Augment, Coco, Data, Shapes, Voc, Yolo
 from detector.config.missing import MISSING
-from detector.config.training import SGD, AdamW, Logger, Optim, ScheduleFree, Trainer
+from detector.config.training import SGD, AdamW, Callbacks, Logger, Optim, ScheduleFree, Trainer
 from detector.config.two_stage import RCNN, FasterRCNN, FastRCNN
 
 
@@ -28,6 +28,7 @@ class Experiment:
     optim: Optim = MISSING
     trainer: Trainer = MISSING
     logger: Logger = MISSING
+    callbacks: Callbacks = field(default_factory=Callbacks)
     name: str = "default"
     """Runs lie in runs/NAME/ID."""
     image_size: int = 640
@@ -102,6 +103,17 @@ class ImportDarknet:
     """Side of the square that the model sees, in pixels; by default the width in the `.cfg`."""
     output: str | None = None
     """Folder of the checkpoint; by default runs/import_darknet/ID."""
+
+
+@dataclass
+class Diagnose:
+    """`scripts/diagnose.py`."""
+
+    illness: str = "all"
+    """all | dead | vanishing | exploding"""
+    seed: int = 0
+    output: str | None = None
+    """Folder of the heat maps; by default runs/diagnose/ID."""
 
 
 @dataclass
@@ -233,6 +245,7 @@ GROUPS: dict[str, tuple[type, ...]] = {
     "optim": (SGD, AdamW, ScheduleFree),
     "trainer": (Trainer,),
     "logger": (Logger,),
+    "callbacks": (Callbacks,),
 }
 """The schemas of each group. Where there are several, a choice's `name` says which one it follows."""
 

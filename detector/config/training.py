@@ -1,4 +1,4 @@
-"""Schemas of `configs/optim`, `configs/trainer` and `configs/logger`."""
+"""Schemas of `configs/optim`, `configs/trainer`, `configs/logger` and `configs/callbacks`."""
 
 from __future__ import annotations
 
@@ -101,3 +101,12 @@ class Logger:
 
     name: str = MISSING
     tensorboard: bool = True
+
+
+@dataclass
+class Callbacks:
+    """What watches a run besides."""
+
+    name: str = "none"
+    health_every: int = 0
+    """Steps between two measurements of every layer's health (`health.csv`, `health.png`); 0 measures none."""

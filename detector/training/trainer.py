@@ -32,6 +32,7 @@ from detector.training.callbacks import (
     Stopwatch,
 )
 from detector.training.checkpoint_files import WholeFiles
+from detector.training.health import Health
 from detector.training.optim import averages_itself
 from detector.training.schedule_free import AveragedWeights
 
@@ -69,6 +70,9 @@ def make_trainer(settings: config.Train, folder: Path, stopwatch: Stopwatch) -> 
         callbacks.append(TQDMProgressBar(refresh_rate=10))
     if part.patience:
         callbacks.append(EarlyStopping("val/AP", mode="max", patience=part.patience, min_delta=1e-4))
+    if every := settings.callbacks.health_every:
+        _check_health(settings)
+        callbacks.append(Health(folder, every))
     loggers: list[LightningLogger] = [csv_logger(folder)]
     if settings.logger.tensorboard:
         loggers.append(TensorBoardLogger(folder, name="", version="tensorboard"))
@@ -92,6 +96,15 @@ def make_trainer(settings: config.Train, folder: Path, stopwatch: Stopwatch) -> 
         log_every_n_steps=10,
         deterministic=False,
     )
+
+
+def _check_health(settings: config.Train) -> None:
+    if settings.callbacks.health_every < 0:
+        raise UserError(f"callbacks.health_every={settings.callbacks.health_every}: must be 1 or more, or 0 for never")
+    if settings.trainer.compile:
+        raise UserError(
+            "callbacks=health looks into layers, which trainer.compile=true melts into one: leave one of them out"
+        )
 
 
 def csv_logger(folder: Path) -> CSVLogger:

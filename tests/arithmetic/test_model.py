@@ -47,7 +47,7 @@ def test_totals_of_every_detector_are_pytorchs_to_the_last_parameter_and_operati
 
 def on_meta(backbone: config.Backbone, neck: config.Neck, head: config.Head) -> SingleShot:
     with torch.device("meta"):
-        return build_detector(
+        detector = build_detector(
             model=config.SingleShot(),
             backbone=backbone,
             neck=neck,
@@ -56,7 +56,9 @@ def on_meta(backbone: config.Backbone, neck: config.Neck, head: config.Head) -> 
             loss=config.Loss(name="ciou"),
             classes=80,
             image_size=128,
-        ).eval()
+        )
+    assert isinstance(detector, SingleShot)
+    return detector.eval()
 
 
 def test_published_counts() -> None:

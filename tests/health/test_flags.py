@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import math
+
+from detector.health.flags import Flag, find_flags
+from detector.health.measure import LayerHealth
+
+
+def steps(*layers: LayerHealth, number: int = 3) -> list[list[LayerHealth]]:
+    return [list(layers)] * number
+
+
+def illnesses(flags: list[Flag]) -> list[tuple[str, str]]:
+    return [(flag.layer, flag.illness) for flag in flags]
+
+
+HEALTHY = [LayerHealth(f"conv{i}", "Conv2d", None, 1.0, 0.1 * 2**i, 0.002) for i in range(6)]
+
+
+def test_a_healthy_network_has_no_flag() -> None:
+    assert find_flags(steps(*HEALTHY, LayerHealth("relu", "ReLU", 0.3, 1.0))) == []
+    assert find_flags([]) == []
+
+
+def test_each_illness_is_named_with_its_layer() -> None:
+    ill = [
+        LayerHealth("relu", "ReLU", 0.75, 0.1),
+        LayerHealth("early", "Conv2d", None, 1.0, 1e-6, 1e-8),
+        LayerHealth("still", "Conv2d", None, 1.0, 0.0, 0.0),
+        LayerHealth("loud", "Conv2d", None, 1.0, 1e5, 0.01),
+        LayerHealth("nan", "Conv2d", None, math.nan, math.nan, math.nan),
+        LayerHealth("hasty", "Conv2d", None, 1.0, 0.1, 0.8),
+    ]
+    flags = find_flags(steps(*HEALTHY, *ill))
+    assert illnesses(flags) == [
+        ("relu", "dead"),
+        ("early", "vanishing"),
+        ("still", "vanishing"),
+        ("loud", "exploding"),
+        ("nan", "exploding"),
+        ("hasty", "exploding"),
+    ]
+    assert "75% of its channels" in str(flags[0])
+    assert "try" in str(flags[0])
+
+
+def test_one_unusual_step_is_no_illness() -> None:
+    sick = [LayerHealth("relu", "ReLU", 0.9, 0.1), *HEALTHY]
+    well = [LayerHealth("relu", "ReLU", 0.1, 0.1), *HEALTHY]
+    assert find_flags([well, well, sick]) == []
+    assert illnesses(find_flags([well, sick, sick])) == [("relu", "dead")]
+    assert find_flags([sick, sick, sick, well, well, well]) == []

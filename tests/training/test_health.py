@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import csv
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import pytest
+import torch
+
+from detector import config
+from detector.errors import UserError
+from detector.training.train import train
+
+Configure = Callable[..., config.Train]
+WATCHED = config.Callbacks(name="health", health_every=2)
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    with open(folder / "health.csv", newline="") as opened:
+        return list(csv.DictReader(opened))
+
+
+def test_a_run_leaves_its_layers_health_and_the_same_weights(
+    tiny: Configure, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = tiny(backbone=config.ResNet(depth=18))
+    plain = train(dataclasses.replace(settings, runs=str(tmp_path / "plain")))
+    assert not (plain / "health.csv").exists()
+    capsys.readouterr()
+    watched = train(dataclasses.replace(settings, callbacks=WATCHED, runs=str(tmp_path / "watched")))
+    steps = sorted({int(row["step"]) for row in rows(watched)})
+    assert steps == list(range(1, steps[-1] + 1, 2))
+    assert {"backbone.stages.0.0"} <= {".".join(row["layer"].split(".")[:4]) for row in rows(watched)}
+    assert all(row["update"] for row in rows(watched) if row["kind"] == "Conv2d" and row["gradient"])
+    picture = cv2.imread(str(watched / "health.png"))
+    assert picture is not None
+    assert picture.std() > 10
+    assert "health: " in capsys.readouterr().out
+    for a, b in zip(*(torch.load(f / "last.ckpt")["state_dict"].values() for f in (plain, watched)), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_dead_units_are_flagged_by_name_and_the_remedied_twin_is_not(
+    tiny: Configure, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A learning rate far too high without norm, warm-up or clipping kills ReLUs; with a norm and AdamW's own none dies."""
+    scenes = config.Shapes(scene_size=96, train_images=32, val_images=4, batch_size=4, workers=0)
+    trainer = config.Trainer(epochs=2, accelerator="cpu", precision="fp32", progress=False, clip=0.0)
+    ill = tiny(
+        data=scenes,
+        backbone=config.VGG(depth=11, norm="none"),
+        optim=config.SGD(lr=1.0, warmup_epochs=0.0),
+        trainer=trainer,
+        callbacks=WATCHED,
+        runs=str(tmp_path / "ill"),
+    )
+    healed = tiny(data=scenes, backbone=config.VGG(depth=11), callbacks=WATCHED, runs=str(tmp_path / "healed"))
+    dead = []
+    for settings in (ill, healed):
+        train(settings)
+        said = capsys.readouterr().out.splitlines()
+        dead.append([line for line in said if line.startswith("health: backbone.stages.") and ": dead: " in line])
+    assert dead[0]
+    assert not dead[1]
+
+
+@pytest.mark.parametrize(
+    ("trainer", "callbacks", "words"),
+    [
+        ({"compile": True}, WATCHED, "trainer.compile"),
+        ({}, config.Callbacks(name="health", health_every=-1), "health_every=-1"),
+    ],
+)
+def test_what_cannot_be_watched_is_refused(
+    tiny: Configure, trainer: dict[str, bool], callbacks: config.Callbacks, words: str
+) -> None:
+    settings = tiny(callbacks=callbacks)
+    settings = dataclasses.replace(settings, trainer=dataclasses.replace(settings.trainer, **trainer))
+    with pytest.raises(UserError, match=words):
+        train(settings)
