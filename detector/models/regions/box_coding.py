@@ -32,7 +32,8 @@ def encode(regions: Tensor, boxes: Tensor, weights: Weights = WEIGHTS) -> Tensor
     box_centre, box_size = _centre_and_size(boxes)
     size, box_size = size.clamp(min=SMALLEST_SIDE), box_size.clamp(min=SMALLEST_SIDE)
     changes = torch.cat([(box_centre - centre) / size, (box_size / size).log()], dim=-1)
-    return changes * changes.new_tensor(weights)
+    # column by column: a tensor of the weights would be copied to the GPU, which makes the host wait
+    return torch.stack([one * weight for one, weight in zip(changes.unbind(-1), weights, strict=True)], dim=-1)
 
 
 def decode(regions: Tensor, changes: Tensor, weights: Weights = WEIGHTS) -> Tensor:
@@ -40,7 +41,8 @@ def decode(regions: Tensor, changes: Tensor, weights: Weights = WEIGHTS) -> Tens
     if changes.ndim == 3:
         regions = regions[:, None]
     centre, size = _centre_and_size(regions.to(changes))
-    shift, growth = (changes / changes.new_tensor(weights)).split(2, dim=-1)
+    changes = torch.stack([one / weight for one, weight in zip(changes.unbind(-1), weights, strict=True)], dim=-1)
+    shift, growth = changes.split(2, dim=-1)
     return cxcywh_to_xyxy(torch.cat([centre + shift * size, size * growth.clamp(max=LARGEST_GROWTH).exp()], dim=-1))
 
 
