@@ -25,7 +25,7 @@ from detector.models.stages import StageClock
 from detector.types import Batch, Target
 
 SIDE, CLASSES = 96, 4
-MODELS = [
+MODELS: list[config.Model] = [
     config.RCNN(region_size=64, sampled_regions=8, chunk=7, search_side=96),
     config.FastRCNN(channels=16, width=32, sampled_regions=8, search_side=96),
 ]
