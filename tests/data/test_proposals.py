@@ -151,7 +151,7 @@ def test_a_target_carries_them_wherever_it_goes(proposals: Tensor | None) -> Non
         Batch(torch.zeros(1), [target]).to("cpu").targets[0],
     ):
         assert (other.proposals is None) == (proposals is None)
-        assert proposals is None or torch.equal(other.proposals, proposals)
+        assert proposals is None or torch.equal(other.proposals, proposals)  # type: ignore[arg-type]
     twice = target.scaled(2.0)
     assert twice.boxes[0].tolist() == [2, 4, 6, 8]
     assert proposals is None or twice.proposals.tolist() == [[0, 2, 4, 6]]  # type: ignore[union-attr]

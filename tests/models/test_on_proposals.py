@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,16 +12,20 @@ import pytest
 import torch
 from torch import Tensor
 
-from detector import config
-from detector.build import build_detector
+from detector import checkpoint, config
+from detector.build import build_detector, proposal_request
+from detector.checkpoint import Checkpoint
+from detector.data.module import evaluation_loader
+from detector.data.read import read_index
 from detector.errors import UserError
+from detector.inference.predictor import Predictor
 from detector.models.detector import detect_batch
 from detector.models.regions.search import proposals_for
 from detector.models.stages import StageClock
 from detector.types import Batch, Target
 
 SIDE, CLASSES = 96, 4
-MODELS = [
+MODELS: list[config.Model] = [
     config.RCNN(region_size=64, sampled_regions=8, chunk=7, search_side=96),
     config.FastRCNN(channels=16, width=32, sampled_regions=8, search_side=96),
 ]
@@ -156,6 +161,23 @@ def test_proposals_of_the_targets_are_used_and_no_search_is_made(model: config.M
     batch = Batch(images(2), [target(NOTHING, one) for one in given])
     for a, b in zip(detect_batch(detector, batch), expected, strict=True):
         assert torch.equal(a.boxes, b.boxes)
+
+
+@either
+def test_a_picture_is_searched_as_evaluation_searches_it(
+    tiny: Callable[..., config.Train], model: config.Model, tmp_path: Path
+) -> None:
+    """Not in the letterboxed square that the model sees, but as it is; so prediction and evaluation find the same."""
+    train = tiny(model=model, data=config.Shapes(scene_size=64, train_images=2, val_images=2, batch_size=2, workers=0))
+    weights = checkpoint.build(train, 3).state_dict()
+    predictor = Predictor(Checkpoint(tmp_path, train, ("a", "b", "c"), (1, 2, 3), 0, weights), accelerator="cpu")
+    index = read_index(train.data, "val")
+    (batch,) = evaluation_loader(index, train.data, 96, proposals=proposal_request(model))
+    pictures = [index.image(i) for i in range(2)]
+    for a, b in zip(predictor.predict(pictures, score=0), predictor.detect(batch), strict=True):
+        assert len(a) > 0
+        assert torch.equal(a.boxes, b.boxes)
+        assert torch.equal(a.scores, b.scores)
 
 
 def test_only_the_best_proposals_are_used() -> None:

@@ -116,7 +116,7 @@ def test_a_failure_leaves_no_half_file(files: Index, tmp_path: Path, monkeypatch
 
 def start(folder: Path) -> subprocess.Popen[str]:
     overrides = [
-        "data=shapes", "data.train_images=120", "data.val_images=2", "data.test_images=0", "data.scene_size=64",
+        "data=shapes", "data.train_images=60", "data.val_images=2", "data.test_images=0", "data.scene_size=64",
         "search_side=160", f"data.proposals={folder}",
     ]  # fmt: skip
     return subprocess.Popen(
@@ -145,13 +145,13 @@ def test_killed_in_the_middle_it_goes_on_with_what_is_whole(tmp_path: Path) -> N
             if loader.is_running():
                 loader.kill()
     before = kept(killed)  # np.load raises on a file that is cut
-    assert 10 <= len(before) < 122
+    assert 10 <= len(before) < 62
     states = {file: file.stat().st_mtime_ns for file in killed.rglob("*.npy") if not file.name.startswith(".")}
 
     with start(killed) as again:
         said, _ = again.communicate(timeout=1800)
     assert again.returncode == 0, said
-    assert f"proposals of {120 - len(before)} images" in said
+    assert f"proposals of {60 - len(before)} images" in said
     assert all(file.stat().st_mtime_ns == state for file, state in states.items())
     expected, found = kept(whole), kept(killed)
     assert found.keys() == expected.keys()
