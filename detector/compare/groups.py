@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,18 @@ def group_runs(runs: Sequence[Run]) -> list[Group]:
     groups = [sorted(members, key=lambda run: run.config.seed) for members in grouped.values()]
     labels = label_configs([members[0].config for members in groups])
     return [Group(label, tuple(members)) for label, members in zip(labels, groups, strict=True)]
+
+
+def told_from(reference: Group, groups: Sequence[Group]) -> list[Group]:
+    """The groups called by what tells them from the reference alone; without it called `reference`: for long labels."""
+    known = reference.label.split()
+    return [
+        replace(
+            group,
+            label="reference" if group is reference else " ".join(w for w in group.label.split() if w not in known),
+        )
+        for group in groups
+    ]
 
 
 def label_configs(settings: Sequence[config.Train]) -> list[str]:

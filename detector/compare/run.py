@@ -11,7 +11,7 @@ from detector import config
 from detector.compare.cost import Cost, measure_cost
 from detector.compare.details import Details, write_details
 from detector.compare.detections import resample_runs, validation_index
-from detector.compare.groups import Group, group_runs
+from detector.compare.groups import Group, group_runs, told_from
 from detector.compare.notes import notes, origin
 from detector.compare.plot import plot_costs
 from detector.compare.report import check_report, companion, link, write_section
@@ -23,6 +23,9 @@ from detector.evaluation.comparison import ResampledAP, difference
 from detector.inference.predictor import choose_device
 from detector.inference.progress import with_progress
 from detector.output import new_folder
+
+LONGEST_LABEL = 3
+"""Overrides in the label of a group; where the reference has more, the others are called by what tells them from it."""
 
 
 def run(given: config.Compare) -> list[Measured]:
@@ -44,6 +47,12 @@ def run(given: config.Compare) -> list[Measured]:
     runs, unfinished = find_runs(given.runs)
     groups = group_runs(runs)
     reference = _reference(given, groups)
+    remarks = []
+    if len(reference.label.split()) > LONGEST_LABEL:
+        remarks = [f"reference: {reference.label}"]
+        place = groups.index(reference)
+        groups = told_from(reference, groups)
+        reference = groups[place]
     indexes = _validation_indexes(runs)
     for one in unfinished:
         print(f"{one}: not finished (no metrics.json), left out")
@@ -65,7 +74,7 @@ def run(given: config.Compare) -> list[Measured]:
         tables.append(difference_cells(rows, reference))
     tables += details.tables
     links = [f"!{link('AP against cost', plot, file)}", *details.links]
-    explained = [*details.remarks, notes(given, groups, unfinished, str(device), detailed)]
+    explained = [*remarks, *details.remarks, notes(given, groups, unfinished, str(device), detailed)]
     print("\n\n".join([*map(terminal, tables), *explained]))
     write_section(file, given.title, "\n\n".join([*map(markdown, tables), *links, *explained, origin(given)]))
     print(f"written: {', '.join(map(str, [file, table, plot, *details.files]))}")

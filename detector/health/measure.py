@@ -95,7 +95,7 @@ class HealthMeter:
                 weight, gradient = self._before[name]
                 size = weight.float().norm().clamp(min=SMALLEST_WEIGHT * weight.numel() ** 0.5)
                 values["gradient"] = gradient / size
-                values["update"] = (layer.weight - weight).float().norm() / size  # type: ignore[operator]
+                values["update"] = (layer.weight - weight).float().norm() / size
             names.append((name, type(layer).__name__, tuple(values)))
             numbers += list(values.values())
         return _read(names, numbers)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
+import torch
 from torch.utils.data import DataLoader, Dataset
 
 from detector.data.batch import one_thread
@@ -118,6 +119,8 @@ def _compute(proposals: SplitProposals, missing: Sequence[int]) -> float:
         worker_init_fn=one_thread,
         multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
         in_order=False,
+        # One without its own takes a number from torch's: a training would depend on what lies in the cache.
+        generator=torch.Generator().manual_seed(0),
     )
     return sum(map(float, with_progress(loader, len(missing), "proposals of image")))
 

@@ -8,7 +8,7 @@ from composition import composed
 
 from detector import config
 from detector.command import CONFIGS
-from detector.compare.groups import group_runs, label_configs
+from detector.compare.groups import group_runs, label_configs, told_from
 from detector.compare.runs import Run
 
 Configure = Callable[..., config.Train]
@@ -82,3 +82,14 @@ def test_every_choice_is_called_by_the_name_of_its_file(group: str, choice: str)
     )
     labels = label_configs([one, base])
     assert [label.split()[0] for label in labels] == [f"{group}={choice}", f"{group}={other}"]
+
+
+def test_groups_are_told_from_the_reference(tiny: Configure) -> None:
+    groups = group_runs(
+        [
+            as_run(tiny(trainer=config.Trainer(ema=ema, multi_scale=scale), seed=seed), f"{ema} {scale}")
+            for ema, scale, seed in ((0.9, 0.0, 0), (0.0, 0.0, 1), (0.9, 0.3, 2))
+        ]
+    )
+    labels = [group.label for group in told_from(groups[1], groups)]
+    assert labels == ["trainer.ema=0.9", "reference", "trainer.ema=0.9 trainer.multi_scale=0.3"]

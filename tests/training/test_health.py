@@ -4,6 +4,7 @@ import csv
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import pytest
@@ -74,7 +75,7 @@ def test_dead_units_are_flagged_by_name_and_the_remedied_twin_is_not(
     ],
 )
 def test_what_cannot_be_watched_is_refused(
-    tiny: Configure, trainer: dict[str, bool], callbacks: config.Callbacks, words: str
+    tiny: Configure, trainer: dict[str, Any], callbacks: config.Callbacks, words: str
 ) -> None:
     settings = tiny(callbacks=callbacks)
     settings = dataclasses.replace(settings, trainer=dataclasses.replace(settings.trainer, **trainer))
