@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import psutil
 import pytest
+import torch
 
 from detector import config
 from detector.data.index import Index, Objects, assemble
@@ -60,6 +61,16 @@ def test_nothing_is_searched_twice(files: Index, tmp_path: Path, monkeypatch: py
     os.rename(files.files[3], tmp_path / "m.png")
     files.files[3] = str(tmp_path / "m.png")
     assert open_proposals(files, SEARCH, folder).missing() == []  # the content counts, not the name
+
+
+def test_a_search_leaves_the_random_numbers_of_a_training_alone(files: Index, tmp_path: Path) -> None:
+    """Or its weights would depend on what the cache holds."""
+    torch.manual_seed(0)
+    untouched = torch.rand(3)
+    torch.manual_seed(0)
+    assert SplitProposals(files, SEARCH, tmp_path / "kept").missing()
+    open_proposals(files, SEARCH, str(tmp_path / "kept"))
+    assert torch.equal(torch.rand(3), untouched)
 
 
 def test_other_content_or_settings_or_version_are_other_files(
