@@ -22,7 +22,7 @@ const short = (value, units) => {
   const scaled = value / size;
   return (size === 1 ? String(value) : scaled.toFixed(scaled < 10 ? 2 : scaled < 100 ? 1 : 0)) + (name && " " + name);
 };
-const COUNTS = [[1e9, "G"], [1e6, "M"], [1e3, "k"]];
+const COUNTS = [[1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"]];
 const BYTES = [[2 ** 30, "GiB"], [2 ** 20, "MiB"], [2 ** 10, "KiB"], [1, "B"]];
 const percent = (part, whole) => (whole ? ((100 * part) / whole).toFixed(1) + " %" : "–");
 const MEASURES = {
@@ -32,6 +32,7 @@ const MEASURES = {
 };
 const area = (field) => (field ? field.size[0] * field.size[1] : -1);
 const sizes = (values) => values.map((value) => +value.toFixed(2)).join(" × ");
+const one = (values) => (values.every((value) => value === values[0]) ? sizes(values.slice(0, 1)) : sizes(values));
 const COLUMNS = [
   { title: "block", key: (node) => node.name },
   { title: "kind", key: (node) => node.kind },
@@ -40,6 +41,7 @@ const COLUMNS = [
   { title: "output", key: (node) => node.outputs.reduce((sum, shape) => sum + shape.split("×").reduce((a, b) => a * b, 1), 0) },
   ...Object.entries(MEASURES).map(([name, { title }]) => ({ title, measure: name, key: (node) => node[name] })),
   { title: "field", key: (node) => area(node.field) },
+  { title: "every", key: (node) => (node.field ? node.field.every[0] : -1) },
 ];
 
 const state = { chosen: null, open: new Set(), sort: null, descending: true, flat: false, measure: "macs", zoom: root };
@@ -91,7 +93,10 @@ function row(node) {
     line.append(cell);
   }
   const field = node.field;
-  line.append(element("td", field ? sizes(field.size) + (field.whole ? " + all" : "") : ""));
+  line.append(
+    element("td", field ? one(field.size) + (field.whole ? " + all" : "") : ""),
+    element("td", field ? one(field.every) : ""),
+  );
   return line;
 }
 
@@ -121,7 +126,8 @@ function drawBlocks() {
   let deepest = 0;
   (function add(node, left, room, level) {
     if (room < 1.5) return;
-    const box = element("button", room > 34 ? node.name : "", { type: "button", tabIndex: -1 });
+    const name = /^\d/.test(node.name) && room > 90 ? `${node.name} ${node.kind}` : node.name;
+    const box = element("button", room > 34 ? name : "", { type: "button", tabIndex: -1 });
     box.node = node;
     box.classList.toggle("thin", room < 12);
     box.classList.toggle("chosen", node === state.chosen);
@@ -167,55 +173,66 @@ function drawField() {
   const pixels = canvas.clientWidth * devicePixelRatio;
   canvas.width = canvas.height = pixels;
   const pen = canvas.getContext("2d");
-  const css = getComputedStyle(document.documentElement);
+  const { side } = data;
   const field = state.chosen.field;
-  const reach = field ? Math.max(...field.size) * 1.06 : 0;
-  const shown = data.side * Math.min(WIDEST, Math.max(1, reach / data.side));
+  const [rows, columns] = field ? [0, 1].map((axis) => alongAxis(field, axis)) : [[], []];
+
+  // what is shown holds the image and, as far as that goes, the field, with a margin where it looks over the border
+  const low = field ? Math.min(0, rows.from, columns.from) : 0;
+  const high = field ? Math.max(side, rows.to, columns.to) : side;
+  const margin = low < 0 || high > side ? 0.03 * (high - low) : 0;
+  const shown = Math.min(WIDEST * side, high - low + 2 * margin);
+  const start = Math.max(low - margin, side / 2 - (WIDEST * side) / 2);
   const scale = pixels / shown;
+  const thick = devicePixelRatio / scale;
   pen.scale(scale, scale);
-  pen.translate((shown - data.side) / 2, (shown - data.side) / 2);
-  const line = (width) => (pen.lineWidth = (width * devicePixelRatio) / scale);
-  pen.drawImage(byId("sample"), 0, 0, data.side, data.side);
+  pen.translate(-start, -start);
+  pen.drawImage(byId("sample"), 0, 0, side, side);
   if (!field) return;
 
-  // field of the output in the middle: rows first, as everywhere
-  const [height, width] = field.size;
-  const [down, right] = field.every;
-  const middle = (every, offset) => offset + Math.floor((data.side / every - 1) / 2) * every;
-  const [y, x] = [middle(down, field.offset[0]), middle(right, field.offset[1])];
-  const accent = css.getPropertyValue("--accent");
-  pen.save();
-  pen.fillStyle = "rgba(0, 0, 0, .5)";
-  pen.beginPath();
-  pen.rect(0, 0, data.side, data.side);
-  if (!field.whole) pen.rect(x - width / 2, y - height / 2, width, height);
-  if (!field.whole) pen.fill("evenodd");
-  pen.restore();
-
-  if (Math.min(down, right) * scale >= 4 * devicePixelRatio) {
-    pen.strokeStyle = "rgba(255, 255, 255, .45)";
-    line(0.7);
+  const accent = getComputedStyle(document.documentElement).getPropertyValue("--accent");
+  const square = [columns.from, rows.from, columns.to - columns.from, rows.to - rows.from];
+  if (!field.whole) {
+    pen.fillStyle = "rgba(0, 0, 0, .5)";
     pen.beginPath();
-    for (let at = 0; at <= data.side; at += right) pen.moveTo(at, 0), pen.lineTo(at, data.side);
-    for (let at = 0; at <= data.side; at += down) pen.moveTo(0, at), pen.lineTo(data.side, at);
-    pen.stroke();
+    pen.rect(0, 0, side, side);
+    pen.rect(...square);
+    pen.save();
+    pen.clip("evenodd");
+    pen.fillRect(0, 0, side, side);
+    pen.restore();
   }
-  pen.strokeStyle = accent;
-  line(3);
-  pen.strokeRect(x - width / 2, y - height / 2, width, height);
-  pen.fillStyle = accent;
-  pen.fillRect(x - right / 2, y - down / 2, right, down);
+  if (Math.min(rows.every, columns.every) >= 4 * thick) {
+    pen.fillStyle = "rgba(255, 255, 255, .9)";
+    const dot = 1.3 * thick;
+    for (let y = rows.offset; y < side; y += rows.every)
+      for (let x = columns.offset; x < side; x += columns.every) pen.fillRect(x - dot / 2, y - dot / 2, dot, dot);
+  }
+  pen.strokeStyle = pen.fillStyle = accent;
+  pen.lineWidth = 3 * thick;
+  pen.strokeRect(...square);
+  pen.beginPath();
+  pen.arc((columns.from + columns.to) / 2, (rows.from + rows.to) / 2, 4 * thick, 0, 7);
+  pen.fill();
+}
+
+// of the output in the middle of the image; rows come first, as everywhere
+function alongAxis(field, axis) {
+  const [size, every, offset] = [field.size[axis], field.every[axis], field.offset[axis]];
+  const centre = offset + Math.round((data.side / 2 - offset) / every) * every;
+  return { from: centre - size / 2, to: centre + size / 2, every, offset: ((offset % every) + every) % every };
 }
 
 function drawDetails() {
   const node = state.chosen;
   const field = node.field;
-  byId("chosen").textContent = node.path || "whole network";
+  byId("chosen").textContent = (node.path || "whole network").replaceAll(".", ".\u200b"); // a line may break there
   byId("sees").textContent = !field
     ? "No fixed field: its outputs have no places in the image, or their way there is not known."
     : `An output sees ${sizes(field.size)} pixels of the ${data.side} × ${data.side} ${data.sees}` +
-      `${field.whole ? ", and through a mean or a norm all of it" : ""}; fields lie ${sizes(field.every)} pixels apart` +
-      (Math.max(...field.size) > WIDEST * data.side ? ". It is larger than what is drawn." : ".");
+      `${field.whole ? ", and through a mean or a norm all of it" : ""}: the square. Dots are the centres of the fields of ` +
+      `all outputs, ${one(field.every)} px apart` +
+      (Math.max(...field.size) > WIDEST * data.side ? "; the square is larger than what is drawn." : ".");
   const lines = [
     ["kind", node.kind],
     ["kernel, stride", node.kernel && `${node.kernel}, ${node.stride || "–"}`],
@@ -229,6 +246,14 @@ function drawDetails() {
   );
 }
 
+// in the table alone: if the page moved too, a second press would meet another block
+function bringIntoView(line) {
+  const table = document.querySelector(".scroll");
+  const title = document.querySelector("thead").offsetHeight;
+  const [top, bottom] = [line.offsetTop - title, line.offsetTop + line.offsetHeight - table.clientHeight];
+  table.scrollTop = Math.min(top, Math.max(bottom, table.scrollTop));
+}
+
 function choose(node, reveal = false) {
   state.chosen = node;
   if (reveal && !state.flat) {
@@ -237,7 +262,7 @@ function choose(node, reveal = false) {
   }
   for (const line of document.querySelectorAll("tbody tr")) {
     line.setAttribute("aria-selected", line.node === node);
-    if (reveal && line.node === node) line.scrollIntoView({ block: "nearest" });
+    if (reveal && line.node === node) bringIntoView(line);
   }
   for (const box of byId("chart").children) box.classList.toggle("chosen", box.node === node);
   drawField();
@@ -319,7 +344,9 @@ addEventListener("resize", () => {
 });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawField);
 
-state.chosen = layers.filter((node) => node.field).reduce((best, node) => (node.macs > best.macs ? node : best));
+// the largest field that leaves most of the image to be seen beside it
+const fits = (node) => node.field && Math.max(...node.field.size) <= data.side / 2;
+state.chosen = layers.filter(fits).reduce((best, node) => (area(node.field) > area(best.field) ? node : best), layers[0]);
 byId("folds").children[1].click();
 drawBlocks();
 byId("sample").decode().then(() => choose(state.chosen));

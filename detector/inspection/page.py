@@ -41,7 +41,11 @@ def inspection_page(
     figures = [
         (_short(ledger.parameters), "parameters", f"{ledger.parameters:,}"),
         (_short(ledger.multiply_accumulates), "multiply-accumulates", f"{ledger.multiply_accumulates:,}"),
-        (f"{ledger.activation_bytes / 2**20:,.1f} MiB", "outputs of layers, float32", f"{ledger.activation_bytes:,} bytes"),
+        (
+            f"{ledger.activation_bytes / 2**20:,.1f} MiB",
+            "outputs of layers, float32",
+            f"{ledger.activation_bytes:,} bytes",
+        ),
         (f"{len(ledger.layers):,}", "runs of layers", "in the order of the network"),
     ]
     cards = "".join(
@@ -76,7 +80,8 @@ share. Click a block to see its field, twice to look into it.</p>
 <div class="bar"><h2>Ledger</h2><span id="folds" class="choice"></span></div>
 <div class="scroll"><table><thead></thead><tbody></tbody></table></div>
 <p class="hint">Click a title to sort by it, a row to see its field. Keys: ↑ ↓ go, ← → fold. MACs are multiply-accumulates of
-convolutions and fully connected layers; memory is what comes out of layers, in float32.</p>
+convolutions and fully connected layers; memory is what comes out of layers, in float32; a field is the side of the square of
+pixels that an output depends on, and “every” is how far it lies from its neighbour's.</p>
 </section>
 <aside>
 <h2 id="chosen"></h2>
@@ -122,7 +127,7 @@ def _own(name: str) -> str:
 
 
 def _short(number: int) -> str:
-    for unit, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+    for unit, name in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if number >= unit:
             return f"{number / unit:.2f} {name}"
     return str(number)

@@ -43,6 +43,7 @@ class Passage:
 
 def passage(detector: nn.Module, image_size: int) -> Passage:
     """Of an image of `image_size` · `image_size` pixels through a detector on the meta device."""
+    notes: tuple[str, ...]
     images = torch.zeros(1, 3, image_size, image_size, dtype=torch.uint8, device="meta")
     match detector:
         case SingleShot():

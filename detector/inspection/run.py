@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -40,7 +41,7 @@ def run(given: config.InspectModel) -> Inspected:
     title = _title(given)
     lines = [f"one image of {given.image_size}×{given.image_size} pixels, {classes} classes", *inspected.passage.notes]
     mistakes, check = inspected.ledger.mistakes(), check_lines(inspected)
-    print(terminal(ledger_cells(inspected, given.depth)))
+    print(title, terminal(ledger_cells(inspected, given.depth)), sep="\n\n", end="\n\n")
     print(EXPLANATION, *lines, *check, sep="\n")
     write_text(folder / "ledger.csv", as_csv(inspected))
     write_text(folder / "model.html", inspection_page(title, lines, check, bool(mistakes), inspected, picture))
@@ -83,12 +84,10 @@ def _classes(given: config.InspectModel) -> int:
 
 def _title(given: config.InspectModel) -> str:
     parts = [_name(part) for part in (given.backbone, given.neck, given.head) if part is not None]
-    return " + ".join([given.model.name, *parts])
+    return f"{given.model.name}: {' → '.join(parts)}" if parts else given.model.name
 
 
-def _name(part: object) -> str:
-    """`vgg depth=16`: with the option that tells those of one family apart."""
-    name = getattr(part, "name")  # noqa: B009
-    for key in ("depth", "width", "variant", "model"):
-        name += f" {key}={value}" if (value := getattr(part, key, None)) is not None else ""
-    return name
+def _name(part: Any) -> str:
+    """`vgg (depth=16)`: with the options that tell those of one family apart."""
+    options = [f"{key}={getattr(part, key)}" for key in ("depth", "width", "variant", "model") if hasattr(part, key)]
+    return f"{part.name} ({' '.join(options)})" if options else str(part.name)

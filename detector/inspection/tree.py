@@ -77,7 +77,9 @@ def make_tree(detector: nn.Module, ledger: Ledger, outputs: Mapping[str, list[tu
         name, _, run = layer.name.partition(":")
         given = () if layer.output_shape is None else (layer.output_shape,)
         if list(detector.get_submodule(name).children()):  # a block with parameters of its own
-            block(name).children.append(Node(f"own parameters{run and ':' + run}", layer.name, layer.kind, given, layer))
+            block(name).children.append(
+                Node(f"own parameters{run and ':' + run}", layer.name, layer.kind, given, layer)
+            )
         else:
             parent, _, label = name.rpartition(".")
             block(parent).children.append(Node(f"{label}{run and ':' + run}", layer.name, layer.kind, given, layer))
