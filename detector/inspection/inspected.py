@@ -52,9 +52,12 @@ def _belongs(name: str, node: Node) -> bool:
     """A block's field is under its own name, or that of an output of it, `neck.P3`, which is no submodule; of any run."""
     if node.layer:
         return name == node.path
-    name = name.partition(":")[0]
-    start, _, output = name.rpartition(".")
-    return name == node.path or (start == node.path and output not in node.submodules)
+    start, _, output = name.partition(":")[0].rpartition(".")
+    return (
+        name.partition(":")[0] == node.path
+        or (start == node.path and output not in node.submodules)
+        or (node.around is not None and _belongs(name, node.around))
+    )
 
 
 @contextmanager

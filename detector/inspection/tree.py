@@ -27,6 +27,8 @@ class Node:
     """Names of the modules in it, and not deeper."""
     children: list[Node] = field(default_factory=list)
     """In the order in which they first run."""
+    around: Node | None = None
+    """The block that has nothing but this one in it, and is one with it."""
 
     def layers(self) -> Iterator[Layer]:
         """All in it."""
@@ -94,7 +96,7 @@ def _joined(node: Node) -> Node:
         return node
     label = f"{node.label}.{only.label}"
     if only.outputs:
-        only.label = label
+        only.label, only.around = label, node
         return only
     node.label, node.children = label, only.children  # it only holds them, as a ModuleList
     return node

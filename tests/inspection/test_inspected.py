@@ -110,3 +110,20 @@ def test_blocks_nest_by_name_and_a_chain_is_one_block() -> None:
     assert [child.parameters for child in outer.children] == [20, 0, 148, 4]
     assert [leaf.label for leaf in outer.children[2].children] == ["0", "1"]
     assert outer.children[2].kind == "Sequential"
+
+
+def test_a_block_that_fills_another_has_the_field_of_its_outputs() -> None:
+    """timm's network inside the backbone gives a list; the backbone gives the dictionary of levels."""
+    pytest.importorskip("timm")
+    with torch.device("meta"):
+        detector = build_detector(
+            model=config.RCNN(max_proposals=4),
+            backbone=config.Timm(model="tf_mobilenetv3_small_minimal_100"),
+            classes=2,
+            image_size=64,
+        )
+    inspected = inspect_detector(detector, 64)
+    backbone = inspected.parts[1]
+    assert backbone.label == "backbone.model"
+    assert inspected.field_of(backbone) == inspected.fields["backbone.C5"]
+    assert inspected.ledger.mistakes() == []
