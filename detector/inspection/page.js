@@ -229,10 +229,10 @@ function drawDetails() {
   byId("chosen").textContent = (node.path || "whole network").replaceAll(".", ".\u200b"); // a line may break there
   byId("sees").textContent = !field
     ? "No fixed field: its outputs have no places in the image, or their way there is not known."
-    : `An output sees ${sizes(field.size)} pixels of the ${data.side} × ${data.side} ${data.sees}` +
-      `${field.whole ? ", and through a mean or a norm all of it" : ""}: the square. Dots are the centres of the fields of ` +
-      `all outputs, ${one(field.every)} px apart` +
-      (Math.max(...field.size) > WIDEST * data.side ? "; the square is larger than what is drawn." : ".");
+    : `An output sees ${sizes(field.size)} pixels of the ${data.side} × ${data.side} ${data.sees}: the square` +
+      `${field.whole ? "; besides, through a mean or a norm, all of it" : ""}. Its neighbours' squares lie ` +
+      `${one(field.every)} px away; dots are the centres of all, where there is room for them` +
+      (Math.max(...field.size) > WIDEST * data.side ? ". The square is larger than what is drawn." : ".");
   const lines = [
     ["kind", node.kind],
     ["kernel, stride", node.kernel && `${node.kernel}, ${node.stride || "–"}`],
