@@ -60,8 +60,8 @@ class Checkpoint:
         return replace(self, config=replace(self.config, model=changed))
 
 
-def build(train: config.Train, classes: int, pretrained: bool = True) -> nn.Module:
-    """The detector of a training configuration; `pretrained=False` skips downloads and files that a checkpoint spares."""
+def build(train: config.Experiment, classes: int, pretrained: bool = True) -> nn.Module:
+    """The detector of a configuration; `pretrained=False` skips downloads and files that a checkpoint spares."""
     model, backbone = train.model, train.backbone
     if not pretrained:
         model, backbone = _without_weights(model), _without_weights(backbone)

@@ -174,6 +174,7 @@ def register_schemas() -> None:
         "browse_data": config.BrowseData,
         "benchmark": config.Benchmark,
         "find_lr": config.FindLR,
+        "inspect_model": config.InspectModel,
         "anchors": config.Anchors,
         "proposals": config.Proposals,
         "import_darknet": config.ImportDarknet,

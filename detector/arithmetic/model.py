@@ -36,7 +36,7 @@ class Layer:
     counted_flops: int
     """What `torch.utils.flop_counter` saw meanwhile: two for each multiply-accumulate."""
     activation_bytes: int
-    """Of its output."""
+    """Of its output; 0 where that is its input itself, as of one that works in place or does nothing."""
 
 
 @dataclass(frozen=True)
@@ -148,9 +148,9 @@ class _Book:
                     taken,
                     given,
                     0 if again else _own(module),
-                    _multiply_accumulates(module, taken),
+                    _multiply_accumulates(module, taken, given),
                     counted.total(),
-                    sum(tensor.nbytes for tensor in _tensors(output)),
+                    _new_bytes(inputs, output),
                 )
             )
 
@@ -161,9 +161,17 @@ def _own(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters(recurse=False))
 
 
-def _multiply_accumulates(module: nn.Module, taken: tuple[int, ...] | None) -> int:
+def _new_bytes(inputs: Any, output: Any) -> int:
+    known = {id(tensor) for tensor in _tensors(inputs)}
+    return sum(tensor.nbytes for tensor in _tensors(output) if id(tensor) not in known)
+
+
+def _multiply_accumulates(module: nn.Module, taken: tuple[int, ...] | None, given: tuple[int, ...] | None) -> int:
     if taken is None:
         return 0
+    if isinstance(module, CONVOLUTIONS) and type(module) not in CONVOLUTIONS and given is not None:
+        # a kind of its own may pad by itself, as timm's Conv2dSame: what came out says how often its weights were used
+        return taken[0] * module.weight.numel() * prod(given[2:])
     if isinstance(module, CONVOLUTIONS + TRANSPOSED):
         return taken[0] * Convolution.of(module).multiply_accumulates(taken[2:])
     if isinstance(module, nn.Linear):

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 from torch.overrides import TorchFunctionMode, resolve_name
 
 from detector.arithmetic.convolution import PerAxis, per_axis
@@ -168,6 +169,21 @@ def _transposed_convolution(
         return torch.where(steps % stride == 0, steps.div(stride, rounding_mode="floor"), -1)
 
     return _by_axis(inputs, output, x, needed, weight.shape[2:], stride, padding, dilation)
+
+
+def _padding(
+    inputs: Inputs, output: Tensor, x: Tensor, pad: Sequence[int], mode: str = "constant", value: Any = None
+) -> Reach | None:
+    """What is added depends on nothing; the numbers are for either end of each axis, the last axis first."""
+    if mode != "constant":
+        return None
+    reach = inputs[0][1]
+    axes = {}
+    for dim, (first, last) in reach.axes.items():
+        at = 2 * (x.dim() - 1 - dim)
+        ends = tuple(pad[at : at + 2]) or (0, 0)
+        axes[dim] = functional.pad(first, ends, value=NOTHING), functional.pad(last, ends, value=-NOTHING)
+    return replace(reach, axes=axes)
 
 
 def _adaptive_pooling(inputs: Inputs, output: Tensor, x: Tensor, *_: Any, **__: Any) -> Reach | None:
@@ -347,6 +363,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("avg_pool1d", "avg_pool2d", "avg_pool3d"), _average_pooling),
     **dict.fromkeys(("adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d"), _adaptive_pooling),
     "interpolate": _interpolation,
+    "pad": _padding,
     **dict.fromkeys(("cat", "concat"), _concatenation),
     **dict.fromkeys(("mean", "sum", "amax"), _reduction),
     "batch_norm": _batch_norm,

@@ -17,6 +17,7 @@ from detector.config.commands import (
     Experiment,
     FindLR,
     ImportDarknet,
+    InspectModel,
     Predict,
     Proposals,
     Train,

@@ -188,6 +188,22 @@ class Benchmark(Experiment):
 
 
 @dataclass
+class InspectModel(Experiment):
+    """`scripts/inspect_model.py`: what each layer of an experiment's detector is and costs; weights play no part."""
+
+    data: Data | None = None  # type: ignore[assignment]  # the one script of an experiment that needs none
+    """Says how many classes there are."""
+    classes: int = 80
+    """Where no data is given; COCO has 80."""
+    image: str | None = None
+    """An image file to draw receptive fields on; by default a drawn scene."""
+    depth: int = 3
+    """Of the printed table: 1 has the parts, 2 their blocks, ...; 0 all layers, as the files always have."""
+    output: str | None = None
+    """Folder of the ledger; by default runs/inspect_model/ID."""
+
+
+@dataclass
 class FindLR(Experiment):
     """`scripts/find_lr.py`: a learning rate for an experiment; its warm-up and schedule are left out of the search."""
 

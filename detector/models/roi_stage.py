@@ -79,7 +79,11 @@ class RoIStage(nn.Module):
         self, features: dict[str, Tensor], regions: list[Tensor], size: tuple[int, int]
     ) -> tuple[Tensor, Tensor]:
         """Of all regions class logits [R, K + 1], background last, and box changes [R, K or 1, 4], both in full precision."""
-        x = self.layers(self.pool(features, regions, [size] * len(regions)))
+        return self.predict(self.pool(features, regions, [size] * len(regions)))
+
+    def predict(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
+        """As `forward`, of what was pooled of the regions [R, C, pool_size, pool_size]."""
+        x = self.layers(pooled)
         return full_precision(self.class_logits(x)), full_precision(self.box_changes(x)).unflatten(1, (-1, 4))
 
     def losses(

@@ -107,6 +107,26 @@ def test_shared_idle_and_nameless_work_is_accounted_for() -> None:
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in network.modules())
 
 
+class PadsItself(nn.Conv2d):
+    """As timm's Conv2dSame."""
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002
+        return super().forward(nn.functional.pad(input, (0, 1, 0, 1)))
+
+
+def test_a_convolution_that_pads_by_itself_is_counted_by_what_comes_out() -> None:
+    network = nn.Sequential(PadsItself(4, 6, 3, stride=2, groups=2))
+    ledger = take_ledger(network, lambda: network(torch.zeros(2, 4, 8, 8)))
+    assert ledger.layers[0].multiply_accumulates == 2 * 6 * (4 // 2) * 9 * 4 * 4
+    assert ledger.mistakes() == []
+
+
+def test_what_is_no_new_tensor_takes_no_memory() -> None:
+    network = nn.Sequential(nn.Identity(), nn.Conv2d(3, 4, 1), nn.ReLU(inplace=True), nn.ReLU())
+    ledger = take_ledger(network, lambda: network(torch.zeros(1, 3, 8, 8)))
+    assert [layer.activation_bytes for layer in ledger.layers] == [0, 4 * 4 * 64, 0, 4 * 4 * 64]
+
+
 def test_a_wrong_formula_is_a_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("detector.arithmetic.convolution.Convolution.output_size", lambda *_: (9, 9))
     network = nn.Conv2d(3, 4, 3, padding=1)

@@ -98,6 +98,8 @@ LAYERS: dict[str, Callable[[], nn.Module]] = {
     "nearest": lambda: nn.Upsample(scale_factor=2),
     "bilinear": lambda: nn.Upsample(scale_factor=2, mode="bilinear"),
     "adaptive": lambda: nn.AdaptiveAvgPool2d((5, 4)),
+    "padded": lambda: nn.Sequential(nn.ZeroPad2d((1, 2, 0, 3)), nn.Conv2d(2, 2, 3, stride=2)),
+    "cropped": lambda: nn.Sequential(nn.ZeroPad2d((0, 0, -1, 1)), nn.Conv2d(2, 2, (1, 3))),
     "branches": lambda: Branches(),
 }
 

@@ -1,0 +1,138 @@
+"""The ledger as a page: one HTML file that needs nothing else, with blocks to fold and sort and fields over a picture."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Sequence
+from html import escape
+from importlib.resources import files
+from typing import Any
+
+import cv2
+import numpy as np
+
+from detector.inspection.inspected import Inspected
+from detector.inspection.table import by_axis, volume
+from detector.inspection.tree import Node
+
+JPEG_QUALITY = 82
+
+
+def inspection_page(
+    title: str, lines: Sequence[str], check: Sequence[str], wrong: bool, inspected: Inspected, picture: np.ndarray
+) -> str:
+    """The page.
+
+    Args:
+        title: what the detector is made of.
+        lines: what was counted, and what a reader should know.
+        check: what formulas and PyTorch's own counts say of each other.
+        wrong: they differ.
+        inspected: the detector.
+        picture: square, uint8 [S, S, 3] RGB; stands for what the detector sees.
+    """
+    script, style = _own("page.js"), _own("page.css")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    # within a script element "</script>" would end it, whatever surrounds it
+    data = json.dumps(_data(inspected), separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
+    ledger = inspected.ledger
+    figures = [
+        (_short(ledger.parameters), "parameters", f"{ledger.parameters:,}"),
+        (_short(ledger.multiply_accumulates), "multiply-accumulates", f"{ledger.multiply_accumulates:,}"),
+        (
+            f"{ledger.activation_bytes / 2**20:,.1f} MiB",
+            "outputs of layers, float32",
+            f"{ledger.activation_bytes:,} bytes",
+        ),
+        (f"{len(ledger.layers):,}", "runs of layers", "in the order of the network"),
+    ]
+    cards = "".join(
+        f'<div class="card"><b>{figure}</b><span>{what}</span><small>{exact}</small></div>'
+        for figure, what, exact in figures
+    )
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" \
+content="default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'">
+<meta name="viewport" content="width=device-width">
+<title>{escape(title)}</title>
+<style>{style}</style>
+</head>
+<body>
+<header>
+<h1>{escape(title)}</h1>
+<p>{"<br>".join(map(escape, lines))}</p>
+<div class="cards">{cards}</div>
+<p class="check {"wrong" if wrong else "right"}">{"<br>".join(map(escape, check))}</p>
+</header>
+<main>
+<section id="blocks">
+<div class="bar"><h2>Where it goes</h2><span id="measures" class="choice"></span><span id="way"></span></div>
+<div id="chart"></div>
+<p class="hint">From left to right as the image passes through, from parts at the top to layers at the bottom; the width is the
+share. Click a block to see its field, twice to look into it.</p>
+</section>
+<section id="ledger">
+<div class="bar"><h2>Ledger</h2><span id="folds" class="choice"></span></div>
+<div class="scroll"><table><thead></thead><tbody></tbody></table></div>
+<p class="hint">Click a title to sort by it, a row to see its field. Keys: ↑ ↓ go, ← → fold. MACs are multiply-accumulates of
+convolutions and fully connected layers; memory is what comes out of layers, in float32; a field is the side of the square of
+pixels that an output depends on, and “every” is how far it lies from its neighbour's.</p>
+</section>
+<aside>
+<h2 id="chosen"></h2>
+<canvas id="picture" aria-label="receptive field over a sample image"></canvas>
+<p id="sees"></p>
+<dl id="details"></dl>
+<img id="sample" alt="" hidden src="{_data_uri(picture)}">
+</aside>
+</main>
+<script type="application/json" id="data">{data}</script>
+<script>{script}</script>
+</body>
+</html>
+"""
+
+
+def _data(inspected: Inspected) -> dict[str, Any]:
+    way = inspected.passage
+    return {"side": way.side, "sees": way.sees, "root": _node(inspected, inspected.tree)}
+
+
+def _node(inspected: Inspected, node: Node) -> dict[str, Any]:
+    """What the page's script reads; short keys, since there are hundreds."""
+    field, layer = inspected.field_of(node), node.layer
+    return {
+        "name": node.label or "whole network",
+        "path": node.path,
+        "kind": node.kind,
+        "kernel": by_axis(layer.kernel) if layer and layer.kernel else "",
+        "stride": by_axis(layer.stride) if layer and layer.stride else "",
+        "output": volume(node),
+        "outputs": [by_axis(shape) for shape in node.outputs],
+        "parameters": node.parameters,
+        "macs": node.multiply_accumulates,
+        "bytes": node.activation_bytes,
+        "field": field and {"size": field.size, "every": field.stride, "offset": field.offset, "whole": field.whole},
+        "children": [_node(inspected, child) for child in node.children],
+    }
+
+
+def _own(name: str) -> str:
+    return files("detector.inspection").joinpath(name).read_text(encoding="utf-8")
+
+
+def _short(number: int) -> str:
+    for unit, name in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if number >= unit:
+            return f"{number / unit:.2f} {name}"
+    return str(number)
+
+
+def _data_uri(picture: np.ndarray) -> str:
+    _, jpeg = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    return f"data:image/jpeg;base64,{base64.b64encode(jpeg.tobytes()).decode()}"
