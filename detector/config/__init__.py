@@ -19,6 +19,7 @@ from detector.config.commands import (
     ImportDarknet,
     Predict,
     Proposals,
+    Seminar,
     Train,
     from_dict,
     schema,
