@@ -1,4 +1,4 @@
-"""A seminar's questions on detection, answered with formula, numbers and a check: python scripts/seminar.py (see the README)."""
+"""A seminar's questions on detection, answered, each with a check: python scripts/seminar.py (see the README)."""
 
 from detector.command import command
 from detector.seminar.run import seminar

@@ -11,7 +11,7 @@ from detector.errors import UserError
 from detector.output import output_folder
 from detector.seminar import backbones, box_losses, gradients, illnesses, layers, necks, sharing, stages, volumes
 from detector.seminar.answer import Answer, Claim
-from detector.seminar.show import GREEN, PLAIN, RED, block
+from detector.seminar.show import block, painted
 
 NUMBERS: Mapping[str, Callable[[], Answer]] = {
     "1a": layers.fully_connected_on_the_image,
@@ -67,8 +67,8 @@ def seminar(given: config.Seminar) -> None:
             answer = NUMBERS[question]() if question in NUMBERS else EXPERIMENTS[question](folder)
         except (ArithmeticError, AssertionError, LookupError, RuntimeError, ValueError) as error:
             # two ways to one number that do not even fit together are a wrong answer, and no reason to keep the others
-            wrong.append(f"{question}: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
-            print(f"{question}  WRONG: {wrong[-1]}", end="\n\n", flush=True)
+            wrong.append(f"{question}: no answer: {' '.join(f'{type(error).__name__}: {error}'.split())}")
+            print(painted(wrong[-1], False) if colour else wrong[-1], end="\n\n", flush=True)
             continue
         print(block(answer, working=len(chosen) == 1, colour=colour), end="\n\n", flush=True)
         if not answer.right:
@@ -76,7 +76,7 @@ def seminar(given: config.Seminar) -> None:
     for line in wrong:
         print(line)
     said = f"{_answers(len(chosen) - len(wrong))} right, {len(wrong)} wrong"
-    print(f"{RED if wrong else GREEN}{said}{PLAIN}" if colour else said)
+    print(painted(said, not wrong) if colour else said)
     if wrong:
         sys.exit(1)
 

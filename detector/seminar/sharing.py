@@ -40,11 +40,11 @@ def what_it_gives(folder: Path) -> Claim:
         "what weight sharing gives",
         "fewer parameters, and translation equivariance: an object that moves moves its features along",
         f"layers with {KERNEL} × {KERNEL} filters and a fully connected one, from {SIDE} × {SIDE} × 1 to {FILTERS} channels; "
-        f"an object is moved by 0 to {SHIFTS[-1]} pixels",
+        f"an object is moved by 0 to {SHIFTS[-1]} pixels: ‖f(Sx) − S f(x)‖ / ‖f(x)‖",
         tuple(
             (
-                f"{name}: parameters, ‖f(Sx) − S f(x)‖ / ‖f(x)‖ by 1 and by 2",
-                f"{parameters[name]:,}, {_two(errors[name])}",
+                name,
+                f"{parameters[name]:9,} parameters; moved by 1 and 2 pixels its features differ by {_two(errors[name])}",
             )
             for name in torch_layers
         ),

@@ -2,46 +2,30 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
+
 from detector.seminar.answer import Answer, Claim, Value
 
 GREEN, RED, BOLD, PLAIN = "\033[32m", "\033[31m", "\033[1m", "\033[0m"
-INDENT = " " * 4
+WIDTH = 110
+"""Columns."""
 
 
 def block(answer: Answer | Claim, working: bool = False, colour: bool = False) -> str:
     """Question, answer, and what it was checked with; `working` adds each step, `colour` the codes of a terminal."""
+    title = f"{BOLD}{answer.question}{PLAIN}" if colour else answer.question
     lines = _of_numbers(answer, working) if isinstance(answer, Answer) else _in_words(answer)
     if answer.plot is not None:
-        lines.append(f"plot    {answer.plot}")
-    lines.append(_verdict(answer, colour))
-    title = f"{BOLD}{answer.question}{PLAIN}" if colour else answer.question
-    return "\n".join([f"{title}  {answer.asked}", *(INDENT + line for line in lines)])
+        lines.append(f"    plot     {answer.plot}")
+    verdict = "right" if answer.right else f"WRONG: {answer.wrong()}"
+    return "\n".join(
+        [f"{title}  {answer.asked}", *lines, f"    {painted(verdict, answer.right) if colour else verdict}"]
+    )
 
 
-def _of_numbers(answer: Answer, working: bool) -> list[str]:
-    lines = [f"formula {answer.formula}", f"put in  {answer.put_in}"]
-    if working:
-        lines += [f"step {number}  {step}" for number, step in enumerate(answer.working, start=1)]
-    lines.append(f"result  {number_text(answer.result)}")
-    lines.append(f"check   {number_text(answer.checked)}: {answer.check}")
-    return lines + [f"noted   {note}" for note in answer.noted]
-
-
-def _in_words(claim: Claim) -> list[str]:
-    widest = max(len(name) for name, _ in claim.measured)
-    return [
-        f"claim   {claim.claim}",
-        f"shown   {claim.experiment}",
-        *(f"        {name.ljust(widest)}  {value}" for name, value in claim.measured),
-        f"needed  {claim.condition}",
-    ]
-
-
-def _verdict(answer: Answer | Claim, colour: bool) -> str:
-    word = "right" if answer.right else f"WRONG: {answer.wrong()}"
-    if not colour:
-        return word
-    return f"{GREEN if answer.right else RED}{word}{PLAIN}"
+def painted(text: str, right: bool) -> str:
+    """In green or red."""
+    return f"{GREEN if right else RED}{text}{PLAIN}"
 
 
 def number_text(value: Value) -> str:
@@ -49,3 +33,29 @@ def number_text(value: Value) -> str:
     if isinstance(value, tuple):
         return "[" + ", ".join(map(number_text, value)) + "]"
     return f"{value:,}" if isinstance(value, int) else f"{value:g}".replace("-", "−")
+
+
+def _of_numbers(answer: Answer, working: bool) -> list[str]:
+    lines = _entry("formula", answer.formula) + _entry("put in", answer.put_in)
+    if working:
+        for number, step in enumerate(answer.working, start=1):
+            lines += _entry(f"step {number}", step)
+    lines += _entry("result", number_text(answer.result))
+    lines += _entry("check", f"{number_text(answer.checked)}: {answer.check}")
+    for note in answer.noted:
+        lines += _entry("noted", note)
+    return lines
+
+
+def _in_words(claim: Claim) -> list[str]:
+    widest = max(len(name) for name, _ in claim.measured)
+    return [
+        *_entry("claim", claim.claim),
+        *_entry("shown by", claim.experiment),
+        *(f"{' ' * 13}{name.ljust(widest)}  {value}" for name, value in claim.measured),
+        *_entry("needed", claim.condition),
+    ]
+
+
+def _entry(name: str, text: str) -> list[str]:
+    return wrap(text, WIDTH, initial_indent=f"    {name:9}", subsequent_indent=" " * 13)

@@ -122,8 +122,8 @@ def one_or_two(folder: Path) -> Claim:
         "single-shot and two-stage detectors",
         "one stage predicts at every point of the features at once, at a fixed cost; two stages look at each proposed "
         "region again: dearer with every region, but what is read is fitted to the object",
-        f"both on csp_darknet_nano and PAN with random weights, {SIDE} × {SIDE} pixels: operations counted in `detect`, and the "
-        "part of P3 that a prediction has a gradient to",
+        f"both on csp_darknet_nano and PAN with random weights, {SIDE} × {SIDE} pixels: operations counted in `detect`, and "
+        "the part of P3 that a prediction has a gradient to",
         (
             ("one stage", f"{points} points at once, {once.multiply_accumulates / 1e6:.0f} M multiply-accumulates"),
             *(

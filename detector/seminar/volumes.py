@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import floor, inf
 from pathlib import Path
-from time import perf_counter
+from time import process_time
 from typing import NamedTuple
 
 import torch
@@ -99,7 +99,7 @@ class Pair(NamedTuple):
     weights: float
     operations: float
     seconds: float
-    """Measured here and now: of the fastest run, forward."""
+    """Of one core, measured here and now: of the fastest run, forward."""
 
 
 def factorisation(folder: Path) -> Answer:
@@ -136,7 +136,7 @@ def factorisation(folder: Path) -> Answer:
         (
             f"under conditions: fewer weights and operations below M = {fewer:g}; {faster_with_stride:g} for operations with "
             f"stride 2 over time; {fewer_on_grey:.3g} for weights on a grey clip",
-            "time of the pair as a share of the 3D layer's, here and now: "
+            "time of the pair as a share of the 3D layer's, forward, on one core, here and now: "
             + ", ".join(f"{pair.seconds:.2f} with M = {pair.width}" for pair in timed),
         ),
         _draw(folder, timed, fewer),
@@ -169,13 +169,18 @@ def _timed(whole: Convolution) -> list[Pair]:
 
 @torch.no_grad()
 def _seconds(modules: Mapping[int, nn.Module], clip: torch.Tensor) -> dict[int, float]:
-    """The fastest of some runs each, by turns, so that what else the machine does hits all of them."""
+    """The fastest of some runs each on one core, by turns, so that what else the machine does hits all of them."""
     fastest = dict.fromkeys(modules, inf)
-    for _ in range(REPEATS):
-        for key, module in modules.items():
-            started = perf_counter()
-            module(clip)
-            fastest[key] = min(fastest[key], perf_counter() - started)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        for _ in range(REPEATS):
+            for key, module in modules.items():
+                started = process_time()  # of this process alone, however busy the machine is
+                module(clip)
+                fastest[key] = min(fastest[key], process_time() - started)
+    finally:
+        torch.set_num_threads(threads)
     return fastest
 
 
@@ -185,7 +190,7 @@ def _draw(folder: Path, pairs: Sequence[Pair], fewer: float) -> Path:
     widths = [pair.width for pair in pairs]
     axes.plot(widths, [pair.weights for pair in pairs], "o-", label="weights")
     axes.plot(widths, [pair.operations for pair in pairs], "s--", label="operations")
-    axes.plot(widths, [pair.seconds for pair in pairs], "D:", label="time, forward, on this machine")
+    axes.plot(widths, [pair.seconds for pair in pairs], "D:", label="time, forward, on one core of this machine")
     axes.axhline(1, color="0.5", linewidth=1)
     axes.axvline(fewer, color="0.5", linestyle=":", label=f"M = {fewer:g}")
     axes.set_xticks(widths)
