@@ -85,7 +85,7 @@ def _draw(folder: Path, necks: Mapping[str, Dependence]) -> Path:
     figure = new_figure(13, 3.6)
     *maps, sight = figure.subplots(1, len(necks) + 1, width_ratios=[1] * len(necks) + [1.3])
     for axes, (name, one) in zip(maps, necks.items(), strict=True):
-        axes.imshow(one.shares, cmap="Blues", vmin=0, vmax=1)
+        axes.imshow(one.shares.numpy(), cmap="Blues", vmin=0, vmax=1)
         for row, values in enumerate(one.shares.tolist()):
             for column, share in enumerate(values):
                 text = f"{share:.0%}" if share else "–"

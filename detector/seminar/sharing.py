@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from matplotlib.axes import Axes
 from torch import Tensor, nn
 
 from detector.arithmetic.equivariance import (
@@ -90,7 +91,7 @@ def _draw_equivariance(
     shown: tuple[nn.Module, nn.Module],
 ) -> Path:
     figure = new_figure(13, 5)
-    panels = figure.subplot_mosaic(
+    panels: dict[str, Axes] = figure.subplot_mosaic(
         [["bars", "bars", "curves", "curves", f"{row} before", f"{row} after"] for row in ("image", "shared", "own")]
     )
     bars = panels["bars"].barh(list(parameters), list(parameters.values()))
@@ -116,7 +117,7 @@ def _draw_equivariance(
     for row, both in rows.items():
         for when, values in zip(("before", "after"), both, strict=True):
             axes = panels[f"{row} {when}"]
-            axes.imshow(values[0, 0], vmin=both[0][0, 0].min(), vmax=both[0][0, 0].max())
+            axes.imshow(values[0, 0].numpy(), vmin=both[0][0, 0].min().item(), vmax=both[0][0, 0].max().item())
             axes.set_title(f"{titles[row]}{', moved' * (when == 'after')}", fontsize=9)
             axes.set_xticks([])
             axes.set_yticks([])

@@ -116,7 +116,7 @@ def one_or_two(folder: Path) -> Claim:
         two.roi_stage.class_logits,
         two.roi_stage.box_changes,
     )
-    each = sum(layer.weight.numel() for layer in linear)  # type: ignore[union-attr, operator, misc]
+    each = sum(layer.weight.numel() for layer in linear)
     return Claim(
         "4a",
         "single-shot and two-stage detectors",
@@ -166,9 +166,9 @@ def _draw(folder: Path, once: Cost, costs: Sequence[Cost], of_point: Tensor, of_
         f"two stages: a region of {REGIONS[-1]}": (of_regions[-1], REGIONS[-1]),
     }
     for axes, (title, (seen, side)) in zip(maps, shown.items(), strict=True):
-        axes.imshow(seen / seen.max(), extent=(0, SIDE, SIDE, 0), cmap="magma")
+        axes.imshow((seen / seen.max()).numpy(), extent=(0, SIDE, SIDE, 0), cmap="magma")
         low = (SIDE - side) / 2
         axes.plot([low, low + side, low + side, low, low], [low, low, low + side, low + side, low], "c--", linewidth=1)
-        axes.set_title(f"{title}", fontsize=10)
+        axes.set_title(title, fontsize=10)
         axes.set_xlabel("pixels; dashed: the object", fontsize=8)
     return save(figure, folder, "4a")

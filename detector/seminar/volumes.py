@@ -143,7 +143,7 @@ def factorisation(folder: Path) -> Answer:
     )
 
 
-def _pair(whole: Convolution, width: int, clip: tuple[int, int, int]) -> Value:
+def _pair(whole: Convolution, width: int, clip: tuple[int, int, int]) -> tuple[int, int]:
     spatial, temporal = factorised(whole, width)
     between = spatial.output_size(clip)
     return (
@@ -162,7 +162,7 @@ def _timed(whole: Convolution) -> list[Pair]:
     operations = whole.multiply_accumulates(MIDDLE)
     found = []
     for width in pairs:
-        weights, of_pair = _pair(whole, width, MIDDLE)  # type: ignore[misc]
+        weights, of_pair = _pair(whole, width, MIDDLE)
         found.append(Pair(width, weights / whole.parameters, of_pair / operations, seconds[width] / seconds[0]))
     return found
 

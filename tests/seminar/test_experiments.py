@@ -32,6 +32,7 @@ def test_what_is_measured_bears_each_claim_out_and_is_drawn(question: str, tmp_p
     assert picture.std() > 10
 
 
+@pytest.mark.slow
 def test_a_neck_that_combines_nothing_does_not_bear_the_claim_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -91,6 +92,7 @@ def test_ap_of_perfect_boxes_is_1_and_of_boxes_with_iou_062_three_thresholds_of_
     assert average_precision(narrow, boxes) == pytest.approx({"small": 0.3, "medium": 0.3, "large": 0.3})
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_training_and_the_loss_matters() -> None:
     first, again, other = (train_and_measure(kind, seed=3, steps=20) for kind in ("ciou", "ciou", "l2"))
     assert first == again

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from detector import config
 from detector.arithmetic.convolution import Convolution, FullyConnected
 from detector.command import command
 from detector.errors import UserError
-from detector.seminar import run
+from detector.seminar import layers, run
 from detector.seminar.answer import Answer, Value
 from detector.seminar.run import CHOICES, EXPERIMENTS, NUMBERS, seminar
 
@@ -46,13 +47,9 @@ def test_each_answer_in_numbers_is_the_known_one_by_formula_and_by_its_check(que
 
 
 def test_there_are_25_questions_and_each_is_answered_once() -> None:
-    assert CHOICES == [
-        *(f"1{letter}" for letter in "abcdefghi"),
-        *(f"2{letter}" for letter in "ab"),
-        *(f"3{letter}" for letter in "abcde"),
-        *(f"4{letter}" for letter in "abcd"),
-        *(f"5{letter}" for letter in "abcde"),
-    ]
+    letters = {1: "abcdefghi", 2: "ab", 3: "abcde", 4: "abcd", 5: "abcde"}
+    assert [f"{number}{letter}" for number in letters for letter in letters[number]] == CHOICES
+    assert len(CHOICES) == 25
     assert not NUMBERS.keys() & EXPERIMENTS.keys()
 
 
@@ -67,7 +64,8 @@ def test_one_question_is_shown_with_its_working_and_a_number_is_all_of_its_quest
     assert alone.endswith("1 answer right, 0 wrong\n")
     seminar(config.Seminar(question="1"))
     together = capsys.readouterr().out
-    assert re.findall(r"^\d\w", together, re.MULTILINE) == [*(f"1{letter}" for letter in "abcdefghi"), "9 "]
+    assert re.findall(r"^\d\w", together, re.MULTILINE) == [f"1{letter}" for letter in "abcdefghi"]
+    assert together.endswith("9 answers right, 0 wrong\n")
     assert "step 1" not in together
     assert "\033" not in alone + together, "colours are for terminals"
     assert list(tmp_path.iterdir()) == [], "nothing was drawn"
@@ -90,14 +88,20 @@ def test_a_wrong_digit_in_a_formula_turns_its_answers_red_and_leaves_the_others(
 def test_a_formula_that_does_not_even_fit_its_check_is_a_wrong_answer_and_no_crash(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    right = Convolution.output_size
-    monkeypatch.setattr(Convolution, "output_size", lambda self, size: tuple(n + 1 for n in right(self, size)))
-    with pytest.raises(SystemExit):
+    sized = Convolution.output_size
+
+    def halved(self: Convolution, size: Sequence[int]) -> tuple[int, ...]:
+        return tuple(n // 2 for n in sized(self, size))
+
+    monkeypatch.setattr(Convolution, "output_size", halved)
+    monkeypatch.setattr(layers, "patches", lambda image, kernel, stride: image.reshape(1, 99, -1))
+    with pytest.raises(SystemExit) as stopped:
         seminar(config.Seminar(question="1"))
+    assert stopped.value.code == 1
     said = capsys.readouterr().out
-    assert "1b: no answer: RuntimeError: " in said
-    assert "1e: (29, 29, 5) by formula, (28, 28, 5) expected" in said
-    assert re.search(r"[1-9] wrong\n$", said)
+    assert "1b: no answer: RuntimeError: shape '[1, 99, -1]' is invalid" in said
+    assert "1e: (14, 14, 5) by formula, (28, 28, 5) expected" in said
+    assert said.endswith("6 answers right, 3 wrong\n")
 
 
 def test_right_is_green_and_wrong_is_red_on_a_terminal(
@@ -106,7 +110,7 @@ def test_right_is_green_and_wrong_is_red_on_a_terminal(
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     seminar(config.Seminar(question="1a"))
     assert capsys.readouterr().out.endswith("\033[32m1 answer right, 0 wrong\033[0m\n")
-    monkeypatch.setitem(run.NUMBERS, "1a", lambda: Answer("1a", "?", "", "", 1, 2, "", 2))  # type: ignore[attr-defined]
+    monkeypatch.setitem(run.NUMBERS, "1a", lambda: Answer("1a", "?", "", "", 1, 2, "", 2))
     with pytest.raises(SystemExit):
         seminar(config.Seminar(question="1a"))
     assert capsys.readouterr().out.endswith("\033[31m0 answers right, 1 wrong\033[0m\n")
