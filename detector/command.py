@@ -180,6 +180,7 @@ def register_schemas() -> None:
         "import_darknet": config.ImportDarknet,
         "compare": config.Compare,
         "diagnose": config.Diagnose,
+        "seminar": config.Seminar,
     }.items():
         store.store(group="schema", name=name, node=cls)
 

@@ -20,6 +20,7 @@ from detector.config.commands import (
     InspectModel,
     Predict,
     Proposals,
+    Seminar,
     Train,
     from_dict,
     schema,

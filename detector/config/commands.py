@@ -117,6 +117,16 @@ class Diagnose:
 
 
 @dataclass
+class Seminar:
+    """`scripts/seminar.py`."""
+
+    question: str = "all"
+    """all, a number such as 3, or one question such as 3b, which is shown with its working."""
+    output: str | None = None
+    """Folder of the plots; by default runs/seminar/ID."""
+
+
+@dataclass
 class CheckData:
     """`scripts/check_data.py`."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 Value = int | float | tuple["Value", ...]
@@ -29,6 +29,9 @@ class Answer:
     """What that gave."""
     working: tuple[str, ...] = ()
     """Step by step."""
+    noted: tuple[str, ...] = ()
+    """What was measured besides, and is not judged, such as a time."""
+    plot: Path | None = None
 
     @property
     def right(self) -> bool:
@@ -49,13 +52,13 @@ class Claim:
     claim: str
     experiment: str
     """What was done."""
-    measured: tuple[tuple[str, float], ...]
-    """Name and value of what was measured."""
+    measured: tuple[tuple[str, str], ...]
+    """What was measured, and what came out, with its unit."""
     condition: str
     """What the values must fulfil to bear the claim out."""
     right: bool
-    plot: Path | None = None
-    working: tuple[str, ...] = field(default=())
+    """They do."""
+    plot: Path
 
     def wrong(self) -> str:
         """What was not borne out, in one line."""

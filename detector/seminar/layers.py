@@ -19,21 +19,6 @@ CLOSE = 1e-4
 """Of float32 sums of 10,000 products."""
 
 
-def answers() -> tuple[Answer, ...]:
-    """1a to 1i."""
-    return (
-        fully_connected_on_the_image(),
-        fully_connected_on_patches(),
-        convolution_on_the_image(),
-        convolution_on_patches(),
-        output_of_five_filters(),
-        weights_of_five_filters(),
-        depth_of_the_next_filter(),
-        output_with_a_stride(),
-        parameters_with_a_stride(),
-    )
-
-
 def fully_connected_on_the_image() -> Answer:
     """1a"""
     return Answer(

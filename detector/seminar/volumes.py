@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from math import floor, inf
+from pathlib import Path
+from time import process_time
+from typing import NamedTuple
+
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -9,16 +16,15 @@ from torch.utils.flop_counter import FlopCounterMode
 from detector.arithmetic.convolution import Convolution
 from detector.arithmetic.volumes import Conv2Plus1d, cheaper_below, factorised, matched_width
 from detector.seminar.answer import Answer, Value
+from detector.seminar.drawing import new_figure, save
 
 CLIP = (16, 224, 224)
 """Frames, height and width of the grey clip."""
 FILTERS = 64
+MIDDLE = (16, 28, 28)
+"""Of a clip in the middle of a network."""
+REPEATS = 3
 LAYER = Convolution(1, FILTERS, kernel=(3, 3, 3), padding=1)
-
-
-def answers() -> tuple[Answer, ...]:
-    """5a to 5e."""
-    return weights(), output(), output_with_a_temporal_stride(), cost(), factorisation()
 
 
 def weights() -> Answer:
@@ -86,40 +92,112 @@ def cost() -> Answer:
     )
 
 
-def factorisation() -> Answer:
+class Pair(NamedTuple):
+    """1 × 3 × 3 and 3 × 1 × 1 with so many channels in between, each as a share of the 3D convolution's."""
+
+    width: int
+    weights: float
+    operations: float
+    seconds: float
+    """Of one core, measured here and now: of the fastest run, forward."""
+
+
+def factorisation(folder: Path) -> Answer:
     """5e: a layer from 64 to 64 channels as (2+1)D with as many channels in between."""
     whole = Convolution(FILTERS, FILTERS, kernel=(3, 3, 3), padding=1, bias=False)
-    clip = (16, 56, 56)
-    plain = _pair(whole, FILTERS, clip)
-    width = matched_width(FILTERS, FILTERS)
-    fewer, faster = cheaper_below(whole, clip)
+    fewer, faster = cheaper_below(whole, MIDDLE)
+    strided, grey = replace(whole, stride=(2, 1, 1)), replace(LAYER, bias=False)
+    _, faster_with_stride = cheaper_below(strided, MIDDLE)
+    fewer_on_grey, _ = cheaper_below(grey, CLIP)
     with FlopCounterMode(display=False) as counter:
-        inside = torch.zeros(1, FILTERS, *clip, device="meta")
+        inside = torch.zeros(1, FILTERS, *MIDDLE, device="meta")
         module = Conv2Plus1d(FILTERS, FILTERS, width=FILTERS, norm=None, activation=None).to("meta")
         module(inside)
+    timed = _timed(whole)
+    matched = matched_width(FILTERS, FILTERS)
     return Answer(
         "5e",
         "3 × 3 × 3 from 64 to 64 channels as 1 × 3 × 3 and 3 × 1 × 1 with 64 channels in between: weights, operations",
         "k² · c_F · M + k · M · c_G weights, at each position as many operations",
         "9 · 64 · 64 + 3 · 64 · 64 = 49,152 against 27 · 64 · 64 = 110,592",
-        plain,
-        (49_152, 49_152 * 16 * 56 * 56),
+        _pair(whole, FILTERS, MIDDLE),
+        (49_152, 49_152 * 16 * 28 * 28),
         "Conv2Plus1d's parameters and the flop counter",
         (sum(parameter.numel() for parameter in module.parameters()), counter.get_total_flops() // 2),
         (
             f"fewer weights below M = k³ c_F c_G / (k² c_F + k c_G) = {fewer:g} channels in between, "
             f"fewer operations below {faster:g}",
-            f"R(2+1)D takes M = {width}, as many weights as in 3D, for twice the non-linearities",
-            "conditions: a stride over time lets the 3D layer skip work that the first half of the pair still does, and "
-            "1728 against 9·M + 3·M·64 weights on a grey clip: there the pair has more from M = 9 on",
+            f"R(2+1)D takes M = {matched}, as many weights as in 3D, for twice the non-linearities",
+            "a stride over time lets the 3D layer skip work that the first half of the pair still does: with stride 2 "
+            f"fewer operations only below M = {faster_with_stride:g}",
+            f"on a grey clip the 3D layer has {grey.parameters} weights, the pair 9 · M + 3 · M · 64: more of them from "
+            f"M = {floor(fewer_on_grey) + 1} on",
         ),
+        (
+            f"under conditions: fewer weights and operations below M = {fewer:g}; {faster_with_stride:g} for operations with "
+            f"stride 2 over time; {fewer_on_grey:.3g} for weights on a grey clip",
+            "time of the pair as a share of the 3D layer's, forward, on one core, here and now: "
+            + ", ".join(f"{pair.seconds:.2f} with M = {pair.width}" for pair in timed),
+        ),
+        _draw(folder, timed, fewer),
     )
 
 
-def _pair(whole: Convolution, width: int, clip: tuple[int, int, int]) -> Value:
+def _pair(whole: Convolution, width: int, clip: tuple[int, int, int]) -> tuple[int, int]:
     spatial, temporal = factorised(whole, width)
     between = spatial.output_size(clip)
     return (
         spatial.parameters + temporal.parameters,
         spatial.multiply_accumulates(clip) + temporal.multiply_accumulates(between),
     )
+
+
+def _timed(whole: Convolution) -> list[Pair]:
+    clip = torch.randn(1, FILTERS, *MIDDLE)
+    pairs = {
+        width: Conv2Plus1d(FILTERS, FILTERS, width=width, norm=None, activation=None)
+        for width in (16, 32, 64, 96, matched_width(FILTERS, FILTERS), 192)
+    }
+    seconds = _seconds({0: whole.module(), **pairs}, clip)
+    operations = whole.multiply_accumulates(MIDDLE)
+    found = []
+    for width in pairs:
+        weights, of_pair = _pair(whole, width, MIDDLE)
+        found.append(Pair(width, weights / whole.parameters, of_pair / operations, seconds[width] / seconds[0]))
+    return found
+
+
+@torch.no_grad()
+def _seconds(modules: Mapping[int, nn.Module], clip: torch.Tensor) -> dict[int, float]:
+    """The fastest of some runs each on one core, by turns, so that what else the machine does hits all of them."""
+    fastest = dict.fromkeys(modules, inf)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        for _ in range(REPEATS):
+            for key, module in modules.items():
+                started = process_time()  # of this process alone, however busy the machine is
+                module(clip)
+                fastest[key] = min(fastest[key], process_time() - started)
+    finally:
+        torch.set_num_threads(threads)
+    return fastest
+
+
+def _draw(folder: Path, pairs: Sequence[Pair], fewer: float) -> Path:
+    figure = new_figure(6.5, 4.2)
+    axes = figure.subplots()
+    widths = [pair.width for pair in pairs]
+    axes.plot(widths, [pair.weights for pair in pairs], "o-", label="weights")
+    axes.plot(widths, [pair.operations for pair in pairs], "s--", label="operations")
+    axes.plot(widths, [pair.seconds for pair in pairs], "D:", label="time, forward, on one core of this machine")
+    axes.axhline(1, color="0.5", linewidth=1)
+    axes.axvline(fewer, color="0.5", linestyle=":", label=f"M = {fewer:g}")
+    axes.set_xticks(widths)
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("M: channels between the two convolutions")
+    axes.set_ylabel("(2+1)D as a share of 3D")
+    axes.set_title("3 × 3 × 3 from 64 to 64 channels, 16 × 28 × 28 positions")
+    axes.legend(fontsize=8)
+    axes.grid(alpha=0.3)
+    return save(figure, folder, "5e")
