@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from detector import config
+from detector.benchmark.health import measure_health
 from detector.benchmark.loader import measure_loader
 from detector.benchmark.machine import describe_machine
 from detector.benchmark.prediction import measure_prediction
@@ -25,6 +26,7 @@ PHASES: dict[str, Callable[[config.Benchmark], dict[str, Any]]] = {
     "loader": measure_loader,
     "train": measure_training,
     "predict": measure_prediction,
+    "health": measure_health,
 }
 
 
@@ -34,8 +36,8 @@ def run(settings: config.Benchmark) -> dict[str, Any]:
     Each phase runs in a new process, one after the other, so that its peak of memory is its own.
 
     Returns:
-        `config`, the whole experiment; `machine`; and by phase the figures of `measure_loader`, `measure_training` and
-        `measure_prediction`: median, min and max over the repeats, with their unit.
+        `config`, the whole experiment; `machine`; and by phase the figures of `measure_loader`, `measure_training`,
+        `measure_prediction` and `measure_health`: median, min and max over the repeats, with their unit.
 
     Raises:
         UserError: a setting of the benchmark or of the experiment cannot be; the data is not what it should be; a
@@ -65,6 +67,8 @@ def _check(settings: config.Benchmark) -> None:
     for key, least in {"warmup": 0, "repeats": 1, "seconds": 0, "epochs": 0}.items():
         if (value := getattr(settings, key)) < least:
             raise UserError(f"{key}={value}: at least {least}")
+    if "health" in settings.measure and not settings.callbacks.health_every:
+        raise UserError("measure=health: needs callbacks=health")
     if settings.trainer.devices != 1 or settings.trainer.nodes != 1:
         raise UserError(
             f"trainer.devices={settings.trainer.devices} trainer.nodes={settings.trainer.nodes}: "

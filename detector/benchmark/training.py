@@ -23,13 +23,25 @@ ENDLESS = 10**9
 
 
 def measure_training(settings: config.Benchmark) -> dict[str, Any]:
-    """Lightning trains the project's module on the first training batch, over and over.
+    """Images per second and peak memory of the steps of `repeat_a_step`."""
+    peak = PeakMemory()
+    timing = _Timing(settings)
+    trainer = repeat_a_step(settings, [timing])
+    return {
+        "images_per_second": images_per_second(timing.clock),
+        "batch_size": timing.batch_size,
+        "precision": str(trainer.precision),
+        "peak_memory": peak.report(),
+    }
+
+
+def repeat_a_step(settings: config.Benchmark, callbacks: list[Callback]) -> L.Trainer:
+    """Lightning trains the project's module on the first training batch, over and over, until a callback stops it.
 
     Precision, memory format, compilation, clipping, accumulation, optimizer and averaging are those of a run. Loading,
     loggers and evaluation are left out. Of a run with `trainer.frozen_epochs` the later epochs are measured, in which
     the backbone is trained as well. The weights are new ones also where a run begins with pretrained ones.
     """
-    peak = PeakMemory()
     quieten()
     L.seed_everything(settings.seed, verbose=False)
     recipe = as_train(settings)
@@ -47,7 +59,6 @@ def measure_training(settings: config.Benchmark) -> dict[str, Any]:
     module = DetectionModule(recipe, data.class_names, data.category_ids, data.val_index, data.batches_per_epoch)
     batch = next(iter(data.train_dataloader()))
 
-    timing = _Timing(settings)
     trainer = L.Trainer(
         accelerator=part.accelerator,
         devices=1,
@@ -55,7 +66,7 @@ def measure_training(settings: config.Benchmark) -> dict[str, Any]:
         max_epochs=-1,
         max_steps=ENDLESS,
         accumulate_grad_batches=part.accumulate,
-        callbacks=[timing],
+        callbacks=callbacks,
         logger=False,
         enable_checkpointing=False,
         limit_val_batches=0,
@@ -64,12 +75,7 @@ def measure_training(settings: config.Benchmark) -> dict[str, Any]:
         use_distributed_sampler=False,
     )
     trainer.fit(module, itertools.repeat(batch.to(trainer.strategy.root_device)), val_dataloaders=[])
-    return {
-        "images_per_second": images_per_second(timing.clock),
-        "batch_size": len(batch.targets),
-        "precision": str(trainer.precision),
-        "peak_memory": peak.report(),
-    }
+    return trainer
 
 
 def as_train(settings: config.Experiment) -> config.Train:
@@ -92,6 +98,7 @@ class _Timing(Callback):
     ) -> None:
         accumulate = trainer.accumulate_grad_batches
         if batch_idx == 0:
+            self.batch_size = len(batch.targets)
             self.clock.start()
         elif batch_idx % accumulate == 0:
             self.clock.step(len(batch.targets) * accumulate)

@@ -186,6 +186,7 @@ class Benchmark(Experiment):
     """`scripts/benchmark.py`: the speed and the memory of an experiment on one device."""
 
     measure: list[str] = field(default_factory=lambda: ["loader", "train", "predict"])
+    """loader | train | predict | health: what `callbacks=health` adds to a step"""
     warmup: int = 3
     """Batches or steps before the clock starts."""
     repeats: int = 5

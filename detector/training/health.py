@@ -19,9 +19,10 @@ HEALTH, PICTURE = "health.csv", "health.png"
 
 
 class Health(Callback):
-    """Writes `health.csv` as it goes and `health.png` after each epoch, and names at the end the layers that are ill.
+    """Writes `health.csv` as it goes, and at the end `health.png`; then it names the layers that are ill.
 
-    Measured are the first step and then every `every`-th, on the first process alone.
+    Measured are the first step and then every `every`-th, on the first process alone. The picture takes seconds, as much
+    as an epoch of little data: so it is drawn once, also where a training is stopped or fails.
     """
 
     def __init__(self, folder: Path, every: int) -> None:
@@ -57,17 +58,22 @@ class Health(Callback):
             self.history.add(self.step, self.meter.finish())
             self.measuring = False
 
-    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Draws the heat maps anew."""
-        if trainer.is_global_zero and self.history.steps:
-            draw_health(self.folder / PICTURE, {"": self.history.steps})
-
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Says what the last steps show."""
+        """Draws the heat maps, and says what the last steps show."""
         if not trainer.is_global_zero:
             return
+        self._draw()
         flags = find_flags(list(self.history.steps.values()))
         if not flags:
             print("health: no layer is dead, vanishing or exploding")
         for flag in flags:
             print(f"health: {flag}")
+
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        """What led there is worth seeing."""
+        if trainer.is_global_zero:
+            self._draw()
+
+    def _draw(self) -> None:
+        if self.history.steps:
+            draw_health(self.folder / PICTURE, {"": self.history.steps})

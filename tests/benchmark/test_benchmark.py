@@ -16,6 +16,7 @@ import torch
 import yaml
 
 from detector import config
+from detector.benchmark.health import measure_health
 from detector.benchmark.loader import measure_loader
 from detector.benchmark.memory import peak_resident, resident
 from detector.benchmark.prediction import measure_prediction
@@ -23,6 +24,7 @@ from detector.benchmark.run import _in_new_process, run
 from detector.benchmark.training import measure_training
 from detector.data.dataset import DetectionDataset
 from detector.errors import UserError
+from detector.health.measure import HealthMeter
 from detector.inference.predictor import Predictor
 from detector.training import module as module_file
 from detector.types import Batch, Detections
@@ -206,6 +208,32 @@ def test_training_images_a_second_agree_with_an_independent_count(
     monkeypatch.setattr(module_file.DetectionModule, "training_step", slow)
     rate = measure_training(benchmark())["images_per_second"]
     assert 1 < rate["median"] < 4 / 0.5
+
+
+def test_what_health_adds_to_a_step_is_its_own_time_divided_by_a_step_s(
+    benchmark: Callable[..., config.Benchmark], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step, finish = module_file.DetectionModule.training_step, HealthMeter.finish
+
+    def slow_step(self: Any, batch: Any, index: int) -> Any:
+        time.sleep(0.5)
+        return step(self, batch, index)
+
+    def slow_finish(self: HealthMeter) -> Any:
+        time.sleep(1.0)
+        return finish(self)
+
+    monkeypatch.setattr(module_file.DetectionModule, "training_step", slow_step)
+    monkeypatch.setattr(HealthMeter, "finish", slow_finish)
+    report = measure_health(benchmark(callbacks=config.Callbacks(name="health", health_every=50)))
+    assert 1.8 < report["step_ratio"]["median"] < 3.5  # 3, less what else there is in a step
+    assert len(report["step_ratio"]["values"]) == 2
+    assert report["overhead"]["median"] == pytest.approx((report["step_ratio"]["median"] - 1) / 50, abs=1e-3)
+
+
+def test_health_is_measured_at_an_interval_that_was_chosen(benchmark: Callable[..., config.Benchmark]) -> None:
+    with pytest.raises(UserError, match="callbacks=health"):
+        run(benchmark(measure=["health"]))
 
 
 def test_prediction_is_measured_for_one_image_and_for_a_batch(benchmark: Callable[..., config.Benchmark]) -> None:
