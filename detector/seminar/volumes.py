@@ -109,10 +109,9 @@ def factorisation(folder: Path) -> Answer:
     strided, grey = replace(whole, stride=(2, 1, 1)), replace(LAYER, bias=False)
     _, faster_with_stride = cheaper_below(strided, MIDDLE)
     fewer_on_grey, _ = cheaper_below(grey, CLIP)
-    with FlopCounterMode(display=False) as counter:
-        inside = torch.zeros(1, FILTERS, *MIDDLE, device="meta")
-        module = Conv2Plus1d(FILTERS, FILTERS, width=FILTERS, norm=None, activation=None).to("meta")
-        module(inside)
+    with FlopCounterMode(display=False) as counter, torch.device("meta"):
+        module = Conv2Plus1d(FILTERS, FILTERS, width=FILTERS, norm=None, activation=None)
+        module(torch.zeros(1, FILTERS, *MIDDLE))
     timed = _timed(whole)
     matched = matched_width(FILTERS, FILTERS)
     return Answer(
@@ -153,12 +152,13 @@ def _pair(whole: Convolution, width: int, clip: tuple[int, int, int]) -> tuple[i
 
 
 def _timed(whole: Convolution) -> list[Pair]:
-    clip = torch.randn(1, FILTERS, *MIDDLE)
-    pairs = {
-        width: Conv2Plus1d(FILTERS, FILTERS, width=width, norm=None, activation=None)
-        for width in (16, 32, 64, 96, matched_width(FILTERS, FILTERS), 192)
-    }
-    seconds = _seconds({0: whole.module(), **pairs}, clip)
+    with torch.random.fork_rng(devices=[]):
+        clip = torch.randn(1, FILTERS, *MIDDLE)
+        pairs = {
+            width: Conv2Plus1d(FILTERS, FILTERS, width=width, norm=None, activation=None)
+            for width in (16, 32, 64, 96, matched_width(FILTERS, FILTERS), 192)
+        }
+        seconds = _seconds({0: whole.module(), **pairs}, clip)
     operations = whole.multiply_accumulates(MIDDLE)
     found = []
     for width in pairs:

@@ -29,12 +29,12 @@ def start(folder: Path, *overrides: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, str(ROOT / "scripts" / "train.py"), "-m", *OVERRIDES, f"runs={folder}", *overrides],
         cwd=folder,
-        # Ray writes a token for its cluster, by default into the home folder
+        # otherwise Ray writes a token for its cluster into the home folder
         env={
             **os.environ,
             "OMP_NUM_THREADS": "1",
             "PYTHONPATH": str(ROOT),
-            "RAY_AUTH_TOKEN_PATH": str(folder / "token"),
+            "RAY_AUTH_TOKEN": "0" * 64,
         },
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
