@@ -76,11 +76,11 @@ def _draw_bars(panel: Axes, rows: Sequence[Measured], columns: Sequence[Column])
             top = mean + (deviation or 0.0)
             panel.annotate(
                 f"{mean:.{column.digits}f}", (x, top), (0, 2), textcoords="offset points", ha="center",
-                fontsize=9 if len(rows) < 3 else 7,
+                fontsize=9 if len(rows) < 3 else 8, rotation=0 if len(rows) < 3 else 90,
             )  # fmt: skip
             highest = max(highest, top)
         panel.bar(0, 0, 0, label=_short(row.group.label), **_look(number))  # for the legend, whatever is missing
-    panel.set_ylim(0, 1.12 * highest or 1)
+    panel.set_ylim(0, (1.12 if len(rows) < 3 else 1.2) * highest or 1)
     panel.grid(axis="y", alpha=0.3)
     panel.set_axisbelow(True)
 
