@@ -11,6 +11,7 @@ import lightning as L
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
+from torch import nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision.ops import box_area
 
@@ -22,7 +23,7 @@ from detector.evaluation.evaluate import evaluate
 from detector.models.detector import detect_batch
 from detector.training.module import DetectionModule
 from detector.training.optim import averages_itself
-from detector.training.schedule_free import AveragedWeights, renew_statistics
+from detector.training.schedule_free import AveragedWeights
 from detector.training.trainer import lightning_precision, quieten
 from detector.types import Batch
 
@@ -82,15 +83,27 @@ def ap50_by_heart(settings: config.Train) -> float:
         epochs=settings.trainer.epochs,
         proposals=proposal_request(settings.model),
     )
-    detector = trained(settings, data).measured
-    # a training this short ends before the running averages of batch norm have caught up with the weights
-    renew_statistics(detector, [data.batch])
+    detector = with_statistics_of_batches(trained(settings, data).measured)
     results = []
-    for i, found in enumerate(detect_batch(detector.eval(), data.batch)):
+    for i, found in enumerate(detect_batch(detector, data.batch)):
         results += found.to_coco(i, data.category_ids)
     ap50 = evaluate(index_of(data.batch, data.train_index), results)["AP50"]
     assert isinstance(ap50, float)
     return ap50
+
+
+def with_statistics_of_batches(detector: nn.Module) -> nn.Module:
+    """In evaluation mode, but with batch norm as in training where it is not frozen.
+
+    A training this short ends before the running averages have caught up with the weights. And could they, the running variance
+    is unbiased: of two images that are 3 × 3 points at the highest level it is 18 / 17 of what training divides by, at every
+    layer anew.
+    """
+    in_training = [one for one in detector.train().modules() if isinstance(one, nn.BatchNorm2d) and one.training]
+    detector.eval()
+    for one in in_training:
+        one.train()
+    return detector
 
 
 def index_of(batch: Batch, like: Index) -> Index:
