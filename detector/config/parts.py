@@ -295,9 +295,9 @@ class Search:
     strategy: str = "fast"
     """fast | quality: 8 groupings of an image or 80."""
     search_side: int = 500
-    """Pixels of the long side to which an image is brought before it is searched (Girshick et al. 2014: the width)."""
+    """Pixels of the long side to which a larger image is brought before it is searched (Girshick et al. 2014: the width)."""
     search_min_side: int = 5
-    """Boxes with a shorter side, in pixels of that smaller image, are left out."""
+    """Boxes with a shorter side, in pixels of the image that is searched, are left out."""
 
 
 @dataclass

@@ -12,7 +12,7 @@ import numpy as np
 from detector.data.cache import cache_folder
 from detector.proposals.selective_search import SelectiveSearch
 
-VERSION = 1
+VERSION = 2
 """Of the search; raised whenever the same settings give other boxes, so that older files are not used."""
 
 

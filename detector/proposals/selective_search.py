@@ -38,9 +38,10 @@ class SelectiveSearch:
 
     Args:
         strategy: one of `STRATEGIES`: 8 hierarchies or 80.
-        side: the image's long side is brought to so many pixels first, so that one set of `ks` suits all images.
-            Girshick et al. 2014 do so with the width, 500 pixels.
-        min_side: boxes with a shorter side, in pixels of that smaller image, are left out.
+        side: an image with a longer long side is brought to so many pixels first, so that one set of `ks` suits all of
+            them. Girshick et al. 2014 bring the width to 500 pixels, also where it is less; smaller images are searched as
+            they are here: enlarging shows nothing new, and takes several times as long.
+        min_side: boxes with a shorter side, in pixels of the image that is searched, are left out.
     """
 
     strategy: str = "fast"
@@ -61,10 +62,9 @@ class SelectiveSearch:
         i · u, u uniform in 0..1; the smallest values come first. The whole image is among the boxes of every hierarchy.
         """
         height, width = image.shape[:2]
-        scale = self.side / max(height, width)
+        scale = min(1.0, self.side / max(height, width))
         new_height, new_width = max(1, round(height * scale)), max(1, round(width * scale))
-        interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-        hierarchies = _hierarchies(cv2.resize(image, (new_width, new_height), interpolation=interpolation), self)
+        hierarchies = _hierarchies(cv2.resize(image, (new_width, new_height), interpolation=cv2.INTER_AREA), self)
         # seeded by the content, so that the same image has the same boxes anywhere
         rng = np.random.default_rng(np.frombuffer(hashlib.sha256(image.tobytes()).digest(), dtype=np.uint32))
         values = [rng.random(len(boxes)) * np.arange(len(boxes), 0, -1) for boxes in hierarchies]

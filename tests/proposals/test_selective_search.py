@@ -41,6 +41,11 @@ def test_boxes_are_in_pixels_of_the_image_given() -> None:
     assert found.max() == 360
 
 
+def test_a_smaller_image_is_searched_as_it_is() -> None:
+    image, _ = rectangles()
+    assert np.array_equal(SelectiveSearch(side=500)(image), SelectiveSearch(side=120)(image))
+
+
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_boxes_lie_inside_the_image_and_none_comes_twice(strategy: str) -> None:
     rng = np.random.default_rng(0)
