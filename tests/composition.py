@@ -6,7 +6,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
 from detector import config
-from detector.command import CONFIGS, register_schemas, to_object
+from detector.composition import CONFIGS, register_schemas, to_object
 
 
 def composed(*overrides: str, name: str = "train") -> config.Train:

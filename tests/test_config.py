@@ -8,7 +8,8 @@ from composition import composed
 from hydra.core.global_hydra import GlobalHydra
 
 from detector import config
-from detector.command import CONFIGS, command
+from detector.command import command
+from detector.composition import CONFIGS
 from detector.errors import UserError
 from detector.training.train import train
 

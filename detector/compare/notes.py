@@ -12,10 +12,10 @@ from pathlib import Path
 
 from detector import config
 from detector.benchmark.machine import describe_machine
-from detector.command import quoted
 from detector.compare.cost import IMAGES
 from detector.compare.groups import Group
 from detector.compare.runs import Run
+from detector.composition import quoted
 
 
 def notes(

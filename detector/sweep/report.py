@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -13,7 +12,8 @@ from hydra.core.utils import setup_globals
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, open_dict
 
-from detector import config
+from detector.composition import leave_out_absent_parts, to_object
+from detector.mistakes import answer_mistakes
 from detector.sweep.jobs import ERROR, Job, job
 
 METRICS = ("AP", "AP50")
@@ -34,10 +34,8 @@ class SweepReport(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Says how many jobs there are; a mistake in any of them ends the sweep before it begins."""
-        from detector.command import answer_mistakes, to_object
-
         with answer_mistakes():
-            self.jobs = list(_jobs(config, to_object))
+            self.jobs = list(_jobs(config))
         SweepReport.current = self
         states = Counter(one.state for one in self.jobs)
         print(f"sweep of {len(self.jobs)} jobs: {', '.join(f'{n} {state}' for state, n in states.items())}", flush=True)
@@ -72,7 +70,7 @@ def _number(value: float | None, form: str) -> str:
     return "-" if value is None else form.format(value)
 
 
-def _jobs(master: DictConfig, to_object: Callable[[DictConfig], config.Train]) -> list[Job]:
+def _jobs(master: DictConfig) -> list[Job]:
     """The jobs as Hydra's sweeper will ask for them: the parameters of the sweep's file, then the command line's."""
     setup_globals()
     loader = GlobalHydra.instance().config_loader()
@@ -82,6 +80,7 @@ def _jobs(master: DictConfig, to_object: Callable[[DictConfig], config.Train]) -
     jobs = []
     for one in BasicSweeper.split_arguments(overrides, None)[0]:
         composed = loader.load_sweep_config(master, list(one))
+        leave_out_absent_parts(composed, composed.hydra)
         with open_dict(composed):
             del composed["hydra"]
         jobs.append(job(to_object(composed), list(one)))

@@ -9,7 +9,7 @@ import sys
 import threading
 from pathlib import Path
 
-from detector.command import answer_mistakes
+from detector.mistakes import answer_mistakes
 from detector.training.run_folder import read_config
 
 

@@ -13,10 +13,11 @@ from PIL import Image
 from run_folders import whole_run
 
 from detector import config
-from detector.command import command, quoted
+from detector.command import command
 from detector.compare.groups import Group
 from detector.compare.run import asks_for_details, run
 from detector.compare.runs import Run, find_runs
+from detector.composition import quoted
 from detector.errors import UserError
 
 Configure = Callable[..., config.Train]

@@ -25,9 +25,10 @@ from scenes_on_disk import write
 
 from detector import config
 from detector.checkpoint import build
-from detector.command import CONFIGS, answer_mistakes
+from detector.composition import CONFIGS
 from detector.layers import ACTIVATIONS, INITIALISATIONS, NORMS
 from detector.losses.classification import ClassLossKind
+from detector.mistakes import answer_mistakes
 from detector.nms import KINDS
 from detector.training.module import DetectionModule
 from detector.training.train import train

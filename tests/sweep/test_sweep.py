@@ -11,7 +11,8 @@ from darknet_files import SMALL
 from hydra.core.global_hydra import GlobalHydra
 
 from detector import config
-from detector.command import CONFIGS, command
+from detector.command import command
+from detector.composition import CONFIGS
 from detector.output import write_json
 from detector.sweep import run
 from detector.sweep.jobs import Job, digest, job
@@ -228,3 +229,13 @@ def test_the_table_shows_what_differs(tmp_path: Path) -> None:
         ["0", "finished", "0.5000", "-", "-"],
         ["1", "unfinished", "-", "-", "-"],
     ]
+
+
+def test_every_model_of_a_sweep_follows_a_recipe_that_says_something_of_parts_it_lacks(
+    sweep: Callable[..., int], trainings: Trainings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert sweep("experiment=shapes", "sweep=one_vs_two_stage") == 0
+    assert [name for name, _ in trainings.done] == ["ciou", "faster_rcnn", "fast_rcnn", "rcnn"]
+    said = capsys.readouterr()
+    assert "sweep of 4 jobs: 4 new" in said.out
+    assert "left out of experiment=shapes: loss.class_weight; model=rcnn has no loss" in said.err

@@ -1,0 +1,113 @@
+"""The YAML files of `configs` and the dataclasses of `detector.config`: how Hydra knows them, what it composes as an object."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import DictConfig, OmegaConf
+
+from detector import config
+from detector.errors import UserError
+
+CONFIGS = Path(__file__).resolve().parent.parent / "configs"
+
+
+def register_schemas() -> None:
+    """Makes the dataclasses of `detector.config` known to Hydra, as `/schema/GROUP: NAME`."""
+    store = ConfigStore.instance()
+    for group, classes in config.GROUPS.items():
+        for cls in classes:
+            store.store(group=f"schema/{group}", name=config.schema_name(group, cls), node=cls)
+    for name, cls in {
+        "train": config.Train,
+        "evaluate": config.Evaluate,
+        "predict": config.Predict,
+        "check_data": config.CheckData,
+        "browse_data": config.BrowseData,
+        "benchmark": config.Benchmark,
+        "find_lr": config.FindLR,
+        "inspect_model": config.InspectModel,
+        "anchors": config.Anchors,
+        "proposals": config.Proposals,
+        "import_darknet": config.ImportDarknet,
+        "compare": config.Compare,
+        "diagnose": config.Diagnose,
+        "seminar": config.Seminar,
+    }.items():
+        store.store(group="schema", name=name, node=cls)
+
+
+def to_object(composed: DictConfig) -> Any:
+    """The dataclass object of a composed configuration; a value that must be given and is not is a UserError."""
+    absent = OmegaConf.missing_keys(composed)
+    for missing in sorted(absent):
+        group = missing.split(".")[0]
+        if f"{group}.name" in absent and "model" not in absent:
+            raise UserError(f"{group}: something sets a key of it, but model={composed.model.name} has no {group}")
+        known = f": choose one of {choices(missing)}" if missing in config.GROUPS else ""
+        raise UserError(f"{missing}=... must be given{known}")
+    result = OmegaConf.to_object(composed)
+    _refuse_added_keys(composed, result, "")
+    return result
+
+
+def leave_out_absent_parts(composed: DictConfig, hydra_config: Any) -> list[str]:
+    """What a recipe says of a part that the model does without, so that any model can follow any recipe.
+
+    Where something else says it too, a freebie or the command line, it stays, and `to_object` refuses it.
+
+    Args:
+        composed: the configuration, from which it is left out.
+        hydra_config: the `hydra` part of the same composition.
+
+    Returns:
+        A line for each part of which something was left out.
+    """
+    chosen = hydra_config.runtime.choices
+    recipe = chosen.get("experiment")
+    if not recipe or chosen.get("freebie"):
+        return []
+    lines = []
+    keys: Any = OmegaConf.load(CONFIGS / "experiment" / f"{recipe}.yaml")
+    for group in sorted(absent_groups(chosen["model"])):
+        if group not in keys or any(
+            override.startswith((f"{group}.", f"{group}=")) for override in hydra_config.overrides.task
+        ):
+            continue
+        composed[group] = None
+        left_out = ", ".join(f"{group}.{key}" for key in keys[group])
+        lines.append(f"left out of experiment={recipe}: {left_out}; model={chosen['model']} has no {group}")
+    return lines
+
+
+def absent_groups(model: str) -> set[str]:
+    """The groups that a choice of `model` does without."""
+    file = CONFIGS / "model" / f"{model}.yaml"
+    defaults = OmegaConf.load(file).defaults if file.is_file() else []
+    entries = [key for one in defaults if not isinstance(one, str) for key, value in one.items() if value is None]
+    return {str(key).removeprefix("override /") for key in entries}
+
+
+def choices(group: str) -> str:
+    """The names of the YAML files of a group, separated by commas."""
+    return ", ".join(sorted(path.stem for path in (CONFIGS / group).glob("*.yaml")))
+
+
+def quoted(text: str) -> str:
+    """The text as a value of an override: in Hydra's quotes where it has more than letters, digits and `/._-`."""
+    if re.fullmatch(r"[\w/.-]+", text):
+        return text
+    return '"' + re.sub(r'(\\*)"', r"\1\1\"", re.sub(r"(\\+)$", r"\1\1", text)) + '"'
+
+
+def _refuse_added_keys(composed: DictConfig, result: Any, prefix: str) -> None:
+    """`+key=value` adds a key that no dataclass has; nobody would read it."""
+    for key in map(str, composed):
+        if key not in (fields := result.__dataclass_fields__):
+            raise UserError(f"{prefix}{key}: no such key; there are {', '.join(sorted(fields))}")
+        if dataclasses.is_dataclass(value := getattr(result, key)):
+            _refuse_added_keys(composed[key], value, f"{prefix}{key}.")
