@@ -17,6 +17,8 @@ from detector.composition import CONFIGS, quoted
 
 PLACE_AND_CHANCE = ("seed", "name", "runs", "resume")
 """What makes no other experiment: the seed, and where the run folder lies."""
+LONGEST_LABEL = 3
+"""Overrides that a table or a figure can show of a group."""
 
 
 @dataclass(frozen=True)
@@ -40,14 +42,17 @@ def group_runs(runs: Sequence[Run]) -> list[Group]:
 
 
 def told_from(reference: Group, groups: Sequence[Group]) -> list[Group]:
-    """The groups called by what tells them from the reference alone; without it called `reference`: for long labels."""
-    known = reference.label.split()
+    """The groups called by what tells them from the reference alone: for labels of more than `LONGEST_LABEL` overrides.
+
+    The reference is called by its own values of the keys that name the others, or `reference` where those are many.
+    """
+    own = reference.label.split()
+    labels = [" ".join(w for w in group.label.split() if w not in own) for group in groups]
+    keys = {word.split("=")[0] for label in labels for word in label.split()}
+    telling = [word for word in own if word.split("=")[0] in keys]
+    name = " ".join(telling) if 0 < len(telling) <= LONGEST_LABEL else "reference"
     return [
-        replace(
-            group,
-            label="reference" if group is reference else " ".join(w for w in group.label.split() if w not in known),
-        )
-        for group in groups
+        replace(group, label=name if group is reference else label) for group, label in zip(groups, labels, strict=True)
     ]
 
 

@@ -11,7 +11,7 @@ from detector import config
 from detector.compare.cost import Cost, measure_cost
 from detector.compare.details import Details, write_details
 from detector.compare.detections import resample_runs, validation_index
-from detector.compare.groups import Group, group_runs, told_from
+from detector.compare.groups import LONGEST_LABEL, Group, group_runs, told_from
 from detector.compare.notes import notes, origin
 from detector.compare.plot import plot_costs
 from detector.compare.report import check_report, companion, link, write_section
@@ -23,9 +23,6 @@ from detector.evaluation.comparison import ResampledAP, difference
 from detector.inference.predictor import choose_device
 from detector.inference.progress import with_progress
 from detector.output import new_folder
-
-LONGEST_LABEL = 3
-"""Overrides in the label of a group; where the reference has more, the others are called by what tells them from it."""
 
 
 def run(given: config.Compare) -> list[Measured]:
@@ -49,10 +46,10 @@ def run(given: config.Compare) -> list[Measured]:
     reference = _reference(given, groups)
     remarks = []
     if len(reference.label.split()) > LONGEST_LABEL:
-        remarks = [f"reference: {reference.label}"]
-        place = groups.index(reference)
+        place, in_full = groups.index(reference), reference.label
         groups = told_from(reference, groups)
         reference = groups[place]
+        remarks = [f"{reference.label} in full: {in_full}"]
     indexes = _validation_indexes(runs)
     for one in unfinished:
         print(f"{one}: not finished (no metrics.json), left out")

@@ -7,7 +7,7 @@ import pytest
 from composition import composed
 
 from detector import config
-from detector.compare.groups import group_runs, label_configs, told_from
+from detector.compare.groups import LONGEST_LABEL, group_runs, label_configs, told_from
 from detector.compare.runs import Run
 from detector.composition import CONFIGS
 
@@ -84,7 +84,7 @@ def test_every_choice_is_called_by_the_name_of_its_file(group: str, choice: str)
     assert [label.split()[0] for label in labels] == [f"{group}={choice}", f"{group}={other}"]
 
 
-def test_groups_are_told_from_the_reference(tiny: Configure) -> None:
+def test_groups_are_told_from_the_reference_and_it_by_the_same_keys(tiny: Configure) -> None:
     groups = group_runs(
         [
             as_run(tiny(trainer=config.Trainer(ema=ema, multi_scale=scale), seed=seed), f"{ema} {scale}")
@@ -92,4 +92,24 @@ def test_groups_are_told_from_the_reference(tiny: Configure) -> None:
         ]
     )
     labels = [group.label for group in told_from(groups[1], groups)]
-    assert labels == ["trainer.ema=0.9", "reference", "trainer.ema=0.9 trainer.multi_scale=0.3"]
+    assert labels == [
+        "trainer.ema=0.9",
+        "trainer.ema=0.0 trainer.multi_scale=0.0",
+        "trainer.ema=0.9 trainer.multi_scale=0.3",
+    ]
+
+
+def test_kinds_of_models_are_called_by_the_model_alone(tiny: Configure) -> None:
+    models = (config.SingleShot(), config.FasterRCNN(), config.RCNN())
+    groups = group_runs([as_run(tiny(model=model, seed=n), str(n)) for n, model in enumerate(models)])
+    assert len(groups[0].label.split()) > LONGEST_LABEL
+    labels = [group.label for group in told_from(groups[0], groups)]
+    assert labels == ["model=single_shot", "model=faster_rcnn", "model=rcnn"]
+
+
+def test_a_reference_that_many_keys_tell_from_the_others_is_called_so(tiny: Configure) -> None:
+    one = {"ema": 0.9}, {"multi_scale": 0.3}, {"adversarial": 0.5}, {"clip": 1.0}
+    groups = group_runs(
+        [as_run(tiny(trainer=config.Trainer(**each), seed=n), str(n)) for n, each in enumerate(({}, *one))]
+    )
+    assert told_from(groups[0], groups)[0].label == "reference"

@@ -17,7 +17,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 OVERRIDES = [
     "data=shapes", "name=pair", "image_size=96", "data.scene_size=96", "data.train_images=16", "data.val_images=7",
-    "data.batch_size=4", "data.workers=0", "backbone.width=0.125", "optim.lr=0.003", "trainer.epochs=3", "trainer.accelerator=cpu", "trainer.precision=fp32",
+    "data.batch_size=4", "data.workers=0", "backbone.width=0.125", "optim.lr=0.003", "trainer.epochs=3",
+    "trainer.accelerator=cpu", "trainer.precision=fp32",
 ]  # fmt: skip
 
 
