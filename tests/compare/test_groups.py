@@ -108,8 +108,12 @@ def test_kinds_of_models_are_called_by_the_model_alone(tiny: Configure) -> None:
 
 
 def test_a_reference_that_many_keys_tell_from_the_others_is_called_so(tiny: Configure) -> None:
-    one = {"ema": 0.9}, {"multi_scale": 0.3}, {"adversarial": 0.5}, {"clip": 1.0}
-    groups = group_runs(
-        [as_run(tiny(trainer=config.Trainer(**each), seed=n), str(n)) for n, each in enumerate(({}, *one))]
-    )
+    trainers = [
+        config.Trainer(),
+        config.Trainer(ema=0.9),
+        config.Trainer(multi_scale=0.3),
+        config.Trainer(adversarial=0.5),
+        config.Trainer(clip=1.0),
+    ]
+    groups = group_runs([as_run(tiny(trainer=trainer, seed=n), str(n)) for n, trainer in enumerate(trainers)])
     assert told_from(groups[0], groups)[0].label == "reference"

@@ -59,6 +59,6 @@ def test_a_compiled_detector_learns_and_finds_what_it_does_without(
     plain.eval()
     compiled.eval()
     (batch,) = list(data.val_dataloader())
-    for one, other in zip(detect_batch(plain, batch), detect_batch(compiled, batch), strict=True):
-        assert len(one.scores) == len(other.scores) > 0
-        assert torch.allclose(one.scores, other.scores, atol=1e-4)
+    for expected, detections in zip(detect_batch(plain, batch), detect_batch(compiled, batch), strict=True):
+        assert len(detections) == len(expected) > 0
+        assert torch.allclose(detections.scores, expected.scores, atol=1e-4)
