@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from detector.data.cache import cache_folder
+from detector.errors import UserError
 from detector.proposals.selective_search import SelectiveSearch
 
 VERSION = 2
@@ -53,13 +54,23 @@ def read(file: Path) -> Found | None:
 
 
 def write(file: Path, found: Found) -> None:
-    """The whole file or none, also if the process is killed meanwhile."""
-    file.parent.mkdir(parents=True, exist_ok=True)
+    """The whole file or none, also if the process is killed meanwhile.
+
+    Raises:
+        UserError: the system refuses; an OSError would leave a loader process without what it is about.
+    """
     unfinished = file.with_name(f".{file.name}.{os.getpid()}")
     try:
-        with open(unfinished, "wb") as opened:
-            np.save(opened, found.boxes)
-            np.save(opened, np.float64(found.seconds))
-        os.replace(unfinished, file)
-    finally:
-        unfinished.unlink(missing_ok=True)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with open(unfinished, "wb") as opened:
+                np.save(opened, found.boxes)
+                np.save(opened, np.float64(found.seconds))
+            os.replace(unfinished, file)
+        finally:
+            unfinished.unlink(missing_ok=True)
+    except OSError as error:
+        reason = error.strerror or error
+        raise UserError(
+            f"{file}: cannot be written: {reason}; data.proposals=FOLDER keeps proposals elsewhere"
+        ) from error

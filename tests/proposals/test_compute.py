@@ -14,6 +14,7 @@ import numpy as np
 import psutil
 import pytest
 import torch
+from full_disk import largest_file
 
 from detector import config
 from detector.data.index import Index, Objects, assemble
@@ -115,19 +116,22 @@ def test_a_missing_image_is_named(files: Index, tmp_path: Path) -> None:
         open_proposals(files, SEARCH, str(tmp_path / "kept"))
 
 
-def test_a_failure_leaves_no_half_file(files: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fails(*_: object) -> None:
-        raise OSError("disk full")
-
-    monkeypatch.setattr(np, "save", fails)
-    with pytest.raises(OSError, match="disk full"):
-        cache.write(tmp_path / "a" / "b.npy", cache.Found(np.zeros((1, 4), dtype=np.float32), 1.0))
+def test_a_full_disk_leaves_no_half_file_and_is_said(tmp_path: Path) -> None:
+    boxes = np.zeros((1000, 4), dtype=np.float32)
+    with largest_file(8_000), pytest.raises(UserError, match=r"b\.npy: cannot be written: .*data\.proposals=FOLDER"):
+        cache.write(tmp_path / "a" / "b.npy", cache.Found(boxes, 1.0))
     assert list((tmp_path / "a").iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_is_said_also_from_a_loader_process(files: Index, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="cannot be written: Not a directory"):
+        open_proposals(files, SEARCH, str(tmp_path / "file"))
 
 
 def start(folder: Path) -> subprocess.Popen[str]:
     overrides = [
-        "data=shapes", "data.train_images=60", "data.val_images=2", "data.test_images=0", "data.scene_size=64",
+        "data=shapes", "data.train_images=60", "data.val_images=2", "data.test_images=0", "data.scene_size=160",
         "search_side=160", f"data.proposals={folder}",
     ]  # fmt: skip
     return subprocess.Popen(

@@ -1,24 +1,11 @@
-import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import torch
+from full_disk import largest_file
 
 from detector.errors import UserError
 from detector.training.checkpoint_files import WholeFiles
-
-
-@contextmanager
-def largest_file(size: int) -> Iterator[None]:
-    """The operating system refuses to write more, as it does on a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_a_write_that_breaks_off_leaves_the_file_before_it(tmp_path: Path) -> None:
