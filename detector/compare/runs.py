@@ -26,16 +26,17 @@ class Run:
 
 
 def find_runs(given: Sequence[str]) -> tuple[list[Run], list[Path]]:
-    """The finished runs among folders, in the order given, each once, and the folders of those that did not finish.
+    """The finished runs among folders, each once, and the folders of those that did not finish.
 
-    Each of `given` is a run folder, a folder that holds some at any depth, or a pattern (`runs/bccd/2026-*`).
+    Each of `given` is a run folder, a folder that holds some at any depth, or a pattern (`runs/bccd/2026-*`). Runs come in
+    the order given, and those of one folder in the order in which they were started: of a sweep, that of its jobs.
 
     Raises:
         UserError: there is no such folder, none of the runs is finished, or a file of a run is not what it should be.
     """
     folders: dict[Path, Path] = {}
     for path in (path for pattern in given for path in _expanded(pattern)):
-        found = list(_run_folders(path))
+        found = sorted(_run_folders(path), key=_started)
         if not found:
             raise UserError(f"runs={path}: no run folder (config.yaml) in it")
         for folder in found:
@@ -64,6 +65,13 @@ def _run_folders(path: Path) -> Iterator[Path]:
             yield Path(folder)
         else:
             inner[:] = sorted(name for name in inner if not name.startswith("."))
+
+
+def _started(folder: Path) -> str:
+    """Date and time in UTC, ISO 8601; nothing where the run does not say, as runs of earlier versions do not."""
+    file = folder / "environment.json"
+    started: str = json.loads(file.read_text()).get("started", "") if file.is_file() else ""
+    return started
 
 
 def _read(folder: Path) -> Run:

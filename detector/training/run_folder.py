@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
@@ -23,10 +24,11 @@ if sys.platform != "win32":
 
 
 def describe(folder: Path, train: config.Train) -> None:
-    """Writes `config.yaml`, the resolved configuration, and `environment.json`: versions, git commit, machine, seed."""
+    """Writes `config.yaml`, the resolved configuration, and `environment.json`: time, versions, git commit, machine, seed."""
     write_text(folder / "config.yaml", OmegaConf.to_yaml(asdict(train)))
     packages = ("torch", "torchvision", "lightning", "albumentations", "pycocotools", "numpy", "detector")
     environment = {
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
         "packages": {name: version(name) for name in packages},
         "git_commit": _git("rev-parse", "HEAD"),

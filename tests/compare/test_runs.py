@@ -9,6 +9,7 @@ from run_folders import empty_run
 from detector import config
 from detector.compare.runs import find_runs
 from detector.errors import UserError
+from detector.output import write_json
 
 Configure = Callable[..., config.Train]
 
@@ -35,6 +36,13 @@ def test_runs_are_found_in_folders_by_patterns_and_by_name_each_once_in_the_orde
     assert names([str(folders / "two"), str(folders / "one")]) == (["c", "a", "b"], ["stopped"])
     assert names([str(folders / "one" / "[ab]")]) == (["a", "b"], [])
     assert names([str(folders / "one" / "latest"), str(folders / "one")]) == (["latest", "a"], ["stopped"])
+
+
+def test_runs_of_a_folder_come_as_they_were_started(folders: Path) -> None:
+    for name, day in (("one/b", 3), ("one/a", 4), ("two/deep/c", 1)):
+        write_json(folders / name / "environment.json", {"started": f"2026-01-0{day}T00:00:00+00:00"})
+    assert names([str(folders)]) == (["c", "b", "a"], ["stopped"])
+    assert names([str(folders / "one"), str(folders / "two")]) == (["b", "a", "c"], ["stopped"])
 
 
 @pytest.mark.parametrize(
