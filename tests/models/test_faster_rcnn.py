@@ -68,6 +68,8 @@ def torchvisions(model: config.FasterRCNN) -> Any:
         rpn_post_nms_top_n_train=model.training_proposals,
         rpn_post_nms_top_n_test=model.proposals,
         rpn_nms_thresh=model.rpn_iou_threshold,
+        rpn_fg_iou_thresh=model.rpn_positive_iou,
+        rpn_bg_iou_thresh=model.rpn_negative_iou,
         rpn_batch_size_per_image=model.rpn_sampled_anchors,
         rpn_positive_fraction=model.rpn_positive_share,
         box_batch_size_per_image=model.sampled_regions,
