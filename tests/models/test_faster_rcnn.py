@@ -355,7 +355,7 @@ def test_regions_are_counted_and_every_stage_is_measured(small: Callable[..., An
     [
         ({"anchor_sizes": []}, r"model\.anchor_sizes=\[\]: give one or more numbers above 0"),
         ({"anchor_ratios": [1.0, -1.0]}, r"model\.anchor_ratios=\[1\.0, -1\.0\]"),
-        ({"rpn_negative_iou": 0.8}, r"model\.rpn_negative_iou=0\.8 model\.rpn_positive_iou=0\.7"),
+        ({"rpn_negative_iou": 0.8}, r"model\.rpn_negative_iou=0\.8 model\.rpn_positive_iou=0\.5"),
         ({"rpn_positive_share": 0.0}, r"model\.rpn_positive_share=0\.0"),
         ({"rpn_iou_threshold": 1.2}, r"model\.rpn_iou_threshold=1\.2"),
         ({"rpn_sampled_anchors": 0}, r"model\.rpn_sampled_anchors=0: must be 1 or more"),
