@@ -1,0 +1,37 @@
+"""What the proposal network is given to learn from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torchvision.models.detection.image_list import ImageList
+from torchvision.ops import box_iou
+
+from detector import config
+from detector.checkpoint import build
+from detector.data.read import read_index
+
+Configure = Callable[..., config.Train]
+
+
+@pytest.mark.parametrize("side", [256, 320])
+def test_several_anchors_answer_for_an_object_by_default(tiny: Configure, side: int) -> None:
+    """Of many easy negatives and hardly a positive a network learns where things are not."""
+    settings = tiny(
+        model=config.FasterRCNN(channels=16, width=32),
+        data=config.Shapes(scene_size=side, train_images=40, val_images=1),
+        image_size=side,
+    )
+    network = build(settings, classes=5).proposals.network  # type: ignore[union-attr]
+    images = torch.zeros(1, 3, side, side)
+    levels = [torch.zeros(1, 1, side // stride, side // stride) for stride in (8, 16, 32)]
+    (anchors,) = network.anchor_generator(ImageList(images, [(side, side)]), levels)  # type: ignore[union-attr, operator]
+    index = read_index(settings.data, "train")
+    boxes = torch.cat([index.target(i).boxes for i in range(len(index))])
+    large = boxes[(boxes[:, 2:] - boxes[:, :2]).prod(dim=1) > 32**2]
+    answering = (box_iou(large, anchors) >= settings.model.rpn_positive_iou).sum(dim=1)  # type: ignore[attr-defined]
+    assert len(large) > 50
+    assert answering.float().mean() > 5
+    assert (answering > 0).float().mean() > 0.9
