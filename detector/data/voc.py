@@ -52,8 +52,9 @@ def read_voc(data: config.Voc, split: str, class_names: tuple[str, ...] | None =
     existing(listed.parent, "data.root", folder=True)
     existing(listed, key)
     folder = existing(root / "Annotations", "data.root", folder=True)
-    pictures = existing(root / "JPEGImages", "data.root", folder=True)
-    by_stem = {p.stem: str(p) for p in sorted(pictures.iterdir()) if p.suffix.lower() in IMAGE_SUFFIXES}
+    pictures = root / "JPEGImages"  # need not be there: scoring stored detections takes annotations only
+    found = sorted(pictures.iterdir()) if pictures.is_dir() else []
+    by_stem = {p.stem: str(p) for p in found if p.suffix.lower() in IMAGE_SUFFIXES}
 
     problems: list[Problem] = []
     ids: list[str] = []
