@@ -221,7 +221,7 @@ def assemble(
         boxes=cut[rows].astype(np.float32),
         labels=labels[rows],
         crowd=crowd[rows],
-        area=area[rows].astype(np.float32),
+        area=np.minimum(area[rows], np.finfo(np.float32).max).astype(np.float32),
         annotations=Annotations(
             offsets_of(np.bincount(owners[measured], minlength=len(sizes))),
             written[measured],
@@ -236,7 +236,7 @@ def assemble(
 def _written(objects: Objects, corners: np.ndarray) -> np.ndarray:
     if objects.written is not None:
         return np.asarray(objects.written, dtype=np.float64).reshape(-1, 4)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         return np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
 
 

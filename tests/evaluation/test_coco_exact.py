@@ -59,18 +59,26 @@ def by_hand(annotations: Path, results: Path) -> tuple[list[float], dict[int, tu
     return number_of(found)
 
 
-def largest_difference(annotations: Path, results: Path, index: Index) -> float:
-    """Over the twelve numbers and AP and AP50 of each class, NaN where one has a number and the other has none."""
+def differences(annotations: Path, results: Path, index: Index) -> dict[str, tuple[float | None, float | None]]:
+    """Ours and that of pycocotools for the twelve numbers, AP and AP50 of each class, and AP for comparing runs."""
     twelve, per_category = by_hand(annotations, results)
     entries = read_results(results, index)
     ours = evaluate(index, entries)
-    pairs = [(ours[name], value if value > -1 else None) for name, value in zip(METRICS, twelve, strict=True)]
+    pairs = {name: (ours[name], value if value > -1 else None) for name, value in zip(METRICS, twelve, strict=True)}
     for category, name in zip(index.category_ids, index.class_names, strict=True):
-        theirs = per_category[category] or (None, None)
-        pairs += zip((ours["per_class"][name]["AP"], ours["per_class"][name]["AP50"]), theirs, strict=True)
-    pairs.append((match(index, flatten(index, entries)).ap if twelve[0] > -1 else None, pairs[0][1]))
-    differences = [0.0 if a is b is None else np.nan if a is None or b is None else abs(a - b) for a, b in pairs]
-    return float(np.max(differences))
+        for key, value in zip(("AP", "AP50"), per_category[category] or (None, None), strict=True):
+            pairs[f"{name} {key}"] = (ours["per_class"][name][key], value)
+    resampled = match(index, flatten(index, entries)).ap
+    pairs["AP for comparing"] = (None if np.isnan(resampled) else resampled, pairs["AP"][1])
+    return pairs
+
+
+def largest_difference(annotations: Path, results: Path, index: Index) -> float:
+    """NaN where one has a number and the other has none."""
+    pairs = differences(annotations, results, index).values()
+    return float(
+        np.max([0.0 if a is b is None else np.nan if a is None or b is None else abs(a - b) for a, b in pairs])
+    )
 
 
 def index_of(annotations: Path) -> Index:

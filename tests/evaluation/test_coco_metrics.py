@@ -21,7 +21,10 @@ from detector.data.index import Index, Objects, assemble
 from detector.data.read import read_index
 from detector.evaluation import coco
 from detector.evaluation.coco import METRICS, ground_truth
+from detector.evaluation.comparison import match
 from detector.evaluation.evaluate import evaluate
+from detector.evaluation.report import table
+from detector.evaluation.results import flatten
 from detector.types import Detections, Target
 
 COCO_TINY = Path("../shared/data/coco_tiny")
@@ -271,6 +274,15 @@ def test_no_objects_give_none_in_valid_json(with_detections: bool) -> None:
     nothing = {"AP50_11point": None, "AP50_area": None}
     assert metrics["voc"] == {**nothing, "per_class": dict.fromkeys(metrics["per_class"], nothing)}
     assert json.loads(json.dumps(metrics, allow_nan=False)) == metrics
+
+
+def test_a_split_without_classes_and_objects_has_no_numbers() -> None:
+    nothing = assemble([], [], [3, 1], ["", ""], np.full((2, 2), 50), Objects([], [], [], [], where=str))
+    metrics = evaluate(nothing, [])
+    assert [metrics[key] for key in METRICS] == [None] * 12
+    assert (metrics["per_class"], metrics["voc"]["per_class"]) == ({}, {})
+    assert "–" in table(metrics)
+    assert np.isnan(match(nothing, flatten(nothing, [])).ap)
 
 
 def test_the_order_of_results_does_not_matter() -> None:

@@ -61,6 +61,11 @@ def test_flat_results_keep_the_order_and_translate_ids_to_positions_and_labels()
         (entry(score=None), ["score null"]),
         (entry(score=True), ["score true"]),
         (entry(score=float("inf")), ["score Infinity"]),
+        (entry(score=10**400), ["score 1000"]),
+        (entry(bbox=[10**400, 2, 3, 4]), ["bbox [1000"]),
+        (entry(image_id=7.5), ["image_id 7.5"]),
+        (entry(image_id=True), ["image_id true"]),
+        (entry(category_id=17.5), ["category_id 17.5"]),
         ({"image_id": 7, "bbox": [1, 2, 3, 4]}, ["lacks category_id and score"]),
         ([7, 18, 1, 2, 3, 4, 0.5], ["JSON list", "object"]),
     ],
@@ -79,6 +84,21 @@ def test_a_wrong_entry_is_named_with_its_file_and_number_in_one_line(
     assert "more" not in message
 
 
+def test_an_id_that_is_a_whole_float_is_the_integer(tmp_path: Path) -> None:
+    file = tmp_path / "results.json"
+    file.write_text(json.dumps([entry(image_id=0.0, category_id=17.0), entry()]))
+    read = read_results(file, make_index([0, 7]))
+    assert read == [entry(image_id=0, category_id=17), entry()]
+    assert all(type(one[key]) is int for one in read for key in ("image_id", "category_id"))
+
+
+def test_a_byte_order_mark_is_no_part_of_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "results.json"
+    for encoding in ("utf-8-sig", "utf-16"):
+        file.write_bytes(json.dumps([entry()]).encode(encoding))
+        assert read_results(file, make_index([3, 7])) == [entry()]
+
+
 def test_all_wrong_entries_are_counted(tmp_path: Path) -> None:
     file = tmp_path / "results.json"
     file.write_text(json.dumps([entry(), entry(image_id=9), entry(score="high"), entry(image_id=9)]))
@@ -88,7 +108,13 @@ def test_all_wrong_entries_are_counted(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [(None, "cannot be read"), ("[{", "not valid JSON"), ('{"annotations": []}', "JSON object"), ("3", "JSON number")],
+    [
+        (None, "cannot be read"),
+        ("[{", "not valid JSON"),
+        ('{"annotations": []}', "JSON object"),
+        ("3", "JSON number"),
+        ("[" * 100_000, "not valid JSON"),
+    ],
 )
 def test_a_file_that_is_no_list_of_results_is_refused(tmp_path: Path, text: str | None, said: str) -> None:
     file = tmp_path / "results.json"

@@ -81,6 +81,35 @@ def test_stored_detections_are_scored_without_images_in_the_label_space_of_the_t
     assert metrics["category_ids"] == {"apple": 1, "bear": 2, "cat": 3}
 
 
+def test_voc_without_its_folder_of_images_and_coco_without_images_are_scored_and_yolo_asks_for_them(
+    tmp_path: Path,
+) -> None:
+    root = tmp_path / "voc"
+    _write_voc(root, "val", {"2": ["bear", "cat"]})
+    (root / "JPEGImages").rmdir()
+    voc = config.Voc(root=str(root))
+    _write_truth(tmp_path / "voc.json", read_index(voc, "val"))
+    metrics = run(config.Evaluate(voc, detections=str(tmp_path / "voc.json"), output=str(tmp_path / "out")))
+    assert metrics["voc"]["per_class"]["bear"]["AP50_area"] == 1
+
+    content = {
+        "images": [{"id": 5, "file_name": "nowhere/5.jpg", "height": 40, "width": 60}],
+        "categories": [{"id": 3, "name": "bear"}],
+        "annotations": [{"id": 1, "image_id": 5, "category_id": 3, "bbox": [4, 3, 20, 30], "area": 600, "iscrowd": 0}],
+    }
+    (tmp_path / "val.json").write_text(json.dumps(content))
+    coco = config.Coco(root=str(tmp_path), val="val.json")
+    write_results(tmp_path / "coco.json", [{"image_id": 5, "category_id": 3, "bbox": [4, 3, 20, 30], "score": 1}])
+    metrics = run(config.Evaluate(coco, detections=str(tmp_path / "coco.json"), output=str(tmp_path / "coco")))
+    assert metrics["per_class"]["bear"]["AP50"] == pytest.approx(1)
+
+    (tmp_path / "data.yaml").write_text("names: [bear]\nval: images\n")
+    (tmp_path / "images").mkdir()
+    with pytest.raises(UserError) as caught:
+        run(config.Evaluate(config.Yolo(root=str(tmp_path)), detections=str(tmp_path / "coco.json")))
+    assert "\n" not in str(caught.value)
+
+
 def test_a_split_without_a_training_split_has_its_own_label_space(tmp_path: Path) -> None:
     root = tmp_path / "voc"
     _write_voc(root, "val", {"2": ["bear", "cat"]})
