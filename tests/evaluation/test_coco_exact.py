@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import random
 from dataclasses import replace
@@ -14,16 +12,11 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
+from pycocotools_by_hand import by_hand, index_of, largest_difference
 
 from detector import config
-from detector.data.index import Index
 from detector.data.read import read_index
-from detector.evaluation.coco import METRICS
-from detector.evaluation.comparison import match
-from detector.evaluation.evaluate import evaluate
-from detector.evaluation.results import flatten, read_results, write_results
+from detector.evaluation.results import read_results, write_results
 
 SIDE = 100
 OBJECTS = [[10.0, 10.0, 20.0, 20.0], [10.0, 10.0, 40.0, 10.0], [12.3, 7.7, 33.3, 21.9], [-9.5, 60.1, 48.7, 80.3],
@@ -35,54 +28,6 @@ coordinates = st.one_of(
     st.tuples(*[st.floats(-20, 110)] * 2, *[st.floats(0, 120)] * 2).map(list),
     st.tuples(*[st.integers(0, 12)] * 4).map(lambda values: [8 * value for value in values]),
 )
-
-
-def number_of(found: COCOeval) -> tuple[list[float], dict[int, tuple[float, float] | None]]:
-    """The twelve numbers, and AP and AP50 by category id, as Detectron2 and others take them from pycocotools."""
-    per_category = {}
-    for k, category in enumerate(found.params.catIds):
-        precision = found.eval["precision"][:, :, k, 0, -1]
-        fifty = precision[0]
-        present = (precision > -1).any()
-        pair = (np.mean(precision[precision > -1]), np.mean(fifty[fifty > -1])) if present else None
-        per_category[int(category)] = pair
-    return found.stats.tolist(), per_category
-
-
-def by_hand(annotations: Path, results: Path) -> tuple[list[float], dict[int, tuple[float, float] | None]]:
-    with contextlib.redirect_stdout(io.StringIO()):
-        truth = COCO(str(annotations))
-        found = COCOeval(truth, truth.loadRes(str(results)), "bbox")
-        found.evaluate()
-        found.accumulate()
-        found.summarize()
-    return number_of(found)
-
-
-def differences(annotations: Path, results: Path, index: Index) -> dict[str, tuple[float | None, float | None]]:
-    """Ours and that of pycocotools for the twelve numbers, AP and AP50 of each class, and AP for comparing runs."""
-    twelve, per_category = by_hand(annotations, results)
-    entries = read_results(results, index)
-    ours = evaluate(index, entries)
-    pairs = {name: (ours[name], value if value > -1 else None) for name, value in zip(METRICS, twelve, strict=True)}
-    for category, name in zip(index.category_ids, index.class_names, strict=True):
-        for key, value in zip(("AP", "AP50"), per_category[category] or (None, None), strict=True):
-            pairs[f"{name} {key}"] = (ours["per_class"][name][key], value)
-    resampled = match(index, flatten(index, entries)).ap
-    pairs["AP for comparing"] = (None if np.isnan(resampled) else resampled, pairs["AP"][1])
-    return pairs
-
-
-def largest_difference(annotations: Path, results: Path, index: Index) -> float:
-    """NaN where one has a number and the other has none."""
-    pairs = differences(annotations, results, index).values()
-    return float(
-        np.max([0.0 if a is b is None else np.nan if a is None or b is None else abs(a - b) for a, b in pairs])
-    )
-
-
-def index_of(annotations: Path) -> Index:
-    return read_index(config.Coco(root=str(annotations.parent), train=annotations.name), "train")
 
 
 @st.composite

@@ -9,6 +9,7 @@ import lightning
 import pytest
 import torch
 from PIL import Image
+from pycocotools_by_hand import by_hand
 from saved_checkpoint import save_checkpoint
 from torchvision.ops import box_convert, box_iou
 
@@ -19,6 +20,7 @@ from detector.data.module import DetectionData
 from detector.data.read import read_index
 from detector.data.shapes import CLASS_NAMES
 from detector.errors import UserError
+from detector.evaluation.coco import METRICS
 from detector.evaluation.results import write_results
 from detector.evaluation.run import run
 from detector.training.module import DetectionModule
@@ -163,6 +165,34 @@ def test_written_detections_score_the_same_again(tiny: Configure, tmp_path: Path
     assert first["AR100"] > 0, "the test shows nothing"
     for name in ("AP", "AP50", "AR100", "per_class", "voc", "category_ids"):
         assert first[name] == second[name]
+
+
+def test_pycocotools_by_hand_finds_in_the_written_detections_what_was_printed(tiny: Configure, tmp_path: Path) -> None:
+    index = read_index(SHAPES, "val")
+    kept = index.annotations
+    content = {
+        "images": [{"id": index.image_id(i)} for i in range(len(index))],
+        "categories": [{"id": i} for i in index.category_ids],
+        "annotations": [
+            {
+                "id": n + 1,
+                "image_id": index.image_id(kept.owners[n]),
+                "category_id": index.category_ids[kept.labels[n]],
+                "bbox": kept.boxes[n].tolist(),
+                "area": float(kept.area[n]),
+                "iscrowd": int(kept.crowd[n]),
+            }
+            for n in range(len(kept))
+        ],
+    }
+    (tmp_path / "val.json").write_text(json.dumps(content))
+    file = save_checkpoint(tmp_path / "a.ckpt", tiny(data=SHAPES), CLASS_NAMES)
+    metrics = run(config.Evaluate(checkpoint=str(file), output=str(tmp_path / "out"), accelerator="cpu"))
+    twelve, per_category = by_hand(tmp_path / "val.json", tmp_path / "out" / "detections.json")
+    assert twelve[0] > 0, "the test shows nothing"
+    assert [metrics[name] if metrics[name] is not None else -1 for name in METRICS] == twelve
+    for name, category in zip(index.class_names, index.category_ids, strict=True):
+        assert tuple(metrics["per_class"][name].values()) == (per_category[category] or (None, None))
 
 
 def test_averaged_weights_are_measured(tiny: Configure, tmp_path: Path) -> None:
