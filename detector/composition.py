@@ -42,7 +42,10 @@ def register_schemas() -> None:
 
 
 def to_object(composed: DictConfig) -> Any:
-    """The dataclass object of a composed configuration; a value that must be given and is not is a UserError."""
+    """The dataclass object of a composed configuration; what cannot be is a UserError.
+
+    That is a value that must be given and is not, a key that does not exist, and every value out of its range.
+    """
     absent = OmegaConf.missing_keys(composed)
     for missing in sorted(absent):
         group = missing.split(".")[0]
@@ -52,6 +55,7 @@ def to_object(composed: DictConfig) -> Any:
         raise UserError(f"{missing}=... must be given{known}")
     result = OmegaConf.to_object(composed)
     _refuse_added_keys(composed, result, "")
+    config.check(result)
     return result
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,11 @@ from detector.errors import UserError
 
 
 def new_folder(parent: Path) -> Path:
-    """A new folder `parent/DATE_TIME` and a link `parent/latest` to it."""
+    """A new folder `parent/DATE_TIME` and a link `parent/latest` to it.
+
+    Raises:
+        UserError: no folder can be made there.
+    """
     identity = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     attempt = 0
     while True:
@@ -27,10 +32,25 @@ def new_folder(parent: Path) -> Path:
             if not parent.is_dir():
                 raise UserError(f"{parent}: is a file, a folder was expected") from None
             attempt += 1
-    link = parent / "latest"
-    link.unlink(missing_ok=True)
-    link.symlink_to(folder.name)
+        except OSError as error:
+            raise UserError(f"{parent}: no folder can be made there ({error.strerror})") from error
+    _link_latest(parent / "latest", folder.name)
     return folder
+
+
+def _link_latest(link: Path, name: str) -> None:
+    """Only a link to a folder beside it, as this function makes them, is replaced; anything else is the user's own."""
+    if os.path.lexists(link) and not (link.is_symlink() and "/" not in os.readlink(link)):
+        print(f"{link}: is no link of this project's and stays as it is; the new folder is {name}", file=sys.stderr)
+        return
+    unfinished = link.with_name(f".latest-{os.getpid()}.unfinished")
+    try:
+        unfinished.unlink(missing_ok=True)
+        unfinished.symlink_to(name)
+        os.replace(unfinished, link)
+    except OSError as error:  # some file systems have no links
+        unfinished.unlink(missing_ok=True)
+        print(f"{link}: no link to the new folder {name} ({error.strerror})", file=sys.stderr)
 
 
 def output_folder(given: str | None, parent: Path) -> Path:
@@ -42,11 +62,11 @@ def output_folder(given: str | None, parent: Path) -> Path:
     if given is None:
         return new_folder(parent)
     folder = Path(given).expanduser()
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError(f"output={folder}: exists already; name a new folder")
     try:
+        if os.path.exists(folder) and (not folder.is_dir() or any(folder.iterdir())):
+            raise UserError(f"output={folder}: exists already; name a new folder")
         folder.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError, FileNotFoundError) as error:
+    except OSError as error:
         raise UserError(f"output={folder}: no folder can be made there ({error.strerror})") from error
     return folder
 

@@ -61,6 +61,11 @@ def test_every_group_is_a_folder_and_every_folder_a_group() -> None:
         ([], ["data=", "coco, shapes, voc, yolo"]),
         (["data=shapes", "resume=runs/x", "seed=3"], ["resume", "seed=3"]),
         (["data=shapes", "loss.box=cious"], ["loss.box=cious", "ciou"]),
+        (["data=shapes", "trainer.ema=nan"], ["trainer.ema=nan", "a number from 0 up to, not including, 1"]),
+        (
+            ["data=shapes", "trainer.epochs=-1", "optim.lr=inf", "backbone.width=0"],
+            ["3 values cannot be", "trainer.epochs=-1", "optim.lr=inf", "backbone.width=0"],
+        ),
         (["data=shapes", "model=darknet"], ["model.cfg=... must be given"]),
         (["data=shapes", "model=darknet", "model.cfg=nothing.cfg"], ["model.cfg=nothing.cfg", "no such file"]),
         (["data=shapes", "model=darknet", "model.cfg=x.cfg", "neck=fpn"], ["neck=fpn", "no meaning", "model=darknet"]),
@@ -80,7 +85,7 @@ def test_every_group_is_a_folder_and_every_folder_a_group() -> None:
         (["data=shapes", "freebie=nothing"], ["freebie=nothing", "baseline", "mosaic"]),
         (["data=shapes", "assigner=max_iou"], ["assigner=max_iou", "head=anchor_free", "head=anchor_based", "simota"]),
         (["data=shapes", "head=anchor_based", "neck.lowest=2"], ["head.anchors", "3 levels", "P2, P3, P4, P5"]),
-        (["data=shapes", "model.suppression=hard"], ["model.suppression: 'hard'", "class_agnostic", "soft", "diou"]),
+        (["data=shapes", "model.suppression=hard"], ["model.suppression=hard", "class_agnostic", "soft", "diou"]),
     ],
 )
 def test_a_mistake_on_the_command_line_gets_one_line_that_names_the_key_and_exit_code_2(

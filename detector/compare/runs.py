@@ -75,12 +75,7 @@ def _started(folder: Path) -> str:
 
 
 def _read(folder: Path) -> Run:
-    try:
-        settings = read_config(folder)
-    except (KeyError, TypeError) as error:
-        raise UserError(
-            f"{folder / 'config.yaml'}: was written by another version of this project ({error})"
-        ) from error
+    settings = read_config(folder)
     file = folder / "metrics.json"
     try:
         metrics = json.loads(file.read_text())

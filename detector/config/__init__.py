@@ -5,6 +5,7 @@ directly (`ResNet(depth=18)`), so a notebook needs neither YAML nor Hydra.
 """
 
 # ruff: noqa: F401, F403
+from detector.config.check import check
 from detector.config.commands import (
     GROUPS,
     Anchors,

@@ -2,21 +2,44 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
+from typing import Annotated, Any
 
 from detector.config import parts
+from detector.config.check import check, shown
 from detector.config.data import Augment, Coco, Data, Shapes, Voc, Yolo
 from detector.config.missing import MISSING
+from detector.config.ranges import (
+    AllOr,
+    BatchSize,
+    Channels,
+    Count,
+    CountOrNone,
+    Device,
+    ImageSize,
+    IoU,
+    Length,
+    OneOf,
+    OrAbsent,
+    Range,
+    RunName,
+    Seed,
+    Share,
+    Split,
+    Suppression,
+)
 from detector.config.training import SGD, AdamW, Callbacks, Logger, Optim, ScheduleFree, Trainer
 from detector.config.two_stage import RCNN, FasterRCNN, FastRCNN
+from detector.errors import UserError
 
 
 @dataclass
 class Experiment:
     """Everything that a run is made of."""
 
-    data: Data = MISSING
+    data: Annotated[Data, OrAbsent()] = MISSING
+    """None only where a checkpoint was made without data, as an imported one."""
     augment: Augment = MISSING
     model: parts.Model = MISSING
     backbone: parts.Backbone | None = None
@@ -29,12 +52,12 @@ class Experiment:
     trainer: Trainer = MISSING
     logger: Logger = MISSING
     callbacks: Callbacks = field(default_factory=Callbacks)
-    name: str = "default"
+    name: Annotated[str, RunName()] = "default"
     """Runs lie in runs/NAME/ID."""
-    image_size: int = 640
-    """Side of the square that the model sees, in pixels; a multiple of its largest stride."""
+    image_size: ImageSize = 640
+    """Side of the square that the model sees, in pixels."""
     runs: str = "runs"
-    seed: int = 0
+    seed: Seed = 0
 
 
 @dataclass
@@ -43,6 +66,8 @@ class Train(Experiment):
 
     resume: str | None = None
     """A run folder to go on with."""
+    init: str | None = None
+    """A checkpoint whose weights the run starts from, as far as they fit; its classes may be others."""
 
 
 @dataclass
@@ -54,18 +79,16 @@ class Evaluate:
     checkpoint: str | None = None
     detections: str | None = None
     """A COCO result file to score instead of running a model; needs `data`, of which only annotations are read."""
-    split: str = "val"
-    """train | val | test"""
-    image_size: int | None = None
+    split: Split = "val"
+    image_size: ImageSize | None = None
     """By default the size that the model was trained at."""
-    suppression: str | None = None
-    """greedy | class_agnostic | soft | diou; by default the model's own."""
-    iou_threshold: float | None = None
+    suppression: Suppression | None = None
+    """By default the model's own."""
+    iou_threshold: IoU | None = None
     """Of the suppression; by default the model's own."""
     output: str | None = None
     """Folder of the results; by default runs/evaluate/ID."""
-    accelerator: str = "auto"
-    """auto | cpu | gpu"""
+    accelerator: Device = "auto"
 
 
 @dataclass
@@ -77,17 +100,16 @@ class Predict:
     """An image, a folder or a video."""
     output: str | None = None
     """Folder of the results; by default runs/predict/ID."""
-    score: float = 0.3
+    score: Share = 0.3
     """Detections below this score are neither drawn nor written."""
-    batch_size: int = 8
-    image_size: int | None = None
+    batch_size: BatchSize = 8
+    image_size: ImageSize | None = None
     """By default the size that the model was trained at."""
-    suppression: str | None = None
-    """greedy | class_agnostic | soft | diou; by default the model's own."""
-    iou_threshold: float | None = None
+    suppression: Suppression | None = None
+    """By default the model's own."""
+    iou_threshold: IoU | None = None
     """Of the suppression; by default the model's own."""
-    accelerator: str = "auto"
-    """auto | cpu | gpu"""
+    accelerator: Device = "auto"
 
 
 @dataclass
@@ -99,7 +121,7 @@ class ImportDarknet:
     """A file with the name of a class on each line."""
     data: Data | None = None
     """A data set whose classes are those of the network, in the same order."""
-    image_size: int | None = None
+    image_size: ImageSize | None = None
     """Side of the square that the model sees, in pixels; by default the width in the `.cfg`."""
     output: str | None = None
     """Folder of the checkpoint; by default runs/import_darknet/ID."""
@@ -109,9 +131,8 @@ class ImportDarknet:
 class Diagnose:
     """`scripts/diagnose.py`."""
 
-    illness: str = "all"
-    """all | dead | vanishing | exploding"""
-    seed: int = 0
+    illness: Annotated[str, OneOf("all", "dead", "vanishing", "exploding")] = "all"
+    seed: Seed = 0
     output: str | None = None
     """Folder of the heat maps; by default runs/diagnose/ID."""
 
@@ -132,10 +153,10 @@ class CheckData:
 
     data: Data = MISSING
     augment: Augment = MISSING
-    image_size: int = 640
-    samples: int = 16
+    image_size: ImageSize = 640
+    samples: Count = 16
     """Training images to draw."""
-    seed: int = 0
+    seed: Seed = 0
     output: str | None = None
     """Folder of the pictures; by default runs/check_data/ID."""
 
@@ -145,15 +166,15 @@ class Anchors:
     """`scripts/anchors.py`: the anchors that fit a data set."""
 
     data: Data = MISSING
-    image_size: int = 640
+    image_size: ImageSize = 640
     """Side of the square that the model sees, in pixels."""
-    levels: int = 3
+    levels: Annotated[int, Range(1, 8)] = 3
     """Of the neck; the smallest anchors go to the lowest."""
-    per_level: int = 3
+    per_level: Annotated[int, Range(1, 64)] = 3
     """Anchors a level."""
-    iou_threshold: float = parts.MaxIoU.iou_threshold
+    iou_threshold: IoU = parts.MaxIoU.iou_threshold
     """Of assigner=max_iou: an object is within reach of an anchor whose shape has a larger IoU with it."""
-    seed: int = 0
+    seed: Seed = 0
 
 
 @dataclass
@@ -170,29 +191,31 @@ class BrowseData:
     data: Data = MISSING
     augment: Augment = MISSING
     """Applied to the images of any split."""
-    split: str = "train"
-    """train | val | test"""
-    image_size: int = 640
-    rows: int = 4
-    columns: int = 6
-    seed: int = 0
+    split: Split = "train"
+    image_size: ImageSize = 640
+    rows: Annotated[int, Range(1, 1000)] = 4
+    columns: Annotated[int, Range(1, 1000)] = 6
+    seed: Seed = 0
     """Chooses the images and what happens to them; the same images for every `augment`."""
     output: str | None = None
     """PNG file of the sheet; by default runs/browse_data/ID/AUGMENT_SPLIT.png."""
+
+
+Phase = Annotated[str, OneOf("loader", "train", "predict", "health")]
 
 
 @dataclass
 class Benchmark(Experiment):
     """`scripts/benchmark.py`: the speed and the memory of an experiment on one device."""
 
-    measure: list[str] = field(default_factory=lambda: ["loader", "train", "predict"])
-    """loader | train | predict | health: what `callbacks=health` adds to a step"""
-    warmup: int = 3
+    measure: Annotated[list[Phase], Length(1, 4)] = field(default_factory=lambda: ["loader", "train", "predict"])
+    """health: what `callbacks=health` adds to a step."""
+    warmup: CountOrNone = 3
     """Batches or steps before the clock starts."""
-    repeats: int = 5
-    seconds: float = 2.0
+    repeats: Count = 5
+    seconds: Annotated[float, Range(0, 86_400)] = 2.0
     """A repeat is as many whole batches or steps as take at least so long."""
-    epochs: int = 3
+    epochs: CountOrNone = 3
     """Epochs of loading after each of which the memory of the loader processes is read; 0 reads none."""
     output: str | None = None
     """JSON file of the figures; by default runs/benchmark/ID/benchmark.json."""
@@ -204,11 +227,11 @@ class InspectModel(Experiment):
 
     data: Data | None = None  # type: ignore[assignment]  # the one script of an experiment that needs none
     """Says how many classes there are."""
-    classes: int = 80
+    classes: Channels = 80
     """Where no data is given; COCO has 80."""
     image: str | None = None
     """An image file to draw receptive fields on; by default a drawn scene."""
-    depth: int = 3
+    depth: Annotated[int, Range(0, 100)] = 3
     """Of the printed table: 1 has the parts, 2 their blocks, ...; 0 all layers, as the files always have."""
     output: str | None = None
     """Folder of the ledger; by default runs/inspect_model/ID."""
@@ -218,33 +241,37 @@ class InspectModel(Experiment):
 class FindLR(Experiment):
     """`scripts/find_lr.py`: a learning rate for an experiment; its warm-up and schedule are left out of the search."""
 
-    lowest: float = 1e-6
+    lowest: Annotated[float, Range(0, 1000, above=True)] = 1e-6
     """Where the rate starts."""
-    highest: float = 1.0
+    highest: Annotated[float, Range(0, 1000, above=True)] = 1.0
     """Where it ends, unless the loss explodes before."""
-    steps: int = 100
+    steps: Annotated[int, Range(20, 100_000)] = 100
     """From the one to the other."""
+
+    def contradictions(self) -> Iterator[tuple[str, str]]:
+        """The rate climbs."""
+        if self.lowest >= self.highest:
+            yield "lowest", f"less than highest={self.highest}"
 
 
 @dataclass
 class Compare:
     """`scripts/compare.py`."""
 
-    runs: list[str] = MISSING
+    runs: Annotated[list[str], Length(1, 1_000_000)] = MISSING
     """Run folders, or folders or patterns that hold some; on the command line simply RUN RUN ..."""
     reference: str | None = None
     """A run of the group with which the others are compared; by default the first one."""
-    resamples: int = 1000
-    """Of the validation images, for the intervals; 0: no intervals."""
-    seed: int = 0
+    resamples: Annotated[int, AllOr(0, "none", Range(2, 1_000_000))] = 1000
+    """Of the validation images, for the intervals."""
+    seed: Seed = 0
     """Of the resampling."""
     latency: bool = True
     """Measured now, on this device; also its stages and the memory where they are shown."""
     details: bool = False
     """Stages of the latency, regions, memory, AP of classes and their figure also where they are not there by
     themselves: that is with two groups of runs (then also a page of images) or with different kinds of models."""
-    accelerator: str = "auto"
-    """auto | cpu | gpu"""
+    accelerator: Device = "auto"
     output: str | None = None
     """A Markdown file, such as RESULTS.md, and a folder of the same name beside it for pictures, page and CSV file; by
     default runs/compare/ID/results.md."""
@@ -289,10 +316,38 @@ def schema_name(group: str, cls: type) -> str:
     return group if name == MISSING else name
 
 
-def from_dict(values: dict[str, Any]) -> Train:
-    """The inverse of `dataclasses.asdict` for a `Train`; KeyError or TypeError where the values are not one."""
-    chosen = {
-        key: schema(key, value.get("name", ""))(**value) if key in GROUPS and value is not None else value
-        for key, value in values.items()
-    }
-    return Train(**chosen)
+def from_dict(values: Any, where: str = "") -> Train:
+    """The inverse of `dataclasses.asdict` for a `Train`; keys that are not there have their defaults.
+
+    Raises:
+        UserError: in one line, which begins with `where`, what is no configuration in them: a key that does not exist, or
+            every value that cannot be (see `detector.config.check.check`).
+    """
+    settings = _object(Train, values, "", where)
+    check(settings, where)
+    return settings  # type: ignore[no-any-return]
+
+
+def _object(cls: type, values: Any, prefix: str, where: str) -> Any:
+    if not isinstance(values, dict):
+        raise UserError(
+            f"{where}{prefix.rstrip('.') or 'the configuration'} is {shown(values)}: keys with values are expected"
+        )
+    known = [one.name for one in fields(cls)]
+    if unknown := [key for key in values if key not in known]:
+        raise UserError(f"{where}{prefix}{shown(unknown[0])}: no such key; there are {', '.join(sorted(known))}")
+    given = dict(values)
+    for group in GROUPS.keys() & given.keys() if cls is Train else ():
+        if given[group] is not None:
+            given[group] = _object(_schema_of(group, given[group], where), given[group], f"{group}.", where)
+    return cls(**given)
+
+
+def _schema_of(group: str, values: Any, where: str) -> type:
+    name = values.get("name") if isinstance(values, dict) else None
+    if isinstance(values, dict) and len(GROUPS[group]) > 1:
+        known = [schema_name(group, cls) for cls in GROUPS[group]]
+        if name not in known:
+            raise UserError(f"{where}{group}.name={shown(name)}: choose one of {', '.join(known)}")
+        return schema(group, name)
+    return GROUPS[group][0]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 from detector.config.missing import MISSING
+from detector.config.ranges import BatchSize, Count, CountOrNone, OneOf, Probability, Range, Seed, Share, ShareBelowOne
 
 
 @dataclass
@@ -17,12 +18,12 @@ class Data:
     train: str | None = None
     val: str | None = None
     test: str | None = None
-    batch_size: int = 16
+    batch_size: BatchSize = 16
     """Images a step and a process."""
-    workers: int = 2
+    workers: Annotated[int, Range(0, 1024)] = 2
     """Loader processes; 0 loads in the training process."""
-    cache: str = "none"
-    """Decoded images are kept: none | ram | disk."""
+    cache: Annotated[str, OneOf("none", "ram", "disk")] = "none"
+    """Where decoded images are kept."""
     proposals: str | None = None
     """Folder in which region proposals are kept, for models that need them; by default proposals/ in the cache folder."""
 
@@ -58,12 +59,12 @@ class Shapes(Data):
     """Scenes drawn as they are asked for: no download, the same scene for the same seed and index."""
 
     name: str = "shapes"
-    scene_size: int = 256
+    scene_size: Annotated[int, Range(32, 16_384)] = 256
     """Side of a scene, in pixels."""
-    train_images: int = 2000
-    val_images: int = 300
-    test_images: int = 300
-    scene_seed: int = 0
+    train_images: Count = 2000
+    val_images: Count = 300
+    test_images: CountOrNone = 300
+    scene_seed: Seed = 0
 
 
 @dataclass
@@ -74,35 +75,35 @@ class Augment:
     """
 
     name: str = MISSING
-    mosaic: float = 0.0
+    mosaic: Probability = 0.0
     """Probability of a mosaic of four images (Bochkovskiy et al. 2020)."""
-    mixup: float = 0.0
+    mixup: Probability = 0.0
     """Probability of blending the image with another one (Zhang et al. 2018), boxes of both kept at full weight."""
-    cutmix: float = 0.0
+    cutmix: Probability = 0.0
     """Probability of pasting a rectangle of another image (Yun et al. 2019); boxes are what is still seen of them."""
-    mixing_off_epochs: int = 0
+    mixing_off_epochs: CountOrNone = 0
     """The last epochs, without mosaic, mixup and cutmix."""
-    erasing: float = 0.0
+    erasing: Probability = 0.0
     """Probability of a rectangle of random pixels (Zhong et al. 2020); boxes are what is still seen of them."""
-    flip_horizontal: float = 0.0
-    flip_vertical: float = 0.0
-    rotate90: float = 0.0
+    flip_horizontal: Probability = 0.0
+    flip_vertical: Probability = 0.0
+    rotate90: Probability = 0.0
     """Probability of a turn by 90, 180 or 270 degrees: for pictures that have no up and down."""
-    degrees: float = 0.0
+    degrees: Annotated[float, Range(0, 180)] = 0.0
     """Rotation drawn from −degrees..degrees."""
-    translate: float = 0.0
+    translate: Share = 0.0
     """Shift drawn from −translate..translate, as a share of the image's side."""
-    scale: float = 0.0
+    scale: ShareBelowOne = 0.0
     """Zoom drawn from 1−scale..1+scale."""
-    shear: float = 0.0
+    shear: Annotated[float, Range(0, 45)] = 0.0
     """Shear drawn from −shear..shear degrees, per axis."""
-    hue: float = 0.0
+    hue: Share = 0.0
     """Relative hue change drawn from −hue..hue (1 = the half circle); saturation and value are gains 1−x..1+x."""
-    saturation: float = 0.0
-    value: float = 0.0
-    blur: float = 0.0
+    saturation: Share = 0.0
+    value: Share = 0.0
+    blur: Probability = 0.0
     """Probability of a Gaussian blur."""
-    noise: float = 0.0
+    noise: Probability = 0.0
     """Probability of Gaussian noise."""
     albumentations: list[Any] = field(default_factory=list)
     """Any single-image transforms of albumentations: a list of {name: ClassName, argument: value, ...}."""

@@ -3,8 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Annotated
 
 from detector.config.missing import MISSING
+from detector.config.ranges import (
+    Activation,
+    Channels,
+    Count,
+    Exponent,
+    Initialisation,
+    InnerShare,
+    IoU,
+    Length,
+    Lines,
+    Multiple,
+    Norm,
+    OneOf,
+    Pattern,
+    Range,
+    Share,
+    ShareBelowOne,
+    Suppression,
+    Weight,
+)
 
 
 @dataclass
@@ -14,14 +35,14 @@ class Backbone:
     name: str = MISSING
     pretrained: bool = False
     """ImageNet weights (torchvision's or timm's); not every backbone has them."""
-    frozen_stages: int = 0
+    frozen_stages: Annotated[int, Range(0, 5)] = 0
     """How many stages, counted from the image, are not trained."""
     freeze_norm: bool = False
     """Batch-norm layers keep their statistics and their affine parameters."""
-    activation: str = "relu"
-    norm: str = "batch"
-    initialisation: str = "kaiming"
-    """kaiming (He et al. 2015) | xavier (Glorot & Bengio 2010); of what is not pretrained."""
+    activation: Activation = "relu"
+    norm: Norm = "batch"
+    initialisation: Initialisation = "kaiming"
+    """He et al. 2015 or Glorot & Bengio 2010; of what is not pretrained."""
 
 
 @dataclass
@@ -29,8 +50,7 @@ class VGG(Backbone):
     """Simonyan & Zisserman 2015, in batch-norm form."""
 
     name: str = "vgg"
-    depth: int = 16
-    """11 | 13 | 16 | 19"""
+    depth: Annotated[int, OneOf(11, 13, 16, 19)] = 16
 
 
 @dataclass
@@ -38,8 +58,7 @@ class ResNet(Backbone):
     """He et al. 2016."""
 
     name: str = "resnet"
-    depth: int = 50
-    """18 | 34 | 50 | 101"""
+    depth: Annotated[int, OneOf(18, 34, 50, 101)] = 50
 
 
 @dataclass
@@ -49,7 +68,7 @@ class Darknet53(Backbone):
     name: str = "darknet53"
     weights: str | None = None
     """A Darknet file of its convolutions, as darknet53.conv.74 (ImageNet)."""
-    activation: str = "leaky_relu"
+    activation: Activation = "leaky_relu"
 
 
 @dataclass
@@ -57,7 +76,7 @@ class Darknet19(Backbone):
     """Redmon & Farhadi 2017 (YOLO9000), table 6."""
 
     name: str = "darknet19"
-    activation: str = "leaky_relu"
+    activation: Activation = "leaky_relu"
 
 
 @dataclass
@@ -65,10 +84,10 @@ class CSPDarknet(Backbone):
     """Darknet with cross-stage partial blocks (Wang et al. 2020), scaled by multiples of depth and width."""
 
     name: str = "csp_darknet"
-    activation: str = "silu"
-    depth: float = 0.33
+    activation: Activation = "silu"
+    depth: Multiple = 0.33
     """Multiple of the 3, 6, 6, 3 residual blocks of the stages."""
-    width: float = 0.25
+    width: Multiple = 0.25
     """Multiple of the 64, 128, 256, 512, 1024 channels."""
     spp: bool = True
     """C5 ends in spatial pyramid pooling."""
@@ -79,10 +98,9 @@ class EfficientNet(Backbone):
     """Tan & Le 2019."""
 
     name: str = "efficientnet"
-    activation: str = "silu"
-    variant: str = "b0"
-    """b0 | b1 | b2 | b3 | b4"""
-    stochastic_depth: float = 0.2
+    activation: Activation = "silu"
+    variant: Annotated[str, OneOf("b0", "b1", "b2", "b3", "b4")] = "b0"
+    stochastic_depth: ShareBelowOne = 0.2
     """Probability to skip the last residual block in a training step; earlier blocks are skipped less."""
 
 
@@ -91,12 +109,12 @@ class Timm(Backbone):
     """Any network of timm with features of stride 8, 16 and 32; needs `pip install 'detector[timm]'`."""
 
     name: str = "timm"
-    model: str = MISSING
+    model: Annotated[str, Pattern(r"[\w.]+", "a name of timm's, such as convnext_tiny or resnet50.a1_in1k")] = MISSING
     """timm's name, such as convnext_tiny or resnet50.a1_in1k."""
-    activation: str = "own"
-    """A network of timm keeps its own activation, norm and initialisation; anything but "own" is refused."""
-    norm: str = "own"
-    initialisation: str = "own"
+    activation: Annotated[str, OneOf("own")] = "own"
+    """A network of timm keeps its own activation, norm and initialisation."""
+    norm: Annotated[str, OneOf("own")] = "own"
+    initialisation: Annotated[str, OneOf("own")] = "own"
 
 
 @dataclass
@@ -104,19 +122,19 @@ class Neck:
     """What every neck has."""
 
     name: str = MISSING
-    lowest: int = 3
+    lowest: Annotated[int, OneOf(2, 3)] = 3
     """2 adds P2 (stride 4), 3 starts at P3 (stride 8)."""
-    highest: int = 5
+    highest: Annotated[int, OneOf(5, 6)] = 5
     """5 ends at P5 (stride 32), 6 adds P6 (stride 64)."""
-    activation: str = MISSING
-    norm: str = MISSING
+    activation: Activation = MISSING
+    norm: Norm = MISSING
     spp: bool = False
     """Spatial pyramid pooling of C5 (He et al. 2015) before the neck."""
-    attention: str = "none"
-    """none | sam: YOLOv4's spatial attention (Bochkovskiy et al. 2020, section 3.3) at each level."""
-    dropblock: float = 0.0
+    attention: Annotated[str, OneOf("none", "sam")] = "none"
+    """sam: YOLOv4's spatial attention (Bochkovskiy et al. 2020, section 3.3) at each level."""
+    dropblock: ShareBelowOne = 0.0
     """Share of each level that DropBlock (Ghiasi et al. 2018) drops in training; 0 drops nothing."""
-    dropblock_size: int = 7
+    dropblock_size: Annotated[int, Range(1, 1024)] = 7
     """Side of the squares dropped, in points of the level."""
 
 
@@ -125,9 +143,9 @@ class NoNeck(Neck):
     """The head stands on the features of the backbone."""
 
     name: str = "none"
-    activation: str = "none"
+    activation: Activation = "none"
     """Of the SPP's convolutions; without SPP there is nothing that could have one."""
-    norm: str = "none"
+    norm: Norm = "none"
     """Of SPP and SAM; without them there is nothing that could have one."""
 
 
@@ -136,10 +154,10 @@ class FPN(Neck):
     """Lin et al. 2017."""
 
     name: str = "fpn"
-    channels: int = 256
-    activation: str = "none"
+    channels: Channels = 256
+    activation: Activation = "none"
     """Of the neck's convolutions. The paper has none, and no norm."""
-    norm: str = "none"
+    norm: Norm = "none"
 
 
 @dataclass
@@ -147,11 +165,11 @@ class PAN(Neck):
     """Liu et al. 2018, with the cross-stage partial blocks of the YOLO family: top-down, then bottom-up."""
 
     name: str = "pan"
-    activation: str = "silu"
-    norm: str = "batch"
-    width: float = 0.25
+    activation: Activation = "silu"
+    norm: Norm = "batch"
+    width: Multiple = 0.25
     """Multiple of the 256, 512, 1024 channels that P3, P4, P5 have."""
-    depth: float = 0.33
+    depth: Multiple = 0.33
     """Multiple of the 3 residual blocks of each stage."""
 
 
@@ -160,14 +178,14 @@ class Head:
     """What every head has."""
 
     name: str = MISSING
-    channels: int = 0
+    channels: Annotated[int, Range(0, 16_384)] = 0
     """Width of the head's convolutions; 0 takes the width of its first level."""
-    convolutions: int = 2
+    convolutions: Annotated[int, Range(0, 64)] = 2
     """3×3 convolutions before each prediction."""
-    prior_probability: float = 0.01
+    prior_probability: InnerShare = 0.01
     """Score that the untrained head gives everywhere (Lin et al. 2017, focal loss, section 3.3)."""
-    activation: str = "silu"
-    norm: str = "batch"
+    activation: Activation = "silu"
+    norm: Norm = "batch"
 
 
 @dataclass
@@ -175,10 +193,15 @@ class AnchorFree(Head):
     """Decoupled head that predicts at each point the distances to the four sides (Tian et al. 2019; Ge et al. 2021)."""
 
     name: str = "anchor_free"
-    bins: int = 16
+    bins: Annotated[int, Range(0, 256)] = 16
     """Bins of the distribution over each distance, in strides (Li et al. 2020, generalized focal loss); 0: one number."""
     depthwise: bool = False
     """Depthwise-separable convolutions in the classification branch: cheaper, for slow machines."""
+
+
+Anchor = Annotated[list[Annotated[float, Range(0, 2, above=True)]], Length(2, 2)]
+"""Width and height as shares of the image's side: an object that fills the image has 1; pixels would be far larger."""
+AnchorsOfLevel = Annotated[list[Anchor], Length(1, 64)]
 
 
 @dataclass
@@ -186,11 +209,11 @@ class AnchorBased(Head):
     """YOLOv3's and v4's head: objectness, class and box of several anchors a cell (Redmon & Farhadi 2018)."""
 
     name: str = "anchor_based"
-    convolutions: int = 1
-    activation: str = "leaky_relu"
-    prior_probability: float = 0.01
+    convolutions: Annotated[int, Range(0, 64)] = 1
+    activation: Activation = "leaky_relu"
+    prior_probability: InnerShare = 0.01
     """Objectness that the untrained head gives everywhere."""
-    anchors: list[list[list[float]]] = field(
+    anchors: Annotated[list[AnchorsOfLevel], Length(1, 8)] = field(
         default_factory=lambda: [
             [[0.024, 0.031], [0.038, 0.072], [0.079, 0.055]],
             [[0.072, 0.147], [0.149, 0.108], [0.142, 0.286]],
@@ -202,7 +225,7 @@ class AnchorBased(Head):
     By default the nine that Redmon & Farhadi 2018 (section 2.3) found on COCO at 416 pixels; `scripts/anchors.py` finds
     those of other data. In pixels they are what they were in training, also where a checkpoint sees images of another size.
     """
-    scale_xy: float = 1.1
+    scale_xy: Annotated[float, Range(1, 2)] = 1.1
     """Grid-sensitivity factor (Bochkovskiy et al. 2020, section 4.3): above 1 centres can reach the border of their cells."""
 
 
@@ -218,9 +241,9 @@ class TaskAligned(Assigner):
     """Feng et al. 2021 (TOOD), section 3.2: alignment t = s^alpha · u^beta, the best `top` points inside each object."""
 
     name: str = "task_aligned"
-    top: int = 13
-    alpha: float = 1.0
-    beta: float = 6.0
+    top: Count = 13
+    alpha: Exponent = 1.0
+    beta: Exponent = 6.0
 
 
 @dataclass
@@ -228,11 +251,11 @@ class SimOTA(Assigner):
     """Ge et al. 2021 (YOLOX), section 2.1: the cheapest points near the centre, as many as the object's IoUs add up to."""
 
     name: str = "simota"
-    centre_radius: float = 2.5
+    centre_radius: Annotated[float, Range(0, 1000)] = 2.5
     """Half side of the square around an object's centre, in strides, in which points are preferred."""
-    top: int = 10
+    top: Count = 10
     """So many of the best IoUs are added up; no object gets more points."""
-    iou_weight: float = 3.0
+    iou_weight: Weight = 3.0
     """Of the IoU loss in the cost, beside the class loss."""
 
 
@@ -241,9 +264,9 @@ class MaxIoU(Assigner):
     """Anchors whose shape is like the object's (Redmon & Farhadi 2018, section 2.1); only for heads with anchors."""
 
     name: str = "max_iou"
-    iou_threshold: float = 0.213
+    iou_threshold: IoU = 0.213
     """Besides the best anchor all answer whose shape has a larger IoU with the object (as in YOLOv4; 1: the best alone)."""
-    ignore_threshold: float = 0.7
+    ignore_threshold: IoU = 0.7
     """Other predictions that overlap an object by more are not taught that nothing is there."""
 
 
@@ -252,20 +275,22 @@ class Loss:
     """The box, class and distribution losses and their weights."""
 
     name: str = MISSING
-    box: str = "ciou"
-    """iou | giou | diou | ciou | l1 | l2"""
-    classification: str = "bce"
-    """bce | focal | varifocal"""
-    gamma: float = 2.0
+    box: Annotated[str, OneOf("iou", "giou", "diou", "ciou", "l1", "l2")] = "ciou"
+    classification: Annotated[str, OneOf("bce", "focal", "varifocal")] = "bce"
+    gamma: Exponent = 2.0
     """Of focal and varifocal: how fast the weight of easy points falls."""
-    label_smoothing: float = 0.0
+    label_smoothing: ShareBelowOne = 0.0
     """Share of an object's class target that is spread over all classes."""
-    box_weight: float = 7.5
-    class_weight: float = 1.0
-    distribution_weight: float = 1.5
+    box_weight: Weight = 7.5
+    class_weight: Weight = 1.0
+    distribution_weight: Weight = 1.5
     """Of the distribution focal loss (Li et al. 2020, eq. 6); only where the head has bins."""
-    objectness_weight: float = 0.5
+    objectness_weight: Weight = 0.5
     """Only where the head predicts objectness."""
+
+
+Mean = Annotated[list[Annotated[float, Range(-10, 10)]], Length(3, 3)]
+Deviation = Annotated[list[Annotated[float, Range(1e-4, 1000)]], Length(3, 3)]
 
 
 @dataclass
@@ -273,30 +298,30 @@ class Model:
     """What every detector has."""
 
     name: str = MISSING
-    mean: list[float] = field(default_factory=lambda: [0.485, 0.456, 0.406])
-    std: list[float] = field(default_factory=lambda: [0.229, 0.224, 0.225])
+    mean: Mean = field(default_factory=lambda: [0.485, 0.456, 0.406])
+    std: Deviation = field(default_factory=lambda: [0.229, 0.224, 0.225])
     """Of RGB in 0..1; ImageNet's, as the pretrained backbones expect."""
-    score_threshold: float = 0.001
-    suppression: str = "greedy"
-    """greedy | class_agnostic | soft | diou: which predictions of one object stay (see nms.py)."""
-    iou_threshold: float = 0.65
+    score_threshold: Share = 0.001
+    suppression: Suppression = "greedy"
+    """Which predictions of one object stay (see nms.py)."""
+    iou_threshold: IoU = 0.65
     """Of two boxes that overlap more only the better stays; not used by soft, which drops none for its overlap."""
-    soft_sigma: float = 0.5
+    soft_sigma: Annotated[float, Range(1e-6, 1e6)] = 0.5
     """Used by soft alone: the larger it is, the less an overlap lowers a score (Bodla et al. 2017)."""
-    candidates: int = 1000
+    candidates: Count = 1000
     """Predictions an image (boxes × classes) that enter suppression."""
-    max_detections: int = 100
+    max_detections: Count = 100
 
 
 @dataclass
 class Search:
     """Selective search (Uijlings et al. 2013), see `detector/proposals/selective_search.py`."""
 
-    strategy: str = "fast"
-    """fast | quality: 8 groupings of an image or 80."""
-    search_side: int = 500
+    strategy: Annotated[str, OneOf("fast", "quality")] = "fast"
+    """8 groupings of an image or 80."""
+    search_side: Annotated[int, Range(16, 16_384)] = 500
     """Pixels of the long side to which a larger image is brought before it is searched (Girshick et al. 2014: the width)."""
-    search_min_side: int = 5
+    search_min_side: Annotated[int, Range(1, 16_384)] = 5
     """Boxes with a shorter side, in pixels of the image that is searched, are left out."""
 
 
@@ -316,12 +341,12 @@ class Darknet(Model):
 
     name: str = "darknet"
     cfg: str = MISSING
-    cfg_text: str | None = None
+    cfg_text: Annotated[str, Lines()] | None = None
     """What the file says; a run fills it in, so that its checkpoint needs the file no more."""
     weights: str | None = None
     """A Darknet weights file of this network, or, called NAME.conv.N, of its first N layers."""
-    mean: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
-    std: list[float] = field(default_factory=lambda: [1.0, 1.0, 1.0])
+    mean: Mean = field(default_factory=lambda: [0.0, 0.0, 0.0])
+    std: Deviation = field(default_factory=lambda: [1.0, 1.0, 1.0])
     """Darknet's networks see RGB in 0..1."""
-    iou_threshold: float = 0.45
+    iou_threshold: IoU = 0.45
     """Darknet's own."""

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Annotated
 
 from detector.config.missing import MISSING
+from detector.config.ranges import (
+    AllOr,
+    Count,
+    CountOrNone,
+    InnerShare,
+    Length,
+    OneOf,
+    Probability,
+    Range,
+    Share,
+    ShareBelowOne,
+)
 
 
 @dataclass
@@ -12,22 +26,26 @@ class Optim:
     """Optimizer and learning-rate schedule. Norms and biases have no weight decay."""
 
     name: str = MISSING
-    lr: float = 0.01
-    weight_decay: float = 5e-4
-    momentum: float = 0.9
+    lr: Annotated[float, Range(0, 1000, above=True)] = 0.01
+    weight_decay: Annotated[float, Range(0, 100)] = 5e-4
+    momentum: ShareBelowOne = 0.9
     """SGD's (Nesterov) momentum, AdamW's first beta."""
-    warmup_epochs: float = 3.0
+    warmup_epochs: Annotated[float, Range(0, 1e6)] = 3.0
     """Linear warm-up from 0; one_cycle has its `rise` instead."""
-    schedule: str = "cosine"
-    """cosine | steps | one_cycle | constant"""
-    final_lr: float = 0.01
+    schedule: Annotated[str, OneOf("cosine", "steps", "one_cycle", "constant")] = "cosine"
+    final_lr: Share = 0.01
     """Cosine's end, as a share of lr."""
-    steps: list[float] = field(default_factory=lambda: [0.67, 0.89])
+    steps: Annotated[list[Share], Length(1, 100)] = field(default_factory=lambda: [0.67, 0.89])
     """Where `steps` divides lr by 10, as shares of the training."""
-    rise: float = 0.3
+    rise: InnerShare = 0.3
     """Share of the training in which `one_cycle` climbs from lr / 25 to lr, before it falls to lr / 250,000."""
-    lowest_momentum: float = 0.85
+    lowest_momentum: ShareBelowOne = 0.85
     """What `one_cycle` takes momentum down to while lr climbs, and back from while it falls."""
+
+    def contradictions(self) -> Iterator[tuple[str, str]]:
+        """One cycle lowers its momentum."""
+        if self.schedule == "one_cycle" and self.lowest_momentum > self.momentum:
+            yield "lowest_momentum", f"at most momentum={self.momentum} with schedule=one_cycle"
 
 
 @dataclass
@@ -42,8 +60,8 @@ class AdamW(Optim):
     """Loshchilov & Hutter 2019."""
 
     name: str = "adamw"
-    lr: float = 4e-3
-    weight_decay: float = 0.05
+    lr: Annotated[float, Range(0, 1000, above=True)] = 4e-3
+    weight_decay: Annotated[float, Range(0, 100)] = 0.05
 
 
 @dataclass
@@ -51,46 +69,59 @@ class ScheduleFree(Optim):
     """AdamW whose averaged iterates take the place of a schedule (Defazio et al. 2024)."""
 
     name: str = "schedule_free"
-    lr: float = 2.5e-3
+    lr: Annotated[float, Range(0, 1000, above=True)] = 2.5e-3
     """Larger than AdamW's: the paper's best are 1 to 10 times as large."""
-    weight_decay: float = 0.05
-    schedule: str = "constant"
-    """constant; there is no other, which is the point."""
+    weight_decay: Annotated[float, Range(0, 100)] = 0.05
+    momentum: InnerShare = 0.9
+    """The weights that are measured lie at a distance of 1 / momentum."""
+    schedule: Annotated[str, OneOf("constant")] = "constant"
+    """There is no other, which is the point: the average takes its place. optim=adamw has schedules."""
 
 
 @dataclass
 class Trainer:
     """How long, on what, and how exactly."""
 
-    epochs: int = 100
-    accelerator: str = "auto"
-    devices: int = 1
-    """GPUs (or CPU processes) of a node; −1 takes all."""
-    nodes: int = 1
-    strategy: str = "auto"
-    """Lightning's: auto | ddp | ..."""
-    precision: str = "auto"
-    """bf16 | fp16 | fp32 of training (evaluation is always fp32); auto is bf16 where the hardware multiplies in it."""
+    epochs: Count = 100
+    accelerator: Annotated[str, OneOf("auto", "cpu", "gpu", "cuda", "mps")] = "auto"
+    devices: Annotated[int, AllOr(-1, "all", Range(1, 1024))] = 1
+    """GPUs (or CPU processes) of a node."""
+    nodes: Annotated[int, Range(1, 10_000)] = 1
+    strategy: Annotated[
+        str,
+        OneOf(
+            "auto",
+            "ddp",
+            "ddp_find_unused_parameters_true",
+            "ddp_find_unused_parameters_false",
+            "ddp_spawn",
+            "ddp_fork",
+            "ddp_notebook",
+        ),
+    ] = "auto"
+    """Lightning's."""
+    precision: Annotated[str, OneOf("auto", "bf16", "fp16", "fp32")] = "auto"
+    """Of training (evaluation is always fp32); auto is bf16 where the hardware multiplies in it, otherwise fp32."""
     channels_last: bool = True
     compile: bool = False
     """torch.compile of the network; needs a C++ compiler on a CPU."""
-    accumulate: int = 1
+    accumulate: Count = 1
     """Batches a step."""
-    clip: float = 10.0
+    clip: Annotated[float, Range(0, 1e9)] = 10.0
     """Largest norm of the gradient; 0 does not clip."""
-    ema: float = 0.9998
+    ema: ShareBelowOne = 0.9998
     """Largest decay of the averaged weights; at step n it is min(ema, n / (n + 9)). 0: no averaging."""
-    frozen_epochs: int = 0
+    frozen_epochs: CountOrNone = 0
     """The first epochs, with the whole backbone frozen; afterwards it is trained as well."""
-    multi_scale: float = 0.0
+    multi_scale: ShareBelowOne = 0.0
     """Batches are resized to a multiple of 32 in (1 ± multi_scale) · image_size."""
-    adversarial: float = 0.0
+    adversarial: Probability = 0.0
     """Share of the steps that train on images changed against the network (self-adversarial training, YOLOv4)."""
-    adversarial_strength: float = 4.0
+    adversarial_strength: Annotated[float, Range(0, 255)] = 4.0
     """How far such a change moves every pixel, of 0..255."""
-    evaluate_every: int = 1
+    evaluate_every: Count = 1
     """Epochs between two evaluations; the last epoch is always evaluated."""
-    patience: int = 0
+    patience: CountOrNone = 0
     """Stop after so many evaluations without a better AP; 0 never stops early."""
     progress: bool = True
 
@@ -108,5 +139,5 @@ class Callbacks:
     """What watches a run besides."""
 
     name: str = "none"
-    health_every: int = 0
+    health_every: CountOrNone = 0
     """Steps between two measurements of every layer's health (`health.csv`, `health.png`); 0 measures none."""

@@ -6,6 +6,7 @@ from detector import config
 from detector.data.coco import read_coco
 from detector.data.data_yaml import read_description
 from detector.data.index import Index
+from detector.data.label_space import in_order
 from detector.data.paths import root_folder
 from detector.data.problems import summarise
 from detector.data.shapes import read_shapes
@@ -46,6 +47,8 @@ def read_split(data: config.Data, split: str, class_names: tuple[str, ...] | Non
             index = read_shapes(data, split, class_names)
         case _:
             raise UserError(f"data.name: no reader for {data.name!r}; there are coco, voc, yolo and shapes")
+    if class_names is not None:
+        index = in_order(index, class_names)
     if len(index) == 0:
         raise UserError(f"data.{split}: every image was left out: {summarise(index.problems)}")
     return index

@@ -66,7 +66,7 @@ def read_shapes(data: config.Shapes, split: str, class_names: tuple[str, ...] | 
         raise UserError(f"data.scene_size is {data.scene_size}: drawn scenes need {4 * SMALLEST:.0f} pixels or more")
     if data.scene_seed < 0:
         raise UserError(f"data.scene_seed is {data.scene_seed}: it must be 0 or more")
-    if class_names is not None and tuple(class_names) != CLASS_NAMES:
+    if class_names is not None and sorted(class_names) != sorted(CLASS_NAMES):
         raise UserError(f"data.name: shapes has the classes {', '.join(CLASS_NAMES)}, not {', '.join(class_names)}")
 
     scenes = [arrange(data.scene_seed, split, number, data.scene_size) for number in range(count)]

@@ -26,12 +26,12 @@ def read_yolo(data: config.Yolo, split: str, class_names: tuple[str, ...] | None
 
     Raises:
         UserError: a path is missing, `data.yaml` is wrong, no image can be read, there is no label file at all, or the
-            classes are not `class_names`.
+            classes are not `class_names`, in any order.
     """
     root = root_folder(data)
     description = read_description(root)
     names = description.class_names
-    if class_names is not None and class_names != names:
+    if class_names is not None and sorted(class_names) != sorted(names):
         raise UserError(
             f"data.{split}: {description.file} has the classes {', '.join(names)}; expected {', '.join(class_names)}"
         )

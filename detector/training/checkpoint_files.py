@@ -1,4 +1,4 @@
-"""Checkpoint files that are whole or not there."""
+"""Checkpoint files that are whole or not there, and carry a digest of what they hold."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.fabric.utilities.types import _PATH
 
+from detector.checkpoint import DIGEST, KEY, without_digest
+from detector.digest import digest
 from detector.errors import UserError
 
 
@@ -18,6 +20,8 @@ class WholeFiles(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: _PATH, storage_options: Any | None = None) -> None:
         """Raises a UserError where the file cannot be written, as on a full disk."""
+        if KEY in checkpoint:
+            checkpoint[KEY][DIGEST] = digest(without_digest(checkpoint))
         final = Path(path)
         unfinished = final.with_name(f".{final.name}.unfinished")
         try:

@@ -22,6 +22,7 @@ from detector.evaluation.evaluate import evaluate
 from detector.models.detector import detect_batch
 from detector.training.adversarial import SelfAdversary
 from detector.training.ema import AveragedDetector
+from detector.training.init import start_from
 from detector.training.optim import averages_itself, build_optimizer, build_schedule
 from detector.types import Batch, ImageId, Target
 
@@ -37,6 +38,7 @@ class DetectionModule(L.LightningModule):
         val_index: Index,
         batches_per_epoch: Callable[[int], int],
         pretrained: bool = True,
+        training_images: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.batches_per_epoch = batches_per_epoch
@@ -45,6 +47,11 @@ class DetectionModule(L.LightningModule):
         self.category_ids = category_ids
         self.val_index = val_index
         self.detector: Any = build(train, len(class_names), pretrained)
+        self.taken_over: list[str] = []
+        """Lines that say what was taken over of the checkpoint `init`, if there is one."""
+        if train.init is not None and pretrained:
+            self.taken_over = start_from(self.detector, train, class_names)
+        self.training_images = training_images
         if train.trainer.channels_last:
             self.detector = self.detector.to(memory_format=torch.channels_last)
         if train.trainer.frozen_epochs and train.backbone is None:
@@ -187,6 +194,7 @@ class DetectionModule(L.LightningModule):
         """Adds the configuration, the classes, what was reached and the random state."""
         checkpoint[KEY] = {
             **entry(self.config, self.class_names, self.category_ids),
+            "training_images": self.training_images,
             "best": self.best,
             "random_state": torch.get_rng_state(),
             "cuda_random_state": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
@@ -195,11 +203,6 @@ class DetectionModule(L.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Takes up what the run had reached, and its random numbers."""
         ours = checkpoint[KEY]
-        if tuple(ours["class_names"]) != self.class_names:
-            raise UserError(
-                f"resume: the run was trained on the classes {', '.join(ours['class_names'])}; "
-                f"the data has {', '.join(self.class_names)}"
-            )
         self.best = ours["best"]
         torch.set_rng_state(ours["random_state"])
         if ours["cuda_random_state"] and len(ours["cuda_random_state"]) == torch.cuda.device_count():

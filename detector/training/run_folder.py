@@ -13,7 +13,9 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+import yaml
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from detector import config
 from detector.errors import UserError
@@ -40,11 +42,36 @@ def describe(folder: Path, train: config.Train) -> None:
 
 
 def read_config(folder: Path) -> config.Train:
-    """The configuration that a run was started with."""
+    """The configuration that a run was started with.
+
+    The file is read as plain values: nothing that it names is run, and nothing is put in for `${...}`.
+
+    Raises:
+        UserError: in one line, that there is no such file, that it is no YAML, or which of its values cannot be.
+    """
     path = folder / "config.yaml"
     if not path.is_file():
         raise UserError(f"resume={folder}: is not a run folder (no config.yaml in it)")
-    return config.from_dict(OmegaConf.to_container(OmegaConf.load(path)))  # type: ignore[arg-type]
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
+            raise UserError(
+                f"{path}: has references (*name), which a run writes nowhere and which may grow without end"
+            )
+        values = OmegaConf.to_container(OmegaConf.create(text))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: is not UTF-8 text (byte {error.start}): it is damaged") from error
+    except (yaml.YAMLError, OmegaConfBaseException, ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"{path}: is no YAML that a run writes: it is damaged, or was edited ({reason[:200]})"
+        ) from error
+    settings = config.from_dict(values, f"{path}: ")
+    if settings.data is None:
+        raise UserError(f"{path}: data=... must be given")
+    return settings
 
 
 @contextmanager

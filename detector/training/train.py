@@ -21,6 +21,7 @@ from detector.self_contained import self_contained
 from detector.training.callbacks import Stopwatch
 from detector.training.module import DetectionModule
 from detector.training.optim import averages_itself
+from detector.training.resume import fingerprint, stopped_run, taking_up
 from detector.training.run_folder import describe, reserved, start_again
 from detector.training.trainer import make_trainer, quieten
 
@@ -32,10 +33,12 @@ def train(settings: config.Train) -> Path:
     that was stopped before its first epoch was complete starts again.
     """
     is_main = not _get_rank()  # None before a launcher has said otherwise
-    checkpoint = None
+    config.check(settings)
+    stopped = checkpoint = None
     if settings.resume:
         folder = Path(settings.resume)
-        checkpoint = folder / "last.ckpt" if (folder / "last.ckpt").is_file() else None
+        stopped = stopped_run(folder)
+        checkpoint = None if stopped is None else stopped.path
     else:
         folder = Path(settings.runs) / settings.name / "started-by-another-process"
         settings = self_contained(settings)
@@ -50,6 +53,8 @@ def train(settings: config.Train) -> Path:
         epochs=settings.trainer.epochs,
         proposals=proposal_request(settings.model),
     )
+    if stopped is not None:
+        stopped.order_classes(data)
     if is_main:
         _report_problems(data)
     _skip_missing_images(data)
@@ -60,7 +65,13 @@ def train(settings: config.Train) -> Path:
         data.val_index,
         data.batches_per_epoch,
         pretrained=checkpoint is None,
+        training_images=fingerprint(data.train_index),
     )
+    if stopped is not None:
+        stopped.check_weights(module)
+        if is_main:
+            stopped.say_changed_images(data.train_index)
+        stopped = None  # and its weights, which Lightning reads again
     if not settings.resume and is_main:
         folder = new_folder(Path(settings.runs) / settings.name)
         describe(folder, settings)
@@ -72,7 +83,8 @@ def train(settings: config.Train) -> Path:
             _introduce(settings, module, data, folder, new=checkpoint is None)
         stopwatch = Stopwatch()
         trainer = make_trainer(settings, folder, stopwatch)
-        trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+        with taking_up(checkpoint):
+            trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
         if trainer.interrupted:
             raise KeyboardInterrupt
         if trainer.is_global_zero:
@@ -103,7 +115,7 @@ def _skip_missing_images(data: DetectionData) -> None:
 
 def _introduce(settings: config.Train, module: DetectionModule, data: DetectionData, folder: Path, new: bool) -> None:
     parameters = count_parameters(module.detector)
-    print(f"run folder: {folder}")
+    print(f"run folder: {folder}", *module.taken_over, sep="\n")
     if isinstance(model := settings.model, config.Darknet):
         assert model.cfg_text is not None
         weights = model.weights if new else None
