@@ -88,7 +88,7 @@ class EfficientNet(Backbone):
 
 @dataclass
 class Timm(Backbone):
-    """Any network of timm with features of stride 8, 16 and 32; needs `pip install 'detector[timm]'`."""
+    """Any network of timm with features of stride 8, 16 and 32; needs `pip install timm`."""
 
     name: str = "timm"
     model: str = MISSING
