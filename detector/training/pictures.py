@@ -69,7 +69,8 @@ def predictions_picture(
             draw_target(image, target, class_names),
             draw_boxes(image, shown.boxes, shown.labels, class_names, shown.scores),
         ]
-        captions += [f"annotated: {_counted(target)}", f"detected: {len(shown)} with score ≥ {score:g}"]
+        best = f" (best {float(found.scores.max()):.2f})" if len(found) and not len(shown) else ""
+        captions += [f"annotated: {_counted(target)}", f"detected: {len(shown)} with score ≥ {score:g}{best}"]
     return contact_sheet(cells, 2 if len(images) <= 3 else 4, captions)
 
 
@@ -84,9 +85,10 @@ def curves_picture(csv_path: Path, out: Path) -> None:
     with csv_path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     epochs = _epochs(rows)
+    losses = _curves(rows, "train/", epochs)
     measured = _curves(rows, "val/", epochs)
     panels = {
-        "training loss": _curves(rows, "train/", epochs),
+        "training loss": dict(sorted(losses.items(), key=lambda one: one[0] != "train/loss")),
         "AP on val": {column: curve for column, curve in measured.items() if column in MAIN},
         "more numbers on val": {column: curve for column, curve in measured.items() if column not in MAIN},
         "learning rate": _without_twins(_curves(rows, "lr", epochs)),
@@ -112,7 +114,10 @@ def _draw_panel(axes: Axes, title: str, curves: dict[str, Curve]) -> None:
         name = column.split("/", 1)[-1]
         colour, line = LINES.get(name, (OKABE_ITO[number % len(OKABE_ITO)], "-"))
         wide = 2.4 if name in ("loss", "AP") else 1.6
-        axes.plot(x, y, line, color=colour, label=name, linewidth=wide, marker="o" if len(x) < 12 else None, ms=4)
+        last = f" {y[-1]:.3f}" if title.endswith("on val") else ""
+        axes.plot(
+            x, y, line, color=colour, label=name + last, linewidth=wide, marker="o" if len(x) < 12 else None, ms=4
+        )
     values = np.concatenate([y for _, y in curves.values()])
     axes.set(title=title, xlabel="epochs done")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -159,6 +159,7 @@ def quieten() -> None:
     warnings.filterwarnings("ignore", module="lightning", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", module="lightning", message=".*Checkpoint directory .* exists.*")
     warnings.filterwarnings("ignore", module="lightning", message=".*The number of training batches.*")
+    warnings.filterwarnings("ignore", module="lightning", message=".*have no `val_dataloader`.*")
     warnings.filterwarnings("ignore", module="lightning", message=".*Experiment logs directory.*")
     warnings.filterwarnings("ignore", module="lightning", message=".*module\\(s\\) in eval mode.*")
     warnings.filterwarnings("ignore", module="lightning", message=".*LeafSpec.*")
