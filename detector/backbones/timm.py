@@ -79,7 +79,7 @@ def _require(model: str) -> None:
     try:
         import timm
     except ImportError as error:
-        raise UserError("backbone=timm needs another package: pip install 'detector[timm]'") from error
+        raise UserError("backbone=timm needs another package: pip install timm") from error
     if not timm.is_model(model.split(".")[0]):
         close = difflib.get_close_matches(model, timm.list_models(), n=3)
         raise UserError(

@@ -13,7 +13,7 @@ from detector.compare.details import Details, write_details
 from detector.compare.detections import resample_runs, validation_index
 from detector.compare.groups import LONGEST_LABEL, Group, group_runs, told_from
 from detector.compare.notes import notes, origin
-from detector.compare.plot import plot_costs
+from detector.compare.plot import plot_comparison
 from detector.compare.report import check_report, companion, link, write_section
 from detector.compare.runs import Run, find_runs
 from detector.compare.table import Measured, as_csv, difference_cells, markdown, results_cells, terminal
@@ -62,7 +62,7 @@ def run(given: config.Compare) -> list[Measured]:
 
     file = Path(given.output).expanduser() if given.output else new_folder(Path("runs") / "compare") / "results.md"
     plot, table = companion(file, given.title, ".png"), companion(file, given.title, ".csv")
-    plot_costs(rows, plot)
+    figure = plot_comparison(rows, reference, plot)
     table.write_text(as_csv(rows), encoding="utf-8")
     details = write_details(rows, groups.index(reference), indexes, file, given.title) if detailed else Details()
 
@@ -70,7 +70,7 @@ def run(given: config.Compare) -> list[Measured]:
     if any(row.difference for row in rows):
         tables.append(difference_cells(rows, reference))
     tables += details.tables
-    links = [f"!{link('AP against cost', plot, file)}", *details.links]
+    links = [f"!{link(figure, plot, file)}", *details.links]
     explained = [*remarks, *details.remarks, notes(given, groups, unfinished, str(device), detailed)]
     print("\n\n".join([*map(terminal, tables), *explained]))
     write_section(file, given.title, "\n\n".join([*map(markdown, tables), *links, *explained, origin(given)]))

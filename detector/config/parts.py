@@ -106,7 +106,7 @@ class EfficientNet(Backbone):
 
 @dataclass
 class Timm(Backbone):
-    """Any network of timm with features of stride 8, 16 and 32; needs `pip install 'detector[timm]'`."""
+    """Any network of timm with features of stride 8, 16 and 32; needs `pip install timm`."""
 
     name: str = "timm"
     model: Annotated[str, Pattern(r"[\w.]+", "a name of timm's, such as convnext_tiny or resnet50.a1_in1k")] = MISSING

@@ -1,4 +1,4 @@
-"""What the numbers of a network's layers say: which layer is ill, of what, and what to try."""
+"""What the numbers of a network's layers say: which layer is ill, and of what."""
 
 from __future__ import annotations
 
@@ -23,12 +23,6 @@ LARGEST_UPDATE = 0.5
 LAST = 3
 """Steps measured whose median counts: one unusual batch is no illness."""
 
-REMEDIES = {
-    "dead": "a lower learning rate or a warm-up, a norm before the activation, leaky_relu, initialisation=kaiming",
-    "vanishing": "a norm, residual connections, another activation (relu, silu), initialisation=kaiming",
-    "exploding": "gradient clipping, a lower learning rate, a norm, initialisation=kaiming",
-}
-
 
 @dataclass(frozen=True)
 class Flag:
@@ -41,7 +35,7 @@ class Flag:
     """With the number that gave it away."""
 
     def __str__(self) -> str:
-        return f"{self.layer}: {self.illness}: {self.finding}; try {REMEDIES[self.illness]}"
+        return f"{self.layer}: {self.illness}: {self.finding}"
 
 
 def find_flags(records: Sequence[Record]) -> list[Flag]:

@@ -32,8 +32,9 @@ class EvaluationLine(Callback):
             return
         module = cast(DetectionModule, pl_module)
         line = summary(module.metrics, best=module.best["AP"])
-        if trainer.is_global_zero:
-            print(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}: {line}", flush=True)
+        module.print(
+            f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}: {line}"
+        )  # above the bar, if there is one
 
 
 class EvaluateLastEpoch(Callback):
@@ -62,7 +63,14 @@ class BestDetections(Callback):
 
 
 class LogsOnDisk(Callback):
-    """After each epoch everything that was logged is in the files, as the checkpoint of that epoch is."""
+    """After each epoch everything that was logged is in the files, as the checkpoint of that epoch is.
+
+    Losses and rates are logged at every tenth step, and more often where an epoch has less than forty.
+    """
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Once the length of an epoch is known."""
+        trainer.log_every_n_steps = min(10, max(1, int(trainer.num_training_batches) // 4))  # type: ignore[attr-defined]
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Comes before the checkpoint is written."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -9,9 +11,11 @@ import lightning as L
 from lightning.pytorch.callbacks import Callback
 from torch.optim import Optimizer
 
+from detector.health.advice import advice
+from detector.health.assignments import AssignmentCounter
 from detector.health.flags import find_flags
 from detector.health.history import History
-from detector.health.measure import HealthMeter
+from detector.health.measure import HealthMeter, LayerHealth
 from detector.health.picture import draw_health
 from detector.training.module import DetectionModule
 
@@ -33,7 +37,11 @@ class Health(Callback):
         """After a checkpoint's counters are there."""
         if trainer.is_global_zero:
             self.history = History(self.folder / HEALTH, trainer.global_step or None)
-            self.meter = HealthMeter(cast(DetectionModule, pl_module).detector)
+            detector = cast(DetectionModule, pl_module).detector
+            self.meter = HealthMeter(detector)
+            self.assignments = AssignmentCounter(detector)
+            self.taken: dict[str, int] = {}
+            self.measured_steps = 0
         self.measuring = False
 
     def on_train_batch_start(
@@ -43,6 +51,7 @@ class Health(Callback):
         if trainer.is_global_zero and not self.measuring and trainer.global_step % self.every == 0:
             self.measuring = True
             self.meter.start()
+            self.assignments.start()
 
     def on_before_optimizer_step(self, trainer: L.Trainer, pl_module: L.LightningModule, optimizer: Optimizer) -> None:
         """The gradients of all batches are there, not yet clipped."""
@@ -55,7 +64,10 @@ class Health(Callback):
     ) -> None:
         """The optimizer has taken its step, unless more batches are to be accumulated."""
         if self.measuring and trainer.global_step == getattr(self, "step", None):
-            self.history.add(self.step, self.meter.finish())
+            taken = self.assignments.finish()
+            self.history.add(self.step, [_learning(layer, taken) for layer in self.meter.finish()])
+            self.taken = {level: number + self.taken.get(level, 0) for level, number in taken.items()}
+            self.measured_steps += 1
             self.measuring = False
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -67,7 +79,13 @@ class Health(Callback):
         if not flags:
             print("health: no layer is dead, vanishing or exploding")
         for flag in flags:
-            print(f"health: {flag}")
+            tried = advice(flag, cast(DetectionModule, pl_module).config)
+            print(f"health: {flag}" + (f"; try {', '.join(tried)}" if tried else ""))
+        if without := [level for level, number in self.taken.items() if not number]:
+            print(
+                f"health: no object was assigned to {' or '.join(without)} in the {self.measured_steps} steps measured: "
+                "what predicts boxes there had nothing to learn from"
+            )
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         """What led there is worth seeing."""
@@ -77,3 +95,9 @@ class Health(Callback):
     def _draw(self) -> None:
         if self.history.steps:
             draw_health(self.folder / PICTURE, {"": self.history.steps})
+
+
+def _learning(layer: LayerHealth, taken: Mapping[str, int]) -> LayerHealth:
+    """Without the gradient where it is 0 because the layer's level had no object in the step."""
+    idle = any(not taken.get(word, 1) for word in layer.name.split("."))
+    return replace(layer, gradient=None) if idle and layer.gradient == 0 else layer

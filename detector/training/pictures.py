@@ -19,6 +19,24 @@ from detector.types import Batch, Detections, Target
 
 Curve = tuple[np.ndarray, np.ndarray]
 
+MAIN = ("val/AP", "val/AP50")
+"""They have a panel of their own."""
+OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""Told apart by colour-blind people too (Okabe & Ito 2008, Color Universal Design)."""
+LINES = {
+    "loss": ("#000000", "-"),
+    "AP": ("#0072B2", "-"),
+    "AP50": ("#D55E00", "-"),
+    "AP75": ("#000000", "-"),
+    **{
+        f"{kind}{size}": (colour, line)
+        for size, colour in (("s", "#CC79A7"), ("m", "#E69F00"), ("l", "#009E73"))
+        for kind, line in (("AP", "-"), ("AR", "--"))
+    },
+    **{f"AR{number}": (colour, "--") for number, colour in ((1, "#56B4E9"), (10, "#0072B2"), (100, "#000000"))},
+}
+"""Name → colour and line. Small, medium and large objects have a colour each; recall is dashed."""
+
 
 def batch_picture(batch: Batch, class_names: Sequence[str], most: int = 16, columns: int | None = None) -> np.ndarray:
     """The first `most` images of a training batch as the model sees them, with their boxes: uint8 RGB [H, W, 3].
@@ -51,7 +69,8 @@ def predictions_picture(
             draw_target(image, target, class_names),
             draw_boxes(image, shown.boxes, shown.labels, class_names, shown.scores),
         ]
-        captions += [f"annotated: {_counted(target)}", f"detected: {len(shown)} with score ≥ {score:g}"]
+        best = f" (best {float(found.scores.max()):.2f})" if len(found) and not len(shown) else ""
+        captions += [f"annotated: {_counted(target)}", f"detected: {len(shown)} with score ≥ {score:g}{best}"]
     return contact_sheet(cells, 2 if len(images) <= 3 else 4, captions)
 
 
@@ -66,36 +85,60 @@ def curves_picture(csv_path: Path, out: Path) -> None:
     with csv_path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     epochs = _epochs(rows)
+    losses = _curves(rows, "train/", epochs)
+    measured = _curves(rows, "val/", epochs)
     panels = {
-        title: curves
-        for title, prefix in (("training loss", "train/"), ("measured on val", "val/"), ("learning rate", "lr"))
-        if (curves := _curves(rows, prefix, epochs))
+        "training loss": dict(sorted(losses.items(), key=lambda one: one[0] != "train/loss")),
+        "AP on val": {column: curve for column, curve in measured.items() if column in MAIN},
+        "more numbers on val": {column: curve for column, curve in measured.items() if column not in MAIN},
+        "learning rate": _without_twins(_curves(rows, "lr", epochs)),
     }
+    panels = {title: curves for title, curves in panels.items() if curves}
     if not panels:
         raise UserError(f"{csv_path}: has no row with a train/, val/ or lr column; a metrics.csv of a run is expected")
 
-    figure = Figure(figsize=(5.5 * len(panels), 4.2), layout="constrained")
+    across = min(2, len(panels))
+    down = -(-len(panels) // across)
+    figure = Figure(figsize=(6.4 * across, 4.6 * down), layout="constrained")
     FigureCanvasAgg(figure)
-    for axes, (title, curves) in zip(np.atleast_1d(figure.subplots(1, len(panels))), panels.items(), strict=True):
+    end = max(x[-1] for curves in panels.values() for x, _ in curves.values())
+    for place, (title, curves) in enumerate(panels.items(), 1):
+        axes = figure.add_subplot(down, across, place)
+        axes.set_xlim(0, 1.02 * end)
         _draw_panel(axes, title, curves)
     figure.savefig(out, dpi=110)
 
 
 def _draw_panel(axes: Axes, title: str, curves: dict[str, Curve]) -> None:
-    for column, (x, y) in curves.items():
-        axes.plot(x, y, label=column.split("/", 1)[-1], linewidth=1.6, marker="o" if len(x) < 3 else None)
+    for number, (column, (x, y)) in enumerate(curves.items()):
+        name = column.split("/", 1)[-1]
+        colour, line = LINES.get(name, (OKABE_ITO[number % len(OKABE_ITO)], "-"))
+        wide = 2.4 if name in ("loss", "AP") else 1.6
+        last = f" {y[-1]:.3f}" if title.endswith("on val") else ""
+        axes.plot(
+            x, y, line, color=colour, label=name + last, linewidth=wide, marker="o" if len(x) < 12 else None, ms=4
+        )
     values = np.concatenate([y for _, y in curves.values()])
-    axes.set(title=title, xlabel="epoch")
+    axes.set(title=title, xlabel="epochs done")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_xlim(left=0)
-    if title == "measured on val":
+    if title.endswith("on val"):
         axes.set_ylim(0, 1)
     elif title == "training loss" and values.min() > 0 and values.max() > 50 * values.min():
         axes.set_yscale("log")  # the first losses of an untrained head dwarf all others
     else:
         axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
-    axes.legend()
+    if title != "learning rate" or len(curves) > 1:
+        axes.legend(ncols=2 if len(curves) > 4 else 1)
+
+
+def _without_twins(curves: dict[str, Curve]) -> dict[str, Curve]:
+    """Of curves that are the same, as the rates of parameters with and without weight decay, the first."""
+    kept: dict[str, Curve] = {}
+    for column, curve in curves.items():
+        if not any(all(map(np.array_equal, curve, other)) for other in kept.values()):
+            kept[column] = curve
+    return kept
 
 
 def _epochs(rows: Sequence[dict[str, str]]) -> np.ndarray:

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable
 from typing import Any, cast
 
 import lightning as L
-import torch
 from lightning.pytorch.callbacks import Callback
-from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
+from detector.training.batch_norm import renew_on_training_batches
 from detector.training.module import DetectionModule
 from detector.types import Batch
-
-STATISTICS_BATCHES = 32
-"""About as many as the running statistics of training remember (`NORM_MOMENTUM` of `layers.py`)."""
 
 
 class AveragedWeights(Callback):
@@ -36,34 +29,4 @@ class AveragedWeights(Callback):
             return
         for optimizer in trainer.optimizers:
             cast(Any, optimizer).eval()
-        module = cast(DetectionModule, pl_module)
-        batches = itertools.islice(cast(Iterable[Batch], trainer.train_dataloader), STATISTICS_BATCHES)
-        renewed = renew_statistics(module.detector, (batch.to(module.device) for batch in batches))
-        if trainer.world_size > 1:
-            for buffer in renewed:
-                buffer.copy_(trainer.strategy.reduce(buffer.clone(), reduce_op="mean"))
-
-
-@torch.no_grad()
-def renew_statistics(detector: nn.Module, batches: Iterable[Batch]) -> list[Tensor]:
-    """Replaces the running statistics of every batch norm that is trained by their mean over `batches`.
-
-    Everything else is in evaluation mode meanwhile; frozen norms keep theirs. It is the losses that are asked for, because
-    some detectors show their network not images but the regions that a step samples. Gives the buffers that were renewed.
-    """
-    modes = {module: module.training for module in detector.modules()}
-    detector.train()
-    norms = [module for module in detector.modules() if isinstance(module, _BatchNorm) and module.training]
-    detector.eval()
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.train()
-        norm.reset_running_stats()
-        norm.momentum = None  # torch's word for the plain mean over all batches
-    for batch in batches if norms else ():
-        detector.losses(batch.images, batch.targets)  # type: ignore[operator]
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
-    for module, mode in modes.items():
-        module.training = mode
-    return [buffer for norm in norms for buffer in (norm.running_mean, norm.running_var) if buffer is not None]
+        renew_on_training_batches(trainer, cast(DetectionModule, pl_module))

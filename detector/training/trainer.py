@@ -16,13 +16,13 @@ from lightning.pytorch.callbacks import (
     EarlyStopping,
     LearningRateMonitor,
     ModelCheckpoint,
-    TQDMProgressBar,
 )
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.loggers import Logger as LightningLogger
 
 from detector import config
 from detector.errors import UserError
+from detector.training.batch_norm import EarlyStatistics
 from detector.training.callbacks import (
     BestDetections,
     EvaluateLastEpoch,
@@ -34,6 +34,7 @@ from detector.training.callbacks import (
 from detector.training.checkpoint_files import WholeFiles
 from detector.training.health import Health
 from detector.training.optim import averages_itself
+from detector.training.progress import Bar, LogLines, Surroundings
 from detector.training.schedule_free import AveragedWeights
 
 
@@ -41,7 +42,8 @@ def make_trainer(settings: config.Train, folder: Path, stopwatch: Stopwatch) -> 
     """Lightning's trainer, with its loggers and callbacks writing into `folder`."""
     part = settings.trainer
     callbacks: list[Callback] = [
-        *([AveragedWeights()] if averages_itself(settings) else []),
+        AveragedWeights() if averages_itself(settings) else EarlyStatistics(),
+        Surroundings(),
         stopwatch,
         EvaluateLastEpoch(),
         EvaluationLine(),
@@ -65,9 +67,9 @@ def make_trainer(settings: config.Train, folder: Path, stopwatch: Stopwatch) -> 
         ),
         Pictures(folder),
     ]
-    progress = part.progress and sys.stderr.isatty()
-    if progress:
-        callbacks.append(TQDMProgressBar(refresh_rate=10))
+    bar = part.progress and sys.stdout.isatty()
+    if part.progress:
+        callbacks.append(Bar() if bar else LogLines())
     if part.patience:
         callbacks.append(EarlyStopping("val/AP", mode="max", patience=part.patience, min_delta=1e-4))
     if every := settings.callbacks.health_every:
@@ -91,9 +93,8 @@ def make_trainer(settings: config.Train, folder: Path, stopwatch: Stopwatch) -> 
         default_root_dir=folder,
         num_sanity_val_steps=0,
         enable_model_summary=False,
-        enable_progress_bar=progress,
+        enable_progress_bar=bar,
         use_distributed_sampler=False,
-        log_every_n_steps=10,
         deterministic=False,
     )
 
@@ -158,6 +159,7 @@ def quieten() -> None:
     warnings.filterwarnings("ignore", module="lightning", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", module="lightning", message=".*Checkpoint directory .* exists.*")
     warnings.filterwarnings("ignore", module="lightning", message=".*The number of training batches.*")
+    warnings.filterwarnings("ignore", module="lightning", message=".*have no `val_dataloader`.*")
     warnings.filterwarnings("ignore", module="lightning", message=".*Experiment logs directory.*")
     warnings.filterwarnings("ignore", module="lightning", message=".*module\\(s\\) in eval mode.*")
     warnings.filterwarnings("ignore", module="lightning", message=".*LeafSpec.*")

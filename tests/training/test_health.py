@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 import pytest
 import torch
 
@@ -81,3 +82,30 @@ def test_what_cannot_be_watched_is_refused(
     settings = dataclasses.replace(settings, trainer=dataclasses.replace(settings.trainer, **trainer))
     with pytest.raises(UserError, match=words):
         train(settings)
+
+
+def test_a_level_without_objects_is_said_and_not_flagged(
+    tiny: Configure, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Objects of 6 pixels between the points of stride 32 (16, 48, 80), so that none is assigned to P5."""
+    for split in ("train", "val"):
+        for kind in ("images", "labels"):
+            (tmp_path / "data" / kind / split).mkdir(parents=True)
+        for number in range(8):
+            picture = np.full((96, 96, 3), 90, np.uint8)
+            lines = []
+            for x, y in ((30, 28 + number), (60 + number, 32)):
+                picture[y - 3 : y + 3, x - 3 : x + 3] = 200
+                lines.append(f"0 {x / 96} {y / 96} {6 / 96} {6 / 96}")
+            cv2.imwrite(str(tmp_path / "data" / "images" / split / f"{number}.png"), picture)
+            (tmp_path / "data" / "labels" / split / f"{number}.txt").write_text("\n".join(lines))
+    (tmp_path / "data" / "data.yaml").write_text("train: images/train\nval: images/val\nnames: [dot]\n")
+    data = config.Yolo(root=str(tmp_path / "data"), batch_size=4, workers=0)
+    folder = train(tiny(data=data, augment=config.Augment(), callbacks=WATCHED))
+    said = capsys.readouterr().out
+    assert "no object was assigned to P5 in the 2 steps measured" in said
+    assert "health: head.box_branches.P5" not in said
+    empty = [row for row in rows(folder) if row["layer"].startswith("head.box_branches.P5") and row["kind"] == "Conv2d"]
+    assert empty
+    assert all(row["gradient"] == "" for row in empty)
+    assert all(row["gradient"] for row in rows(folder) if row["layer"].startswith("head.box_branches.P3"))

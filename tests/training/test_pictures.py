@@ -128,25 +128,44 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, tuple[list[flo
 def test_each_column_is_drawn_over_the_epochs_that_are_over(tmp_path: Path, drawn: dict[str, Any]) -> None:
     rows: list[tuple[int, dict[str, Any]]] = []
     for epoch in range(3):
-        rows += [(10 * epoch + 4, {"lr-SGD": 0.1 / (epoch + 1)})]  # the learning-rate monitor writes no epoch
+        rates = {"lr-SGD/pg1": 0.1 / (epoch + 1), "lr-SGD/pg2": 0.1 / (epoch + 1)}  # drawn once
+        rows += [(10 * epoch + 4, rates)]  # the learning-rate monitor writes no epoch
         rows += [(10 * epoch + 9, {"epoch": epoch, "train/loss": 5.0 - epoch, "train/box": 2.0 - epoch / 2})]
         if epoch != 1:
-            rows += [(10 * epoch + 9, {"epoch": epoch, "val/AP": epoch / 10, "val/AP50": epoch / 5})]
+            rows += [
+                (10 * epoch + 9, {"epoch": epoch, "val/AP": epoch / 10, "val/AP50": epoch / 5, "val/AR10": epoch / 20})
+            ]
     curves_picture(log(tmp_path, rows), tmp_path / "curves.png")
     assert drawn == {
         "training loss": {"train/loss": ([1, 2, 3], [5, 4, 3]), "train/box": ([1, 2, 3], [2, 1.5, 1])},
-        "measured on val": {"val/AP": ([1, 3], [0, 0.2]), "val/AP50": ([1, 3], [0, 0.4])},
-        "learning rate": {"lr-SGD": ([0.5, 1.5, 2.5], [0.1, 0.05, pytest.approx(0.1 / 3)])},
+        "AP on val": {"val/AP": ([1, 3], [0, 0.2]), "val/AP50": ([1, 3], [0, 0.4])},
+        "more numbers on val": {"val/AR10": ([1, 3], [0, 0.1])},
+        "learning rate": {"lr-SGD/pg1": ([0.5, 1.5, 2.5], [0.1, 0.05, pytest.approx(0.1 / 3)])},
     }
     picture = cv2.imread(str(tmp_path / "curves.png"))
     assert picture is not None
     assert picture.std() > 5
 
 
+def contrast(colour: str) -> float:
+    """Relative luminance as WCAG 2.1 defines it: what is left of a colour for someone who sees none."""
+    values = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in values]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_curves_of_one_panel_differ_in_colour_or_line() -> None:
+    more = [look for name, look in pictures.LINES.items() if name not in ("loss", "AP", "AP50")]
+    assert len(set(more)) == len(more) == 10
+    ap, ap50 = (contrast(pictures.LINES[name][0]) for name in ("AP", "AP50"))
+    assert (max(ap, ap50) + 0.05) / (min(ap, ap50) + 0.05) > 1.3
+    assert pictures.LINES["AP"][0] != pictures.LINES["AP50"][0]
+
+
 def test_what_a_run_has_not_is_left_out(tmp_path: Path, drawn: dict[str, Any]) -> None:
     rows = [(9, {"epoch": 0, "train/loss": float("nan"), "val/AP": 0.5}), (19, {"epoch": 1, "train/loss": 3.0})]
     curves_picture(log(tmp_path, rows), tmp_path / "curves.png")
-    assert drawn == {"training loss": {"train/loss": ([2], [3])}, "measured on val": {"val/AP": ([1], [0.5])}}
+    assert drawn == {"training loss": {"train/loss": ([2], [3])}, "AP on val": {"val/AP": ([1], [0.5])}}
 
 
 def test_higher_values_are_drawn_higher(tmp_path: Path) -> None:

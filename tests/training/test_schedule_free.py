@@ -9,7 +9,7 @@ from detector import config
 from detector.checkpoint import build, open_checkpoint
 from detector.data.module import DetectionData
 from detector.training import module as module_file
-from detector.training.schedule_free import STATISTICS_BATCHES, renew_statistics
+from detector.training.batch_norm import STATISTICS_BATCHES, renew_statistics
 from detector.training.train import train
 from detector.types import Batch, Target
 

@@ -1,0 +1,47 @@
+"""Which levels of a single-shot detector had objects to learn from in a step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from detector.assigners.assigner import Assigner, Assignment
+from detector.heads.points import Points
+
+
+class AssignmentCounter:
+    """Counts the points that are taken at each level between `start` and `finish`; other detectors have no levels.
+
+    A level without a taken point has a box loss of 0, and with it layers whose gradients are 0 and rightly so.
+    """
+
+    def __init__(self, detector: nn.Module) -> None:
+        self._criterion: Any = getattr(detector, "criterion", None)
+        self.levels: tuple[str, ...] = tuple(getattr(getattr(detector, "head", None), "levels", ()))
+        """Names as in the names of the head's layers, such as P3."""
+        self._original: Assigner | None = None
+        self._taken: dict[str, Tensor | int] = {}
+
+    def start(self) -> None:
+        """From now on the assigner is listened to."""
+        if self._criterion is not None and self.levels:
+            self._taken = dict.fromkeys(self.levels, 0)
+            self._original = self._criterion.assigner
+            self._criterion.assigner = self._assign
+
+    def _assign(self, scores: Tensor, boxes: Tensor, points: Points, objects: Tensor, labels: Tensor) -> Assignment:
+        assert self._original is not None
+        found = self._original(scores, boxes, points, objects, labels)
+        for name, level in zip(self.levels, points.levels, strict=True):
+            end = level.first + level.rows * level.columns * level.per_cell
+            inside = (found.points >= level.first) & (found.points < end) & (found.weights > 0)
+            self._taken[name] = self._taken[name] + inside.sum()
+        return found
+
+    def finish(self) -> dict[str, int]:
+        """Level → points taken since `start`; waits for the device."""
+        if self._original is None:
+            return {}
+        self._criterion.assigner, self._original = self._original, None
+        return {name: int(number) for name, number in self._taken.items()}

@@ -1,0 +1,166 @@
+"""What a training says while it runs: on what it runs, a bar on a terminal, plain lines in a log."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from typing import Any, cast
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback, TQDMProgressBar
+from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
+
+from detector.training.module import DetectionModule
+from detector.types import Batch
+
+FIRST_LINE, LONGEST_SILENCE = 5.0, 60.0
+"""Seconds until the first line of a log, and between two later ones; in between each silence is twice the one before."""
+BETWEEN_REFRESHES = 0.25
+"""Seconds."""
+ROOM_OF_THE_REST = 62
+"""Characters that `epoch 12/100:  35%|███| 306/875 [01:30<02:40, 3.49it/s]` takes at most, with a short bar."""
+DTYPES = {"32": "fp32", "16": "fp16", "bf16": "bf16"}
+"""Lightning's precision up to its hyphen → ours."""
+
+
+class Surroundings(Callback):
+    """One line at the start: the device, the precision, the size of a step."""
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Once the device is known."""
+        if trainer.is_global_zero:
+            batch_size = cast(DetectionModule, pl_module).config.data.batch_size
+            print(surroundings(trainer, batch_size), flush=True)
+
+
+def surroundings(trainer: L.Trainer, batch_size: int) -> str:
+    """`training on cpu (2 threads) in bf16, batches of 8`: what decides how fast a training is, and how a step averages."""
+    device = trainer.strategy.root_device
+    if device.type == "cuda":
+        place = torch.cuda.get_device_name(device)
+    elif device.type == "cpu":
+        place = f"cpu ({_counted(torch.get_num_threads(), 'thread')})"
+    else:
+        place = device.type
+    processes = trainer.world_size
+    precision = DTYPES[str(trainer.precision).split("-")[0]]
+    line = f"training on {f'{processes} × ' if processes > 1 else ''}{place} in {precision}, batches of {batch_size}"
+    if processes > 1:
+        line += f" a process, {processes * batch_size} together"
+    if trainer.accumulate_grad_batches > 1:
+        line += f", a step every {trainer.accumulate_grad_batches} batches"
+    return line
+
+
+class Bar(TQDMProgressBar):
+    """Lightning's bar with epochs that count from 1, and with as many losses as leave room for rate and time left."""
+
+    validation_description = "measuring"
+    _refreshed = 0.0
+
+    def _should_update(self, current: int, total: int) -> bool:
+        """By time: reading the losses waits for a GPU, and a slow step should be seen."""
+        if self.is_disabled or (current != total and time.perf_counter() - self._refreshed < BETWEEN_REFRESHES):
+            return False
+        self._refreshed = time.perf_counter()
+        return True
+
+    def on_train_epoch_start(self, trainer: L.Trainer, *args: Any) -> None:
+        """Names the epoch."""
+        super().on_train_epoch_start(trainer, *args)
+        self.train_progress_bar.set_description(_epoch(trainer))
+
+    def init_train_tqdm(self) -> Tqdm:
+        """Has no name before the first epoch has."""
+        bar = super().init_train_tqdm()
+        bar.set_description("starting")
+        return bar
+
+    def on_validation_batch_start(self, *args: Any, **kwargs: Any) -> None:
+        """Lightning would add the number of the loader, of which there is one."""
+        super().on_validation_batch_start(*args, **kwargs)
+        self.val_progress_bar.set_description(self.validation_description)
+
+    def get_metrics(self, trainer: L.Trainer, pl_module: L.LightningModule) -> dict[str, Any]:
+        """The losses, the sum first."""
+        bar = self.train_progress_bar
+        columns = (bar.dynamic_ncols(bar.fp) if bar.dynamic_ncols else bar.ncols) or 80
+        return losses_in(int(columns) - ROOM_OF_THE_REST, trainer.progress_bar_metrics)
+
+
+def losses_in(room: int, metrics: Mapping[str, Any]) -> dict[str, str]:
+    """Name → number of the losses `train/...` that fit into so many characters; the sum is always there."""
+    named = {key.removeprefix("train/"): value for key, value in metrics.items() if key.startswith("train/")}
+    shown: dict[str, str] = {}
+    for name in sorted(named, key=lambda one: one != "loss"):
+        number = f"{float(named[name]):.3g}"
+        room -= len(f", {name}={number}")
+        if shown and room < 0:
+            break
+        shown[name] = number
+    return shown
+
+
+class LogLines(Callback):
+    """Where there is no terminal for a bar: now and then a line with the loss, the rate and the time left.
+
+    The loss is the mean over the batches since the last line, the rate that of training alone. The time left is that of
+    the whole run, by what its batches and evaluations have taken so far.
+    """
+
+    def __init__(self) -> None:
+        self._silence = FIRST_LINE
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Starts the clock."""
+        self._started = self._last = time.perf_counter()
+        self._evaluating = 0.0
+        self._batches = self._before = 0
+        self._losses: list[torch.Tensor] = []
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Batch, batch_idx: int
+    ) -> None:
+        """Waits for the device where there is a line to write, and only there."""
+        self._batches += 1
+        self._losses.append(outputs["loss"].detach())
+        now = time.perf_counter()
+        if now - self._last < self._silence or not trainer.is_global_zero:
+            return
+        loss = float(torch.stack(self._losses).float().mean()) * trainer.accumulate_grad_batches
+        an_epoch = int(trainer.num_training_batches)
+        rate = (self._batches - self._before) / (now - self._last - self._evaluating)
+        done = trainer.current_epoch * an_epoch + batch_idx + 1
+        left = (cast(int, trainer.max_epochs) * an_epoch - done) * (now - self._started) / self._batches
+        print(
+            f"{_epoch(trainer)}, batch {batch_idx + 1}/{an_epoch}: loss {loss:.3g}, {rate:.3g} batches a second, "
+            f"{clock(left)} left",
+            flush=True,
+        )
+        self._last, self._before, self._losses, self._evaluating = now, self._batches, [], 0.0
+        self._silence = min(2 * self._silence, LONGEST_SILENCE)
+
+    def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Seconds from here are none of training."""
+        self._evaluation_started = time.perf_counter()
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Up to here."""
+        self._evaluating += time.perf_counter() - self._evaluation_started
+
+
+def clock(seconds: float) -> str:
+    """`0:42`, `12:05`, `1:02:05`."""
+    minutes, seconds = divmod(round(seconds) if math.isfinite(seconds) else 0, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+def _epoch(trainer: L.Trainer) -> str:
+    return f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
