@@ -20,25 +20,31 @@ from lightning.pytorch.callbacks import (
 )
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.loggers import Logger as LightningLogger
+from lightning.pytorch.plugins.environments import SLURMEnvironment
 
 from detector import config
 from detector.errors import UserError
 from detector.training.callbacks import (
+    BestCheckpoint,
     BestDetections,
     EvaluateLastEpoch,
     EvaluationLine,
     LogsOnDisk,
+    OwnSignalHandlers,
     Pictures,
     Stopwatch,
 )
 from detector.training.checkpoint_files import WholeFiles
 from detector.training.health import Health
 from detector.training.optim import averages_itself
+from detector.training.resume import OtherLength, Progress
 from detector.training.schedule_free import AveragedWeights
 
 
-def make_trainer(settings: config.Train, folder: Path, stopwatch: Stopwatch) -> L.Trainer:
-    """Lightning's trainer, with its loggers and callbacks writing into `folder`."""
+def make_trainer(
+    settings: config.Train, folder: Path, stopwatch: Stopwatch, files: WholeFiles, progress: Progress | None = None
+) -> L.Trainer:
+    """Lightning's trainer, with its loggers and callbacks writing into `folder`, where a run has come as far as `progress`."""
     part = settings.trainer
     callbacks: list[Callback] = [
         *([AveragedWeights()] if averages_itself(settings) else []),
@@ -48,7 +54,7 @@ def make_trainer(settings: config.Train, folder: Path, stopwatch: Stopwatch) -> 
         BestDetections(folder),
         LogsOnDisk(),
         LearningRateMonitor(logging_interval="step"),
-        ModelCheckpoint(
+        BestCheckpoint(
             dirpath=folder,
             filename="best",
             monitor="val/AP",
@@ -64,19 +70,22 @@ def make_trainer(settings: config.Train, folder: Path, stopwatch: Stopwatch) -> 
             enable_version_counter=False,
         ),
         Pictures(folder),
+        OwnSignalHandlers(),
     ]
+    if progress and progress.planned != part.epochs:
+        callbacks.append(OtherLength(settings, progress))
     progress = part.progress and sys.stderr.isatty()
     if progress:
         callbacks.append(TQDMProgressBar(refresh_rate=10))
     if part.patience:
-        callbacks.append(EarlyStopping("val/AP", mode="max", patience=part.patience, min_delta=1e-4))
+        callbacks.append(EarlyStopping("val/AP", mode="max", patience=part.patience, min_delta=1e-4, strict=False))
     if every := settings.callbacks.health_every:
         _check_health(settings)
         callbacks.append(Health(folder, every))
-    loggers: list[LightningLogger] = [csv_logger(folder)]
+    loggers: list[LightningLogger] = [csv_logger(folder, progress.steps if progress else 0)]
     if settings.logger.tensorboard:
         loggers.append(TensorBoardLogger(folder, name="", version="tensorboard"))
-    return L.Trainer(
+    trainer = L.Trainer(
         accelerator=part.accelerator,
         devices=part.devices,
         num_nodes=part.nodes,
@@ -87,7 +96,7 @@ def make_trainer(settings: config.Train, folder: Path, stopwatch: Stopwatch) -> 
         check_val_every_n_epoch=part.evaluate_every,
         callbacks=callbacks,
         logger=loggers,
-        plugins=[WholeFiles()],
+        plugins=[files, *([SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else [])],
         default_root_dir=folder,
         num_sanity_val_steps=0,
         enable_model_summary=False,
@@ -96,6 +105,9 @@ def make_trainer(settings: config.Train, folder: Path, stopwatch: Stopwatch) -> 
         log_every_n_steps=10,
         deterministic=False,
     )
+    if progress and progress.patience_ended and progress.planned == part.epochs:
+        trainer.fit_loop.max_epochs = progress.epochs
+    return trainer
 
 
 def _check_health(settings: config.Train) -> None:
@@ -107,13 +119,16 @@ def _check_health(settings: config.Train) -> None:
         )
 
 
-def csv_logger(folder: Path) -> CSVLogger:
-    """Writes `metrics.csv`; the rows of a run that goes on are kept, which Lightning's logger would delete."""
+def csv_logger(folder: Path, steps: int) -> CSVLogger:
+    """Writes `metrics.csv`; the rows of a run that goes on are kept, which Lightning's logger would delete.
+
+    Those of an epoch that was not complete after `steps`, where the run goes on, are not: they come again.
+    """
     file = folder / "metrics.csv"
     earlier: list[dict[str, Any]] = []
     if file.is_file():
         with open(file, newline="") as opened:
-            earlier = list(csv.DictReader(opened))
+            earlier = [row for row in csv.DictReader(opened) if int(row["step"]) < steps]
     logger = CSVLogger(folder, name="", version="", flush_logs_every_n_steps=50)
     if earlier:
         logger.experiment.metrics = earlier
@@ -161,3 +176,5 @@ def quieten() -> None:
     warnings.filterwarnings("ignore", module="lightning", message=".*Experiment logs directory.*")
     warnings.filterwarnings("ignore", module="lightning", message=".*module\\(s\\) in eval mode.*")
     warnings.filterwarnings("ignore", module="lightning", message=".*LeafSpec.*")
+    # equal on every process, as each has measured everything
+    warnings.filterwarnings("ignore", module="lightning", message=".*sync_dist=True.*")
