@@ -29,7 +29,7 @@ from detector.training.module import DetectionModule
 from detector.training.optim import averages_itself
 from detector.training.processes import ending_together
 from detector.training.resume import finished_line, read_progress
-from detector.training.run_folder import describe, reserved, start_again
+from detector.training.run_folder import describe, reserved, start_again, write_config
 from detector.training.trainer import make_trainer, quieten
 
 
@@ -94,7 +94,7 @@ def train(settings: config.Train) -> Path:
             if progress is None:
                 start_again(folder)
             elif epochs != progress.planned:
-                describe(folder, replace(settings, resume=None))
+                write_config(folder, replace(settings, resume=None))
             (folder / "metrics.json").unlink(missing_ok=True)
             _introduce(settings, module, data, folder, new=checkpoint is None)
         stopwatch = Stopwatch()

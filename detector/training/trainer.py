@@ -42,9 +42,9 @@ from detector.training.schedule_free import AveragedWeights
 
 
 def make_trainer(
-    settings: config.Train, folder: Path, stopwatch: Stopwatch, files: WholeFiles, progress: Progress | None = None
+    settings: config.Train, folder: Path, stopwatch: Stopwatch, files: WholeFiles, reached: Progress | None = None
 ) -> L.Trainer:
-    """Lightning's trainer, with its loggers and callbacks writing into `folder`, where a run has come as far as `progress`."""
+    """Lightning's trainer, with its loggers and callbacks writing into `folder`, where a run has come as far as `reached`."""
     part = settings.trainer
     callbacks: list[Callback] = [
         *([AveragedWeights()] if averages_itself(settings) else []),
@@ -72,8 +72,8 @@ def make_trainer(
         Pictures(folder),
         OwnSignalHandlers(),
     ]
-    if progress and progress.planned != part.epochs:
-        callbacks.append(OtherLength(settings, progress))
+    if reached and reached.planned != part.epochs:
+        callbacks.append(OtherLength(settings, reached))
     progress = part.progress and sys.stderr.isatty()
     if progress:
         callbacks.append(TQDMProgressBar(refresh_rate=10))
@@ -82,7 +82,7 @@ def make_trainer(
     if every := settings.callbacks.health_every:
         _check_health(settings)
         callbacks.append(Health(folder, every))
-    loggers: list[LightningLogger] = [csv_logger(folder, progress.steps if progress else 0)]
+    loggers: list[LightningLogger] = [csv_logger(folder, reached.steps if reached else 0)]
     if settings.logger.tensorboard:
         loggers.append(TensorBoardLogger(folder, name="", version="tensorboard"))
     trainer = L.Trainer(
@@ -105,8 +105,8 @@ def make_trainer(
         log_every_n_steps=10,
         deterministic=False,
     )
-    if progress and progress.patience_ended and progress.planned == part.epochs:
-        trainer.fit_loop.max_epochs = progress.epochs
+    if reached and reached.patience_ended and reached.planned == part.epochs:
+        trainer.fit_loop.max_epochs = reached.epochs
     return trainer
 
 
@@ -128,7 +128,7 @@ def csv_logger(folder: Path, steps: int) -> CSVLogger:
     earlier: list[dict[str, Any]] = []
     if file.is_file():
         with open(file, newline="") as opened:
-            earlier = [row for row in csv.DictReader(opened) if int(row["step"]) < steps]
+            earlier = [row for row in csv.DictReader(opened) if int(row.get("step") or -1) < steps]
     logger = CSVLogger(folder, name="", version="", flush_logs_every_n_steps=50)
     if earlier:
         logger.experiment.metrics = earlier
