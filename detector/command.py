@@ -6,6 +6,7 @@ import dataclasses
 import os
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from detector import config
+from detector import config, signals
 from detector.composition import (
     CONFIGS,
     absent_groups,
@@ -25,6 +26,7 @@ from detector.composition import (
     to_object,
 )
 from detector.errors import UserError
+from detector.memory import answer_memory
 from detector.mistakes import answer_mistakes
 from detector.sweep.jobs import job
 from detector.sweep.report import SweepReport
@@ -32,10 +34,11 @@ from detector.sweep.run import run_job
 from detector.training.run_folder import read_config
 
 
-def command(name: str, function: Callable[[Any], Any], positional: str | None = None) -> None:
+def command(name: str, function: Callable[[Any], Any] | str, positional: str | None = None) -> None:
     """Composes `configs/NAME.yaml` with the command line's overrides and gives it to `function` as a dataclass object.
 
-    Arguments that are no overrides (`runs/a runs/b`, as a shell's pattern gives them) become the list `positional`.
+    A `function` that is written `MODULE:NAME` is imported late, so that a misspelt key is answered at once. Arguments
+    that are no overrides (`runs/a runs/b`, as a shell's pattern gives them) become the list `positional`.
     """
     register_schemas()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing and exiting with 1; the lines below answer
@@ -50,7 +53,10 @@ def command(name: str, function: Callable[[Any], Any], positional: str | None = 
             _refuse_sweep_without_multirun()
             _say_left_out(leave_out_absent_parts(composed, HydraConfig.get()))
             settings = _resumed(composed) if composed.get("resume") else to_object(composed)
-            function(settings)
+            called = _imported(function) if isinstance(function, str) else function
+            signals.goes_on(lambda: "before it had finished; the same command starts again")
+            with signals.unwinding(), answer_memory(settings):
+                called(settings)
 
     SweepReport.current = None
     try:
@@ -60,6 +66,7 @@ def command(name: str, function: Callable[[Any], Any], positional: str | None = 
                 sys.argv[1:] = _with_list(positional, sys.argv[1:])
             main()
     finally:
+        signals.done()
         finished = SweepReport.current is None or SweepReport.current.conclude()
     if not finished:
         sys.exit(1)
@@ -74,7 +81,13 @@ def _sweep_job(composed: DictConfig) -> None:
         raise UserError("resume goes on with one run: leave out -m")
     directory = Path(hydra_config.runtime.cwd)  # where the sweep was started; a launcher's process may be elsewhere
     os.chdir(directory)
-    run_job(job(settings, list(hydra_config.overrides.task)), settings, directory)
+    with signals.unwinding():
+        run_job(job(settings, list(hydra_config.overrides.task)), settings, directory)
+
+
+def _imported(function: str) -> Callable[[Any], Any]:
+    module, _, name = function.partition(":")
+    return getattr(import_module(module), name)  # type: ignore[no-any-return]
 
 
 def _refuse_sweep_without_multirun() -> None:
@@ -114,8 +127,14 @@ def _check_groups(arguments: list[str]) -> None:
 
 
 def _resumed(composed: DictConfig) -> config.Train:
-    """A run goes on with the configuration it was started with, which nothing on the command line can change."""
-    others = [o for o in HydraConfig.get().overrides.task if not o.startswith("resume=")]
+    """A run goes on with the configuration it was started with, of which the command line can change the epochs alone."""
+    given = HydraConfig.get().overrides.task
+    others = [o for o in given if not o.startswith(("resume=", "trainer.epochs="))]
     if others:
         raise UserError(f"resume goes on with the run's own configuration: leave out {' '.join(others)}")
-    return dataclasses.replace(read_config(Path(composed.resume)), resume=composed.resume)
+    settings = dataclasses.replace(read_config(Path(composed.resume)), resume=composed.resume)
+    if any(o.startswith("trainer.epochs=") for o in given):
+        settings = dataclasses.replace(
+            settings, trainer=dataclasses.replace(settings.trainer, epochs=composed.trainer.epochs)
+        )
+    return settings

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -11,29 +12,47 @@ from contextlib import contextmanager
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from detector import config
+from detector import config, signals
 from detector.composition import choices
-from detector.errors import UserError
+from detector.errors import RunError, UserError
 
 _USERS_ERRORS = {errno.ENOSPC, errno.EACCES, errno.EPERM, errno.EROFS, errno.EDQUOT}
 
 
 @contextmanager
 def answer_mistakes() -> Iterator[None]:
-    """A user's mistake becomes one line and exit code 2, an interruption exit code 130."""
+    """A user's mistake becomes one line and exit code 2, a signal one line and exit code 128 + its number."""
     try:
         yield
-    except KeyboardInterrupt:
-        _fail("stopped", 130)
-    except UserError as error:
-        # a loader process's error comes wrapped in its traceback; the message itself is one line
-        _fail(str(error).strip().splitlines()[-1].removeprefix("detector.errors.UserError: "))
-    except (HydraException, OmegaConfBaseException) as error:
-        _fail(_one_line(error))
-    except OSError as error:
-        if error.errno not in _USERS_ERRORS:
-            raise
-        _fail(f"{error.filename or 'disk'}: {error.strerror}")
+    except BaseException as error:
+        # whatever an interruption breaks on its way out, it is the interruption that is answered
+        if (number := error.number if isinstance(error, signals.Stopped) else signals.received()) is not None:
+            signals.stopped(number)
+        _answer(error)
+        raise
+
+
+def _answer(error: BaseException) -> None:
+    """Ends the program where the error is answered in one line; otherwise it is a mistake of the project's own."""
+    match error:
+        case KeyboardInterrupt():
+            _fail("stopped", 130)
+        case UserError():
+            _fail(_last_line(error))
+        case RunError():
+            _fail(_last_line(error), 1)
+        case HydraException() | OmegaConfBaseException():
+            _fail(_one_line(error))
+        case BrokenPipeError() if error.filename is None:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it once more when it ends
+            _fail(f"nobody reads the output any more; stopped {signals.way_on()}", 128 + 13)
+        case OSError() if error.errno in _USERS_ERRORS:
+            _fail(f"{error.filename or 'disk'}: {error.strerror}")
+
+
+def _last_line(error: Exception) -> str:
+    """The message itself is one line; an error of a loader process comes wrapped in that process's traceback."""
+    return re.sub(r"^detector\.errors\.\w+: ", "", str(error).strip().splitlines()[-1])
 
 
 def _one_line(error: BaseException) -> str:

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from detector.errors import UserError
+from detector.signals import written_whole
 
 
 def new_folder(parent: Path) -> Path:
@@ -89,5 +90,6 @@ def write_json(path: Path, content: Any) -> None:
 def write_text(path: Path, text: str) -> None:
     """The whole file or none: who finds it may rely on what it says."""
     unfinished = path.with_name(f".{path.name}.unfinished")
-    unfinished.write_text(text)
-    os.replace(unfinished, path)
+    with written_whole(unfinished):
+        unfinished.write_text(text)
+        os.replace(unfinished, path)

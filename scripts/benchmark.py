@@ -1,7 +1,6 @@
 """Speed and memory of any experiment: python scripts/benchmark.py experiment=shapes (see the README)."""
 
-from detector.benchmark.run import run
-from detector.command import command
+from detector.script import script
 
 if __name__ == "__main__":
-    command("benchmark", run)
+    script("benchmark", "detector.benchmark.run:run")

@@ -1,15 +1,6 @@
 """Draws training images as the model sees them: python scripts/browse_data.py data=voc data.root=FOLDER augment=mosaic."""
 
-from detector import config
-from detector.command import command
-
-
-def main(settings: config.BrowseData) -> None:
-    """Imports late: a misspelt key is answered at once."""
-    from detector.training.browse import browse
-
-    browse(settings)
-
+from detector.script import script
 
 if __name__ == "__main__":
-    command("browse_data", main)
+    script("browse_data", "detector.training.browse:browse")

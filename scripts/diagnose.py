@@ -1,7 +1,6 @@
 """Illnesses of a deep network's gradients and their remedies: python scripts/diagnose.py (see the README)."""
 
-from detector.command import command
-from detector.health.diagnose import diagnose
+from detector.script import script
 
 if __name__ == "__main__":
-    command("diagnose", diagnose)
+    script("diagnose", "detector.health.diagnose:diagnose")

@@ -1,15 +1,6 @@
 """Suggests a learning rate for any experiment: python scripts/find_lr.py experiment=shapes (see the README)."""
 
-from detector import config
-from detector.command import command
-
-
-def main(settings: config.FindLR) -> None:
-    """Imports late: a misspelt key is answered at once."""
-    from detector.training.find_lr import find_lr
-
-    find_lr(settings)
-
+from detector.script import script
 
 if __name__ == "__main__":
-    command("find_lr", main)
+    script("find_lr", "detector.training.find_lr:find_lr")

@@ -1,15 +1,6 @@
 """Detects objects in images or a video: python scripts/predict.py checkpoint=FILE source=PATH (see the README)."""
 
-from detector import config
-from detector.command import command
-
-
-def main(settings: config.Predict) -> None:
-    """Imports late: a misspelt key is answered at once."""
-    from detector.inference.predict import predict
-
-    predict(settings)
-
+from detector.script import script
 
 if __name__ == "__main__":
-    command("predict", main)
+    script("predict", "detector.inference.predict:predict")

@@ -1,15 +1,6 @@
 """Trains a detector: python scripts/train.py data=voc data.root=FOLDER (see configs/train.yaml and the README)."""
 
-from detector import config
-from detector.command import command
-
-
-def main(settings: config.Train) -> None:
-    """Imports late: Lightning takes seconds, a misspelt key is answered at once."""
-    from detector.training.train import train
-
-    train(settings)
-
+from detector.script import script
 
 if __name__ == "__main__":
-    command("train", main)
+    script("train", "detector.training.train:train")

@@ -15,7 +15,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
         length: images of the split.
         shuffle: training: another order each epoch, set by (seed, epoch), and every process gets the same number of
             images, for which some are seen twice. Otherwise evaluation: the index's order, each image on exactly one
-            process.
+            process; one for which there is none sees an image of another, as it must take part in every epoch.
         current_epoch: tells the epoch when an iteration starts, for which Lightning's own call of `set_epoch` comes too
             late: loader processes are started before it.
         rank, world_size: this process and how many there are; process r takes every world_size-th image from r on.
@@ -45,7 +45,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
     def __len__(self) -> int:
         if self.shuffle:
             return -(-self.length // self.world_size)
-        return len(range(self.rank, self.length, self.world_size))
+        return max(len(range(self.rank, self.length, self.world_size)), min(self.length, 1))
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         epoch = self.current_epoch()
@@ -53,4 +53,5 @@ class EpochSampler(Sampler[tuple[int, int]]):
         if self.shuffle:
             np.random.default_rng([self.seed, epoch]).shuffle(order)
             order = np.resize(order, len(self) * self.world_size)
-        return ((epoch, i) for i in order[self.rank :: self.world_size].tolist())
+        first = self.rank if self.rank < len(order) else 0
+        return ((epoch, i) for i in order[first :: self.world_size].tolist())

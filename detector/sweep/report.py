@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from collections import Counter
 from typing import Any, ClassVar
 
@@ -12,6 +14,7 @@ from hydra.core.utils import setup_globals
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, open_dict
 
+from detector import signals
 from detector.composition import leave_out_absent_parts, to_object
 from detector.mistakes import answer_mistakes
 from detector.sweep.jobs import ERROR, Job, job
@@ -37,8 +40,14 @@ class SweepReport(Callback):
         with answer_mistakes():
             self.jobs = list(_jobs(config))
         SweepReport.current = self
+        signals.goes_on(self._way_on)
         states = Counter(one.state for one in self.jobs)
         print(f"sweep of {len(self.jobs)} jobs: {', '.join(f'{n} {state}' for state, n in states.items())}", flush=True)
+
+    def _way_on(self) -> str:
+        finished = sum(one.state == "finished" for one in self.jobs)
+        command = shlex.join(["python", *sys.argv])
+        return f"with {finished} of {len(self.jobs)} jobs finished; go on with: {command}"
 
     def conclude(self) -> bool:
         """Prints the table and the errors; whether all jobs are finished."""

@@ -6,9 +6,10 @@ import signal
 import subprocess
 import sys
 from collections import deque
+from contextlib import suppress
 from pathlib import Path
 
-from detector import config
+from detector import config, signals
 from detector.output import write_text
 from detector.self_contained import self_contained
 from detector.sweep.jobs import ERROR, LOG, Job
@@ -35,8 +36,8 @@ def run_job(job: Job, settings: config.Train, cwd: Path) -> None:
         describe(job.folder, self_contained(settings))
     (job.folder / ERROR).unlink(missing_ok=True)
     code, last = _train(job.folder, cwd)
-    if code == 130:
-        raise KeyboardInterrupt
+    if code - 128 in signals.HANDLED:  # someone has told the job alone to stop: it can go on, and so can the sweep
+        raise signals.Stopped(code - 128)
     if code:
         reason = _reason(code, last)
         write_text(job.folder / ERROR, "\n".join([reason, "", *last]) + "\n")
@@ -55,11 +56,21 @@ def _train(folder: Path, cwd: Path) -> tuple[int, list[str]]:
         ) as process,
     ):
         assert process.stdout is not None
-        for line in process.stdout:
-            print(line, end="", flush=True)
-            log.write(line)
-            log.flush()
-            last.append(line.rstrip())
+        try:
+            for line in process.stdout:
+                if not line.startswith("stopped by SIG"):  # the sweep says that it is stopped
+                    print(line, end="", flush=True)
+                log.write(line)
+                log.flush()
+                last.append(line.rstrip())
+        except BaseException as error:
+            if isinstance(error, signals.Stopped):
+                process.send_signal(error.number)
+                with suppress(subprocess.TimeoutExpired):
+                    log.write(process.communicate(timeout=signals.GRACE / 2)[0] or "")
+            signals.end_children(process.pid)
+            process.kill()
+            raise
     return process.returncode, list(last)
 
 

@@ -3,32 +3,36 @@
 from __future__ import annotations
 
 import dataclasses
-import multiprocessing
 import os
 import sys
 import threading
 from pathlib import Path
 
-from detector.mistakes import answer_mistakes
-from detector.training.run_folder import read_config
+from detector import signals
 
 
 def main(folder: Path) -> None:
     """Goes on with the run in `folder`, or starts it, and ends when the sweep ends, however that ends."""
+    signals.install()
     threading.Thread(target=_end_with_the_sweep, daemon=True).start()
+    from detector.mistakes import answer_mistakes
+
     with answer_mistakes():
+        from detector.memory import answer_memory
+        from detector.training.run_folder import read_config
         from detector.training.train import train
 
-        train(dataclasses.replace(read_config(folder), resume=str(folder)))
+        settings = dataclasses.replace(read_config(folder), resume=str(folder))
+        with signals.unwinding(), answer_memory(settings):
+            train(settings)
+    signals.done()
 
 
 def _end_with_the_sweep() -> None:
     """A sweep that is killed cannot tell anyone; the operating system closes its end of the pipe, and reading ends."""
     while os.read(0, 1):
         pass
-    for loader in multiprocessing.active_children():  # one that is just sending a batch would wait for ever
-        loader.kill()
-    os._exit(1)
+    signals.end_at_once(None, 1)
 
 
 if __name__ == "__main__":

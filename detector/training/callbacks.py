@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
 from pathlib import Path
 from typing import Any, cast
@@ -9,9 +11,10 @@ from typing import Any, cast
 import lightning as L
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_only
 
+from detector import signals
 from detector.evaluation.report import summary
 from detector.evaluation.results import DETECTIONS, write_results
 from detector.models.detector import detect_batch
@@ -57,9 +60,40 @@ class BestDetections(Callback):
         module = cast(DetectionModule, pl_module)
         if trainer.is_global_zero and module.best_results is not None:
             unfinished = self.folder / f".{DETECTIONS}.unfinished"
-            write_results(unfinished, module.best_results)
-            unfinished.replace(self.folder / DETECTIONS)
+            with signals.written_whole(unfinished):
+                write_results(unfinished, module.best_results)
+                unfinished.replace(self.folder / DETECTIONS)
         module.best_results = None
+
+
+class BestCheckpoint(ModelCheckpoint):
+    """Keeps the best weights, where something was measured: a validation split without objects has no best."""
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Where every epoch is measured."""
+        if self.monitor in trainer.callback_metrics:
+            super().on_train_epoch_end(trainer, pl_module)
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Where not every epoch is."""
+        if self.monitor in trainer.callback_metrics:
+            super().on_validation_end(trainer, pl_module)
+
+
+class OwnSignalHandlers(Callback):
+    """Puts back the handlers of signals that Lightning has replaced by its own.
+
+    Those end a run that was told to stop as if it were finished, and wait for the other processes inside of the handler.
+    """
+
+    def __init__(self) -> None:
+        self._handlers = {number: signal.getsignal(number) for number in signals.HANDLED}
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """The first hook after Lightning has set its own."""
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in self._handlers.items():
+                signal.signal(number, handler)
 
 
 class LogsOnDisk(Callback):
@@ -140,7 +174,9 @@ class Pictures(Callback):
         targets, detections = [], []
         module = cast(DetectionModule, pl_module)
         detector = module.measured.eval()
-        for batch in trainer.val_dataloaders:  # type: ignore[union-attr]
+        # a run that goes on after its last epoch, to conclude, has opened none
+        loader = trainer.val_dataloaders or cast(L.LightningDataModule, trainer.datamodule).val_dataloader()  # type: ignore[attr-defined]
+        for batch in loader:
             found = detect_batch(detector, batch.to(module.device))
             images += list(batch.images.permute(0, 2, 3, 1).numpy())
             targets += batch.targets

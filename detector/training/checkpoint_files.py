@@ -13,10 +13,17 @@ from lightning.fabric.utilities.types import _PATH
 from detector.checkpoint import DIGEST, KEY, without_digest
 from detector.digest import digest
 from detector.errors import UserError
+from detector.signals import Stopped, written_whole
+
+LAST = "last.ckpt"
 
 
 class WholeFiles(TorchCheckpointIO):
     """Writes beside the file and renames: a run killed while it saves leaves the checkpoint of the epoch before."""
+
+    def __init__(self, finished_epochs: int = 0) -> None:
+        self.finished_epochs = finished_epochs
+        """Of `last.ckpt` as it lies on the disk."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: _PATH, storage_options: Any | None = None) -> None:
         """Raises a UserError where the file cannot be written, as on a full disk."""
@@ -25,16 +32,20 @@ class WholeFiles(TorchCheckpointIO):
         final = Path(path)
         unfinished = final.with_name(f".{final.name}.unfinished")
         try:
-            final.parent.mkdir(parents=True, exist_ok=True)
-            with open(unfinished, "wb") as file:
-                torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(unfinished, final)
+            with written_whole(unfinished):
+                final.parent.mkdir(parents=True, exist_ok=True)
+                with open(unfinished, "wb") as file:
+                    torch.save(checkpoint, file)
+                    file.flush()
+                    os.fsync(file.fileno())
+                os.replace(unfinished, final)
         except (OSError, RuntimeError) as error:
-            unfinished.unlink(missing_ok=True)
-            # torch, closing the file after the system's error, raises a RuntimeError of its own over it
+            # torch, closing the file after what has broken off the writing, raises a RuntimeError of its own over it
             cause = error if isinstance(error, OSError) else error.__context__
+            if isinstance(cause, Stopped):
+                raise cause from None
             if not isinstance(cause, OSError):
                 raise
             raise UserError(f"{final} cannot be written: {cause.strerror}") from error
+        if final.name == LAST:
+            self.finished_epochs = checkpoint["epoch"] + 1

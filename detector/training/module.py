@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import lightning as L
@@ -147,6 +149,7 @@ class DetectionModule(L.LightningModule):
     def _watch(self, losses: dict[str, Tensor], targets: list[Target]) -> None:
         """Looks at the losses one step late on a GPU, where looking at once would make the host wait for each step."""
         now = _WatchedLosses(
+            self.current_epoch,
             self.global_step,
             list(losses),
             torch.stack([loss.detach() for loss in losses.values()]).to("cpu", non_blocking=True),
@@ -156,8 +159,8 @@ class DetectionModule(L.LightningModule):
         if now.copied is not None:
             now.copied.record()
             now, self._watched = self._watched, now  # type: ignore[assignment]
-        if now is not None:
-            now.check()
+        if now is not None and (wrong := now.wrong()):
+            raise UserError(f"{wrong}; {self._how_to_stay_finite()}")
 
     # ----------------------------------------------------------------------------------------------------- evaluation
     @property
@@ -167,6 +170,8 @@ class DetectionModule(L.LightningModule):
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Detections of the averaged weights, in original pixels."""
+        if self.global_rank >= len(self.val_index):  # the image is another process's
+            return
         for target, found in zip(batch.targets, detect_batch(self.measured, batch), strict=True):
             original = found.cpu().to_original(target.transform, target.original_size)
             self._results += original.to_coco(target.image_id, self.category_ids)
@@ -191,7 +196,12 @@ class DetectionModule(L.LightningModule):
 
     # ----------------------------------------------------------------------------------------------------- checkpoint
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds the configuration, the classes, what was reached and the random state."""
+        """Adds the configuration, the classes, what was reached and the random state.
+
+        Raises:
+            UserError: a weight is not finite; such a checkpoint would replace a good one.
+        """
+        self._refuse_infinite(checkpoint["state_dict"])
         checkpoint[KEY] = {
             **entry(self.config, self.class_names, self.category_ids),
             "training_images": self.training_images,
@@ -199,6 +209,33 @@ class DetectionModule(L.LightningModule):
             "random_state": torch.get_rng_state(),
             "cuda_random_state": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
         }
+
+    def _refuse_infinite(self, state: dict[str, Tensor]) -> None:
+        floats = {name: value for name, value in state.items() if value.is_floating_point() and value.numel()}
+        if not floats:
+            return
+        finite = torch.stack([value.isfinite().all() for value in floats.values()]).tolist()
+        if not all(finite):
+            name = list(floats)[finite.index(False)]
+            raise UserError(
+                f"epoch {self.current_epoch + 1}, step {self.global_step}: {finite.count(False)} weights are no longer finite "
+                f"(first: {name}); {self._how_to_stay_finite()}"
+            )
+
+    def _how_to_stay_finite(self) -> str:
+        """What to change, and what is left of the run."""
+        part = self.config.trainer
+        lower = [f"a lower optim.lr (it is {self.config.optim.lr:g})"]
+        if not part.clip:
+            lower.append("trainer.clip=10")
+        if part.precision != "fp32":
+            lower.append("trainer.precision=fp32")
+        kept = ""
+        if (callback := self.trainer.checkpoint_callback) is not None and getattr(callback, "dirpath", None):
+            folder = Path(os.path.relpath(callback.dirpath))  # type: ignore[attr-defined]
+            there = "last.ckpt is from before" if (folder / "last.ckpt").is_file() else "no checkpoint was written yet"
+            kept = f"; run folder {folder}: {there}"
+        return f"{' or '.join(lower)} may help{kept}"
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Takes up what the run had reached, and its random numbers."""
@@ -211,19 +248,19 @@ class DetectionModule(L.LightningModule):
 
 @dataclass
 class _WatchedLosses:
+    epoch: int
     step: int
     names: list[str]
     values: Tensor
     image_ids: list[ImageId]
     copied: torch.cuda.Event | None
 
-    def check(self) -> None:
+    def wrong(self) -> str | None:
+        """The first loss that is not finite, if one is, with the images that it comes from."""
         if self.copied is not None:
             self.copied.synchronize()
         for name, value in zip(self.names, self.values.tolist(), strict=True):
             if not np.isfinite(value):
                 images = ", ".join(map(str, self.image_ids))
-                raise UserError(
-                    f"step {self.step}: the {name} loss is {value}; images of the batch: {images}; "
-                    "a lower optim.lr or trainer.precision=fp32 may help"
-                )
+                return f"epoch {self.epoch + 1}, step {self.step}: the {name} loss is {value}; images of the batch: {images}"
+        return None

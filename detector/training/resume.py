@@ -21,6 +21,7 @@ from detector.data.index import Index
 from detector.data.label_space import in_order
 from detector.data.module import DetectionData
 from detector.errors import UserError
+from detector.training.more_epochs import Progress, progress_of
 
 STATE: Mapping[str, type] = {
     "optimizer_states": list,
@@ -45,6 +46,7 @@ class Stopped:
     """Of everything that is trained or averaged, as the file has them."""
     training_images: Mapping[str, Any] | None
     """See `fingerprint`; None where an earlier version of this project wrote the file."""
+    progress: Progress
 
     def order_classes(self, data: DetectionData) -> None:
         """Puts the data's classes in the order in which the run has learned them; what the data lists may have another.
@@ -105,7 +107,15 @@ def stopped_run(folder: Path) -> Stopped | None:
         raise UserError(f"resume={file}: the state of its optimizer is not finite")
     _check_log(folder / "metrics.csv")
     images = ours.get("training_images")
-    return Stopped(file, checkpoint.class_names, content["state_dict"], images if isinstance(images, dict) else None)
+    try:
+        progress = progress_of(content)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"resume={file}: does not say how far the run has come ({type(error).__name__}: {error})"
+        ) from error
+    return Stopped(
+        file, checkpoint.class_names, content["state_dict"], images if isinstance(images, dict) else None, progress
+    )
 
 
 @contextmanager

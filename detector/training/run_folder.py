@@ -27,7 +27,7 @@ if sys.platform != "win32":
 
 def describe(folder: Path, train: config.Train) -> None:
     """Writes `config.yaml`, the resolved configuration, and `environment.json`: time, versions, git commit, machine, seed."""
-    write_text(folder / "config.yaml", OmegaConf.to_yaml(asdict(train)))
+    write_config(folder, train)
     packages = ("torch", "torchvision", "lightning", "albumentations", "pycocotools", "numpy", "detector")
     environment = {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -39,6 +39,11 @@ def describe(folder: Path, train: config.Train) -> None:
         "seed": train.seed,
     }
     write_json(folder / "environment.json", environment)
+
+
+def write_config(folder: Path, train: config.Train) -> None:
+    """Writes `config.yaml`, with which the run in `folder` goes on from now on."""
+    write_text(folder / "config.yaml", OmegaConf.to_yaml(asdict(train)))
 
 
 def read_config(folder: Path) -> config.Train:

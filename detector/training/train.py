@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
+import time
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import lightning as L
 from lightning.fabric.utilities.rank_zero import _get_rank
 
-from detector import config
+from detector import config, signals
 from detector.build import count_parameters, proposal_request
+from detector.composition import quoted
 from detector.data.augment import mixing_epochs
 from detector.data.module import DetectionData
 from detector.data.problems import cheap_problems, missing_images, summarise
@@ -19,29 +24,46 @@ from detector.models.darknet import introduction
 from detector.output import new_folder, write_json
 from detector.self_contained import self_contained
 from detector.training.callbacks import Stopwatch
+from detector.training.checkpoint_files import LAST, WholeFiles
 from detector.training.module import DetectionModule
+from detector.training.more_epochs import finished_line
 from detector.training.optim import averages_itself
+from detector.training.processes import ending_together
 from detector.training.resume import fingerprint, stopped_run, taking_up
-from detector.training.run_folder import describe, reserved, start_again
+from detector.training.run_folder import describe, reserved, start_again, write_config
 from detector.training.trainer import make_trainer, quieten
 
 
 def train(settings: config.Train) -> Path:
     """Trains, measures after each epoch, and leaves everything in the run folder, which it returns.
 
-    With `resume`, a run folder, the run goes on as if it had never stopped; the other settings are those of that run. One
-    that was stopped before its first epoch was complete starts again.
+    With `resume`, a run folder, the run goes on as if it had never stopped; the other settings are those of that run, except
+    for `trainer.epochs`, which may be another number. One that was stopped before its first epoch was complete starts again;
+    one that is finished is left as it is.
     """
     is_main = not _get_rank()  # None before a launcher has said otherwise
     config.check(settings)
-    stopped = checkpoint = None
+    stopped = None
     if settings.resume:
         folder = Path(settings.resume)
+        if folder.is_symlink():  # `latest` may soon be another run
+            folder = folder.parent / folder.readlink()
         stopped = stopped_run(folder)
-        checkpoint = None if stopped is None else stopped.path
     else:
         folder = Path(settings.runs) / settings.name / "started-by-another-process"
         settings = self_contained(settings)
+        signals.goes_on(lambda: "before the training had begun: there is nothing to go on from")
+    checkpoint, progress = (None, None) if stopped is None else (stopped.path, stopped.progress)
+    epochs = settings.trainer.epochs
+    files = WholeFiles(progress.epochs if progress else 0)
+    if progress:
+        signals.goes_on(lambda: way_on(folder, files.finished_epochs, epochs))
+        if epochs < progress.epochs:
+            raise UserError(f"trainer.epochs={epochs}: the run has trained {progress.epochs} epochs already; give more")
+        same_end = progress.finished and epochs in (progress.epochs, progress.planned)
+        if same_end and (folder / "metrics.json").is_file():
+            print(finished_line(folder, progress))
+            return folder
     quieten()
     L.seed_everything(settings.seed, verbose=False)
 
@@ -50,7 +72,7 @@ def train(settings: config.Train) -> Path:
         settings.augment,
         settings.image_size,
         seed=settings.seed,
-        epochs=settings.trainer.epochs,
+        epochs=epochs,
         proposals=proposal_request(settings.model),
     )
     if stopped is not None:
@@ -77,19 +99,43 @@ def train(settings: config.Train) -> Path:
         describe(folder, settings)
 
     with reserved(folder) if is_main else nullcontext():
+        signals.goes_on(lambda: way_on(folder, files.finished_epochs, epochs))
         if is_main:
-            if checkpoint is None:
+            if progress is None:
                 start_again(folder)
+            elif epochs != progress.planned:
+                write_config(folder, replace(settings, resume=None))
+            (folder / "metrics.json").unlink(missing_ok=True)
             _introduce(settings, module, data, folder, new=checkpoint is None)
         stopwatch = Stopwatch()
-        trainer = make_trainer(settings, folder, stopwatch)
-        with taking_up(checkpoint):
-            trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
-        if trainer.interrupted:
-            raise KeyboardInterrupt
+        trainer = make_trainer(settings, folder, stopwatch, files, progress)
+        with ending_together(trainer), taking_up(checkpoint):
+            _fit(trainer, module, data, checkpoint)
         if trainer.is_global_zero:
             _conclude(folder, module, stopwatch, trainer.current_epoch)
     return folder
+
+
+def way_on(folder: Path, done: int, epochs: int) -> str:
+    """What the last line of a run that was stopped says after `stopped by SIGTERM `."""
+    script = sys.argv[0] if Path(sys.argv[0]).name == "train.py" else "scripts/train.py"
+    command = shlex.join(["python", script, f"resume={quoted(str(folder))}"])
+    if not done:
+        return f"before the first epoch was complete; start it again with: {command}"
+    return f"after epoch {done} of {epochs}; go on with: {command}"
+
+
+def _fit(trainer: L.Trainer, module: DetectionModule, data: DetectionData, checkpoint: Path | None) -> None:
+    try:
+        trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    except SystemExit:
+        if trainer.interrupted:  # Lightning's own answer to Ctrl-C where no script has set another, as in a notebook
+            raise KeyboardInterrupt from None
+        raise
+    except RuntimeError as error:
+        if "DataLoader worker" in str(error):  # a signal to all processes reaches them first, and this one in a moment
+            time.sleep(0.3)
+        raise
 
 
 def _report_problems(data: DetectionData) -> None:
@@ -143,24 +189,29 @@ def _introduce(settings: config.Train, module: DetectionModule, data: DetectionD
 
 
 def _conclude(folder: Path, module: DetectionModule, stopwatch: Stopwatch, epochs: int) -> None:
+    files = [LAST, "metrics.csv", "curves.png"]
+    trained = f"trained {stopwatch.seconds:.0f} s"
+    if stopwatch.seconds:
+        trained += f", {stopwatch.images / stopwatch.seconds:.1f} images a second"
     if not module.best:
-        raise UserError(
-            f"trainer.evaluate_every={module.config.trainer.evaluate_every}: the run ended before it was measured"
-        )
-    metrics = {
-        **module.best,
-        "best_epoch": module.best["epoch"],
-        "epochs": epochs,
-        "parameters": count_parameters(module.detector),
-        "train_seconds": stopwatch.seconds,
-        "images_per_second": stopwatch.images / stopwatch.seconds if stopwatch.seconds else None,
-    }
-    del metrics["epoch"]
-    write_json(folder / "metrics.json", metrics)
-    print(table(metrics))
-    print(
-        f"trained {stopwatch.seconds:.0f} s, {metrics['images_per_second']:.1f} images a second; "
-        f"best epoch {metrics['best_epoch']} of {epochs}"
-    )
-    files = "best.ckpt, last.ckpt, metrics.json, metrics.csv, detections.json, predictions.png, curves.png"
-    print(f"everything lies in {folder}: {files}")
+        every = module.config.trainer.evaluate_every
+        print(f"{trained}, {epochs} epochs; nothing was measured (trainer.evaluate_every={every})")
+    else:
+        metrics = {
+            **module.best,
+            "best_epoch": module.best["epoch"],
+            "epochs": epochs,
+            "parameters": count_parameters(module.detector),
+            "train_seconds": stopwatch.seconds,
+            "images_per_second": stopwatch.images / stopwatch.seconds if stopwatch.seconds else None,
+        }
+        del metrics["epoch"]
+        write_json(folder / "metrics.json", metrics)
+        print(table(metrics))
+        if metrics["AP"] is None:
+            print(f"{trained}, {epochs} epochs; nothing was measured: the validation split has no object to find")
+        else:
+            print(f"{trained}; best epoch {metrics['best_epoch']} of {epochs}")
+            files.insert(0, "best.ckpt")
+        files += ["metrics.json", "detections.json", "predictions.png"]
+    print(f"everything lies in {folder}: {', '.join(files)}")

@@ -19,27 +19,33 @@ from lightning.pytorch.callbacks import (
 )
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.loggers import Logger as LightningLogger
+from lightning.pytorch.plugins.environments import SLURMEnvironment
 
 from detector import config
 from detector.errors import UserError
 from detector.training.batch_norm import EarlyStatistics
 from detector.training.callbacks import (
+    BestCheckpoint,
     BestDetections,
     EvaluateLastEpoch,
     EvaluationLine,
     LogsOnDisk,
+    OwnSignalHandlers,
     Pictures,
     Stopwatch,
 )
 from detector.training.checkpoint_files import WholeFiles
 from detector.training.health import Health
+from detector.training.more_epochs import OtherLength, Progress
 from detector.training.optim import averages_itself
 from detector.training.progress import Bar, LogLines, Surroundings
 from detector.training.schedule_free import AveragedWeights
 
 
-def make_trainer(settings: config.Train, folder: Path, stopwatch: Stopwatch) -> L.Trainer:
-    """Lightning's trainer, with its loggers and callbacks writing into `folder`."""
+def make_trainer(
+    settings: config.Train, folder: Path, stopwatch: Stopwatch, files: WholeFiles, reached: Progress | None = None
+) -> L.Trainer:
+    """Lightning's trainer, with its loggers and callbacks writing into `folder`, where a run has come as far as `reached`."""
     part = settings.trainer
     callbacks: list[Callback] = [
         AveragedWeights() if averages_itself(settings) else EarlyStatistics(),
@@ -50,7 +56,7 @@ def make_trainer(settings: config.Train, folder: Path, stopwatch: Stopwatch) -> 
         BestDetections(folder),
         LogsOnDisk(),
         LearningRateMonitor(logging_interval="step"),
-        ModelCheckpoint(
+        BestCheckpoint(
             dirpath=folder,
             filename="best",
             monitor="val/AP",
@@ -66,19 +72,22 @@ def make_trainer(settings: config.Train, folder: Path, stopwatch: Stopwatch) -> 
             enable_version_counter=False,
         ),
         Pictures(folder),
+        OwnSignalHandlers(),
     ]
+    if reached and reached.planned != part.epochs:
+        callbacks.append(OtherLength(settings, reached))
     bar = part.progress and sys.stdout.isatty()
     if part.progress:
         callbacks.append(Bar() if bar else LogLines())
     if part.patience:
-        callbacks.append(EarlyStopping("val/AP", mode="max", patience=part.patience, min_delta=1e-4))
+        callbacks.append(EarlyStopping("val/AP", mode="max", patience=part.patience, min_delta=1e-4, strict=False))
     if every := settings.callbacks.health_every:
         _check_health(settings)
         callbacks.append(Health(folder, every))
-    loggers: list[LightningLogger] = [csv_logger(folder)]
+    loggers: list[LightningLogger] = [csv_logger(folder, reached.steps if reached else 0)]
     if settings.logger.tensorboard:
         loggers.append(TensorBoardLogger(folder, name="", version="tensorboard"))
-    return L.Trainer(
+    trainer = L.Trainer(
         accelerator=part.accelerator,
         devices=part.devices,
         num_nodes=part.nodes,
@@ -89,7 +98,7 @@ def make_trainer(settings: config.Train, folder: Path, stopwatch: Stopwatch) -> 
         check_val_every_n_epoch=part.evaluate_every,
         callbacks=callbacks,
         logger=loggers,
-        plugins=[WholeFiles()],
+        plugins=[files, *([SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else [])],
         default_root_dir=folder,
         num_sanity_val_steps=0,
         enable_model_summary=False,
@@ -97,6 +106,9 @@ def make_trainer(settings: config.Train, folder: Path, stopwatch: Stopwatch) -> 
         use_distributed_sampler=False,
         deterministic=False,
     )
+    if reached and reached.patience_ended and reached.planned == part.epochs:
+        trainer.fit_loop.max_epochs = reached.epochs
+    return trainer
 
 
 def _check_health(settings: config.Train) -> None:
@@ -108,13 +120,16 @@ def _check_health(settings: config.Train) -> None:
         )
 
 
-def csv_logger(folder: Path) -> CSVLogger:
-    """Writes `metrics.csv`; the rows of a run that goes on are kept, which Lightning's logger would delete."""
+def csv_logger(folder: Path, steps: int) -> CSVLogger:
+    """Writes `metrics.csv`; the rows of a run that goes on are kept, which Lightning's logger would delete.
+
+    Those of an epoch that was not complete after `steps`, where the run goes on, are not: they come again.
+    """
     file = folder / "metrics.csv"
     earlier: list[dict[str, Any]] = []
     if file.is_file():
         with open(file, newline="") as opened:
-            earlier = list(csv.DictReader(opened))
+            earlier = [row for row in csv.DictReader(opened) if int(row.get("step") or -1) < steps]
     logger = CSVLogger(folder, name="", version="", flush_logs_every_n_steps=50)
     if earlier:
         logger.experiment.metrics = earlier
@@ -163,3 +178,5 @@ def quieten() -> None:
     warnings.filterwarnings("ignore", module="lightning", message=".*Experiment logs directory.*")
     warnings.filterwarnings("ignore", module="lightning", message=".*module\\(s\\) in eval mode.*")
     warnings.filterwarnings("ignore", module="lightning", message=".*LeafSpec.*")
+    # equal on every process, as each has measured everything
+    warnings.filterwarnings("ignore", module="lightning", message=".*sync_dist=True.*")
