@@ -102,13 +102,13 @@ def _problem(entry: Any, images: set[int | str], categories: set[int]) -> str | 
         return f"lacks {' and '.join(missing)}"
     image_id, category_id, box, score = (entry[key] for key in ("image_id", "category_id", "bbox", "score"))
     if not _is_id(image_id) or image_id not in images:
-        return f"image_id {json.dumps(image_id)} is not in the data"
+        return f"image_id {_quoted(image_id)} is not in the data"
     if not _is_id(category_id) or category_id not in categories:
-        return f"category_id {json.dumps(category_id)} is not in the data"
+        return f"category_id {_quoted(category_id)} is not in the data"
     if not (isinstance(box, list) and len(box) == 4 and all(map(_is_number, box)) and min(box[2:]) >= 0):
-        return f"bbox {json.dumps(box)} is not [x, y, width, height] in pixels"
+        return f"bbox {_quoted(box)} is not [x, y, width, height] in pixels"
     if not _is_number(score):
-        return f"score {json.dumps(score)} is not a finite number"
+        return f"score {_quoted(score)} is not a finite number"
     return None
 
 
@@ -117,12 +117,21 @@ def _is_id(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    if not isinstance(value, int | float) or isinstance(value, bool):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     try:
         return math.isfinite(value)
-    except OverflowError:  # an integer beyond all floats
+    except OverflowError:  # a whole number beyond every float
         return False
+
+
+def _quoted(value: Any, most: int = 120) -> str:
+    """As JSON, of which a message repeats so many characters."""
+    try:
+        text = json.dumps(value)
+    except ValueError:  # Python writes no whole number of more than 4,300 digits
+        return "of thousands of digits"
+    return text if len(text) <= most else f"{text[:most]}..."
 
 
 def _json_type(value: Any) -> str:
