@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import sys
 import time
 from collections.abc import Mapping
 from typing import Any, cast
@@ -10,7 +12,6 @@ from typing import Any, cast
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback, TQDMProgressBar
-from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
 
 from detector.training.module import DetectionModule
 from detector.types import Batch
@@ -57,7 +58,7 @@ def surroundings(trainer: L.Trainer, batch_size: int) -> str:
 class Bar(TQDMProgressBar):
     """Lightning's bar with epochs that count from 1, and with as many losses as leave room for rate and time left."""
 
-    validation_description = "measuring"
+    train_description, validation_description = "starting", "measuring"
     _refreshed = 0.0
 
     def _should_update(self, current: int, total: int) -> bool:
@@ -67,27 +68,28 @@ class Bar(TQDMProgressBar):
         self._refreshed = time.perf_counter()
         return True
 
-    def on_train_epoch_start(self, trainer: L.Trainer, *args: Any) -> None:
-        """Names the epoch."""
-        super().on_train_epoch_start(trainer, *args)
+    def on_train_epoch_start(self, trainer: L.Trainer, *_: Any) -> None:
+        """Lightning's would count the epochs from 0."""
+        self._begin(self.train_progress_bar, self.total_train_batches)
         self.train_progress_bar.set_description(_epoch(trainer))
 
-    def init_train_tqdm(self) -> Tqdm:
-        """Has no name before the first epoch has."""
-        bar = super().init_train_tqdm()
-        bar.set_description("starting")
-        return bar
+    def on_validation_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Batch, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        """Lightning's would add the number of the loader, of which there is one."""
+        if self.has_dataloader_changed(dataloader_idx):
+            self._begin(self.val_progress_bar, self.total_val_batches_current_dataloader)
 
-    def on_validation_batch_start(self, *args: Any, **kwargs: Any) -> None:
-        """Lightning would add the number of the loader, of which there is one."""
-        super().on_validation_batch_start(*args, **kwargs)
-        self.val_progress_bar.set_description(self.validation_description)
+    @staticmethod
+    def _begin(bar: Any, total: int | float) -> None:
+        bar.reset()
+        bar.total = int(total)
+        bar.initial = 0
 
     def get_metrics(self, trainer: L.Trainer, pl_module: L.LightningModule) -> dict[str, Any]:
         """The losses, the sum first."""
-        bar = self.train_progress_bar
-        columns = (bar.dynamic_ncols(bar.fp) if bar.dynamic_ncols else bar.ncols) or 80
-        return losses_in(int(columns) - ROOM_OF_THE_REST, trainer.progress_bar_metrics)
+        columns = os.get_terminal_size(sys.stdout.fileno()).columns
+        return losses_in(columns - ROOM_OF_THE_REST, trainer.progress_bar_metrics)
 
 
 def losses_in(room: int, metrics: Mapping[str, Any]) -> dict[str, str]:
