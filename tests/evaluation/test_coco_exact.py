@@ -129,8 +129,9 @@ def test_detections_on_thresholds_count_as_pycocotools_counts_them(tmp_path: Pat
     index = index_of(annotations)
     assert largest_difference(annotations, results, index) == 0.0
     corners = index.annotations.corners
-    for kind in (np.float32, np.float64):  # neither would do
-        rounded = np.concatenate([corners[:, :2], corners.astype(kind)[:, 2:] - corners.astype(kind)[:, :2]], axis=1)
+    for kind in ("float32", "float64"):  # neither would do
+        held: np.ndarray = corners.astype(kind)
+        rounded = np.concatenate([held[:, :2], held[:, 2:] - held[:, :2]], axis=1)
         moved = replace(index, annotations=replace(index.annotations, boxes=rounded.astype(np.float64)))
         assert largest_difference(annotations, results, moved) > 1e-3
 
