@@ -34,9 +34,11 @@ coordinates = st.one_of(
 def two_files(draw: st.DrawFn) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Annotations and detections: gaps in ids, any order, ties, thresholds, crowds, boxes that nobody can train on."""
     order = random.Random(draw(st.integers(0, 2**32)))
-    image_ids = draw(
-        st.lists(st.one_of(st.integers(0, 30), st.integers(0, 2**62)), min_size=1, max_size=4, unique=True)
-    )
+    kinds_of_ids: list[st.SearchStrategy[Any]] = [
+        st.one_of(st.integers(0, 30), st.integers(0, 2**62)),
+        st.from_regex(r"[a-zé][0-9]{1,3}[A-Z]?", fullmatch=True),
+    ]
+    image_ids = draw(st.lists(draw(st.sampled_from(kinds_of_ids)), min_size=1, max_size=4, unique=True))
     categories = draw(st.lists(st.integers(0, 90), min_size=1, max_size=4, unique=True))
     boxes = draw(st.lists(coordinates, min_size=0, max_size=12))
     ids = order.sample(range(1, 1000), len(boxes))
