@@ -37,7 +37,7 @@ class Albumentations:
         import albumentations  # here, because it takes seconds and few need it
 
         self.size = size
-        chain = [_transform(albumentations, number, spec) for number, spec in enumerate(transforms)]
+        chain = [_transform(albumentations, number, spec, size) for number, spec in enumerate(transforms)]
         boxes = albumentations.BboxParams(
             format="pascal_voc",
             label_fields=["rows"],
@@ -90,7 +90,7 @@ def camera_faults(augment: config.Augment, size: int) -> list[tuple[float, Album
     return [(probability, Albumentations([spec], size)) for probability, spec in faults if probability]
 
 
-def _transform(library: Any, number: int, spec: dict[str, Any]) -> Any:
+def _transform(library: Any, number: int, spec: dict[str, Any], size: int) -> Any:
     where = f"augment.albumentations[{number}]"
     if not isinstance(spec, dict) or "name" not in spec:
         raise UserError(f"{where} is {spec!r}: write it as {{name: ClassName, argument: value, ...}}")
@@ -102,8 +102,16 @@ def _transform(library: Any, number: int, spec: dict[str, Any]) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)  # all that it does about a misspelt argument is to warn
         try:
-            return made(**arguments)
+            transform, always = made(**arguments), made(**{**arguments, "p": 1.0})
         except (TypeError, ValueError, UserWarning) as error:
             accepted = ", ".join(inspect.signature(made.__init__).parameters.keys() - {"self"})
             reason = " ".join(str(error).split())
             raise UserError(f"{where}: {name} does not take {arguments}: {reason} (arguments: {accepted})") from None
+        try:
+            always(image=np.zeros((size, size, 3), dtype=np.uint8))
+        except Exception as error:  # what a transform raises that was given the wrong thing is not documented
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+            raise UserError(
+                f"{where}: {name} with {str(arguments)[:300]} cannot be applied to a picture ({reason})"
+            ) from None
+    return transform
