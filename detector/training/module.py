@@ -140,7 +140,7 @@ class DetectionModule(L.LightningModule):
     def _watch(self, losses: dict[str, Tensor], targets: list[Target]) -> None:
         """Looks at the losses one step late on a GPU, where looking at once would make the host wait for each step."""
         now = _WatchedLosses(
-            self.global_step,
+            self.global_step + 1,
             list(losses),
             torch.stack([loss.detach() for loss in losses.values()]).to("cpu", non_blocking=True),
             [target.image_id for target in targets],
@@ -209,6 +209,7 @@ class DetectionModule(L.LightningModule):
 @dataclass
 class _WatchedLosses:
     step: int
+    """Counted from 1, as epochs are."""
     names: list[str]
     values: Tensor
     image_ids: list[ImageId]
