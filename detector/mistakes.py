@@ -16,6 +16,14 @@ from detector import config, signals
 from detector.composition import choices
 from detector.errors import RunError, UserError
 
+LAUNCHERS = {
+    "ray": "hydra-ray-launcher",
+    "ray_aws": "hydra-ray-launcher",
+    "submitit_slurm": "hydra-submitit-launcher",
+    "submitit_local": "hydra-submitit-launcher",
+}
+"""Hydra's word for a launcher → the package that brings it."""
+
 _USERS_ERRORS = {errno.ENOSPC, errno.EACCES, errno.EPERM, errno.EROFS, errno.EDQUOT}
 
 
@@ -66,6 +74,10 @@ def _one_line(error: BaseException) -> str:
 
     if found := re.search(r"Could not find '(\w+)/([^']+)'", text) or re.search(r"You must specify '(\w+)'()", text):
         group, choice = found.group(1), found.group(2)
+        if group == "hydra":
+            key, _, name = choice.rpartition("/")
+            package = LAUNCHERS.get(name)
+            return f"hydra/{key}={name}: " + (f"needs pip install {package}" if package else "Hydra has no such choice")
         return f"{group!s}={choice or '...'}: choose one of {choices(group)}"
     full_key = re.search(r"full_key: ([\w.\[\]]+)", text)
     if (found := re.search(r"Key '(\w+)' (?:is not in struct|not in '\w+')", text)) and full_key:

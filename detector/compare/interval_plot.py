@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import fill
 
 from matplotlib.axes import Axes
 
@@ -30,7 +31,7 @@ def draw_differences(panel: Axes, rows: Sequence[Measured], reference: Group) ->
     panel.axvline(0, color="black", linewidth=0.8)
     name = reference.label or "the reference"
     title = f"AP minus AP of {name} ({mean_and_deviation(*_ap(rows, reference), 3)})"
-    panel.set_xlabel(title)
+    panel.set_xlabel(fill(title, 60))
     told = [(row.difference and f"{row.difference.ap:+.3f}") or "reference" for row in rows]
     _finish(panel, rows, told)
     handles = dict(zip(*reversed(panel.get_legend_handles_labels()), strict=True))
@@ -59,7 +60,7 @@ def _ap(rows: Sequence[Measured], reference: Group) -> tuple[float | None, float
 
 def _finish(panel: Axes, rows: Sequence[Measured], told: Sequence[str]) -> None:
     """Names on the left, numbers on the right, the first group on top."""
-    panel.set_yticks(range(len(rows)), [row.group.label for row in rows])
+    panel.set_yticks(range(len(rows)), [fill(row.group.label, 36, break_long_words=False) for row in rows])
     panel.set_ylim(len(rows) - 0.4, -0.6)
     right = panel.secondary_yaxis("right")
     right.set_yticks(range(len(rows)), told)

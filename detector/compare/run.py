@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
+import textwrap
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -72,7 +75,9 @@ def run(given: config.Compare) -> list[Measured]:
     tables += details.tables
     links = [f"!{link(figure, plot, file)}", *details.links]
     explained = [*remarks, *details.remarks, notes(given, groups, unfinished, str(device), detailed)]
-    print("\n\n".join([*map(terminal, tables), *explained]))
+    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    prose = [textwrap.fill(one, columns) for one in explained] if columns else explained
+    print("\n\n".join([*(terminal(one, columns) for one in tables), *prose]))
     write_section(file, given.title, "\n\n".join([*map(markdown, tables), *links, *explained, origin(given)]))
     print(f"written: {', '.join(map(str, [file, table, plot, *details.files]))}")
     return rows

@@ -33,7 +33,8 @@ def draw_health(file: Path, histories: Mapping[str, Mapping[int, Sequence[LayerH
             if axes is axes_of_row[0]:
                 axes.set_ylabel(title, fontsize=12)
             if not layers:
-                axes.text(0.5, 0.5, "no such layer", ha="center", va="center", transform=axes.transAxes)
+                absent = "no ReLU here:\nnothing that could be dead" if measure == "dead" else "not measured"
+                axes.text(0.5, 0.5, absent, ha="center", va="center", transform=axes.transAxes)
                 axes.set_xticks([])
                 axes.set_yticks([])
                 continue

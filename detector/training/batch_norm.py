@@ -12,6 +12,7 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from detector.errors import UserError
 from detector.training.module import DetectionModule
 from detector.types import Batch
 
@@ -59,6 +60,8 @@ class EarlyStatistics(Callback):
         if self._running:
             buffers = dict(cast(DetectionModule, pl_module).measured.named_buffers())
             for name, value in self._running.items():
+                if name not in buffers or buffers[name].shape != value.shape:
+                    raise UserError(f"last.ckpt: the batch-norm statistics of {name} are not those of this detector")
                 buffers[name].copy_(value)
             self._running = {}
 
@@ -68,7 +71,7 @@ class EarlyStatistics(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """From the checkpoint."""
-        self._running = state_dict["running"]
+        self._running = state_dict.get("running", {})
 
 
 def renew_on_training_batches(trainer: L.Trainer, module: DetectionModule) -> None:

@@ -149,8 +149,8 @@ class DetectionModule(L.LightningModule):
     def _watch(self, losses: dict[str, Tensor], targets: list[Target]) -> None:
         """Looks at the losses one step late on a GPU, where looking at once would make the host wait for each step."""
         now = _WatchedLosses(
-            self.current_epoch,
-            self.global_step,
+            self.current_epoch + 1,
+            self.global_step + 1,
             list(losses),
             torch.stack([loss.detach() for loss in losses.values()]).to("cpu", non_blocking=True),
             [target.image_id for target in targets],
@@ -250,6 +250,7 @@ class DetectionModule(L.LightningModule):
 class _WatchedLosses:
     epoch: int
     step: int
+    """Both are counted from 1."""
     names: list[str]
     values: Tensor
     image_ids: list[ImageId]
@@ -262,5 +263,5 @@ class _WatchedLosses:
         for name, value in zip(self.names, self.values.tolist(), strict=True):
             if not np.isfinite(value):
                 images = ", ".join(map(str, self.image_ids))
-                return f"epoch {self.epoch + 1}, step {self.step}: the {name} loss is {value}; images of the batch: {images}"
+                return f"epoch {self.epoch}, step {self.step}: the {name} loss is {value}; images of the batch: {images}"
         return None

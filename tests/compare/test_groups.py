@@ -7,7 +7,7 @@ import pytest
 from composition import composed
 
 from detector import config
-from detector.compare.groups import LONGEST_LABEL, group_runs, label_configs, told_from
+from detector.compare.groups import LONGEST_LABEL, PLACE_AND_CHANCE, group_runs, label_configs, told_from
 from detector.compare.runs import Run
 from detector.composition import CONFIGS
 
@@ -70,7 +70,9 @@ REQUIRED = {"backbone=timm": ["backbone.model=resnet18"], "model=darknet": ["mod
 CHOICES = [
     (path.parent.name, path.stem)
     for path in sorted(CONFIGS.glob("*/*.yaml"))
-    if path.parent.name in config.GROUPS and len(list(path.parent.glob("*.yaml"))) > 1 and path.parent.name != "data"
+    if path.parent.name in config.GROUPS
+    and len(list(path.parent.glob("*.yaml"))) > 1
+    and path.parent.name not in ("data", *PLACE_AND_CHANCE)
 ]
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -107,3 +108,19 @@ def test_csv_has_all_digits_and_the_interval(rows: list[Measured]) -> None:
         "-0.2", "-0.25", "0.1",
     )  # fmt: skip
     assert first["runs"] == "loss=ciou-0 loss=ciou-1 loss=ciou-2"
+
+
+@pytest.mark.parametrize("label", ["loss=ciou", "trainer.epochs=40 optim.schedule=one_cycle augment=mosaic"])
+@pytest.mark.parametrize("columns", [60, 80])
+def test_a_wide_table_continues_below_and_loses_nothing(label: str, columns: int) -> None:
+    cells = [["what differs", *(f"column {i}" for i in range(12))], [label, *(f"{i}.125" for i in range(12))]]
+    text = terminal(cells, columns)
+    assert max(map(len, text.splitlines())) <= columns
+    for cell in (*cells[0][1:], *cells[1][1:]):
+        assert len(re.findall(rf"(?<!\d){re.escape(cell)}(?!\d)", text)) == 1
+    assert text.count(label) == text.count("what differs") > 1
+    for block in text.split("\n\n"):  # a number stands below its title
+        titles, numbers = (line for line in block.splitlines() if "column" in line or ".125" in line)
+        ends = [found.end() for found in re.finditer(r"column \d+", titles)]
+        assert ends == [found.end() for found in re.finditer(r"\d+\.125", numbers)]
+    assert terminal(cells, 1000) == terminal(cells)

@@ -226,7 +226,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_step_term_and_images(
         return {**losses, "box": losses["box"] * float("nan")} if calls == 3 else losses
 
     monkeypatch.setattr(Criterion, "__call__", poisoned)
-    with pytest.raises(UserError, match=r"step 2: the box loss is nan; images of the batch: \d+(, \d+){3}"):
+    with pytest.raises(UserError, match=r"step 3: the box loss is nan; images of the batch: \d+(, \d+){3}"):
         train(tiny())
 
 
