@@ -21,8 +21,8 @@ def read_coco(data: config.Coco, split: str, class_names: tuple[str, ...] | None
 
     Labels follow the sorted category ids, gaps closed; with `class_names` they follow those, and the file must have the
     same categories. Images without annotations stay. Annotations of images or categories that the file lacks, and
-    malformed ones, are skipped and reported. `area` is as annotated, or the box's where it is not. Image files need not
-    exist: scoring stored detections needs annotations only.
+    malformed ones, are skipped and reported. `area` is as annotated, or the box's where it is absent or not above 0.
+    Image files need not exist: scoring stored detections needs annotations only.
 
     Raises:
         UserError: the file or the folder of images is missing, the file is no COCO json, or its categories differ.
@@ -122,7 +122,7 @@ def _objects(
     problems: list[Problem],
 ) -> Objects:
     owner_of = {image_id: i for i, image_id in enumerate(image_ids)}
-    owners, boxes, labels, crowd, area, ids = [], [], [], [], [], []
+    owners, boxes, written, labels, crowd, area, ids = [], [], [], [], [], [], []
     for n, annotation in enumerate(annotations):
         entry = f"annotation {annotation['id']}" if "id" in annotation else f"annotation number {n}"
         box, image_id, category = (annotation.get(name) for name in ("bbox", "image_id", "category_id"))
@@ -139,8 +139,9 @@ def _objects(
             left, top, width, height = box
             owners.append(owner_of[image_id])
             boxes.append((left, top, left + width, top + height))
+            written.append(box)
             labels.append(label_of[category])
             crowd.append(bool(annotation.get("iscrowd", 0)))
             area.append(annotation.get("area", np.nan))
             ids.append(entry)
-    return Objects(owners, boxes, labels, crowd, where=lambda n: f"{where}, {ids[n]}", area=area)
+    return Objects(owners, boxes, labels, crowd, where=lambda n: f"{where}, {ids[n]}", area=area, written=written)

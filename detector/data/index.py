@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import torch
 
+from detector.data.annotations import Annotations, offsets_of, rows_of
 from detector.errors import UserError
 from detector.types import ImageId, Target
 
@@ -33,8 +34,9 @@ class Problem:
 class Index:
     """I images with N objects: what a split holds, without a pixel.
 
-    Arrays with offsets, so that a loader's worker processes share the memory instead of copying objects. The objects of
-    image i are the rows `offsets[i]:offsets[i + 1]`.
+    Arrays with offsets, so that a loader's worker processes share the memory instead of copying objects. The objects
+    that a detector is trained on are those of `boxes`; the ones of image i are the rows `offsets[i]:offsets[i + 1]`.
+    Measuring uses `annotations` alone.
     """
 
     class_names: tuple[str, ...]
@@ -56,7 +58,9 @@ class Index:
     crowd: np.ndarray
     """bool [N]: COCO's iscrowd, VOC's difficult."""
     area: np.ndarray
-    """float32 [N], pixels², as annotated; of the box where the format has no area."""
+    """float32 [N], pixels², as in `annotations`."""
+    annotations: Annotations
+    """All objects with the numbers of their files."""
     problems: list[Problem] = field(default_factory=list)
     """Found while reading."""
     painter: Callable[[ImageId], np.ndarray] | None = None
@@ -103,9 +107,7 @@ class Index:
     def subset(self, indices: Sequence[int] | np.ndarray) -> Index:
         """The images at `indices`, in that order, with the whole label space."""
         chosen = np.asarray(indices, dtype=np.int64)
-        counts = np.diff(self.offsets)[chosen]
-        offsets = _offsets(counts)
-        rows = np.arange(offsets[-1]) + np.repeat(self.offsets[chosen] - offsets[:-1], counts)
+        offsets, rows = rows_of(self.offsets, chosen)
         return replace(
             self,
             image_ids=self.image_ids[chosen],
@@ -116,6 +118,7 @@ class Index:
             labels=self.labels[rows],
             crowd=self.crowd[rows],
             area=self.area[rows],
+            annotations=self.annotations.subset(chosen),
         )
 
 
@@ -153,14 +156,16 @@ class Objects:
     owners: Sequence[int] | np.ndarray
     """[N] position of the image that each object lies in."""
     boxes: Sequence[Sequence[float]] | np.ndarray
-    """[N, 4] xyxy in continuous pixels; any values."""
+    """[N, 4] xyxy in continuous pixels, to train on; any values."""
     labels: Sequence[int] | np.ndarray
     """[N] in 0..K−1."""
     crowd: Sequence[bool] | np.ndarray
     where: Callable[[int], str]
     """Names object n in a report: file and line or entry."""
     area: Sequence[float] | np.ndarray | None = None
-    """[N] pixels², NaN where not annotated; None where the format has none."""
+    """[N] pixels², not above 0 or not finite where not annotated; None where the format has none."""
+    written: Sequence[Sequence[float]] | np.ndarray | None = None
+    """[N, 4] x, y, width, height in pixels, exactly as the file has them, to measure with; from `boxes` where None."""
 
 
 def assemble(
@@ -172,9 +177,10 @@ def assemble(
     objects: Objects,
     problems: Sequence[Problem] = (),
 ) -> Index:
-    """An index of the objects whose boxes have an area inside their image.
+    """An index that trains on the objects whose boxes have an area inside their image, and measures with all of them.
 
-    Boxes that reach over the edge are cut; those cut by more than `ROUNDING` pixels or left out go to `problems`.
+    For training, boxes that reach over the edge are cut; those cut by more than `ROUNDING` pixels or left out go to
+    `problems`. For measuring they stay as they are; a box that is not finite cannot be measured.
     """
     sizes = np.asarray(sizes, dtype=np.int32).reshape(-1, 2)
     owners = np.asarray(objects.owners, dtype=np.int64)
@@ -182,41 +188,62 @@ def assemble(
     limits = sizes[owners][:, [1, 0, 1, 0]].astype(np.float64)
     cut = np.clip(raw, 0, limits)
 
-    finite = np.isfinite(raw).all(axis=1)
-    degenerate = ~finite | (raw[:, 2:] <= raw[:, :2]).any(axis=1)
-    outside = ~degenerate & (cut[:, 2:].astype(np.float32) <= cut[:, :2].astype(np.float32)).any(axis=1)
-    keep = ~degenerate & ~outside
+    written = _written(objects, raw)
+    finite = np.isfinite(written).all(axis=1) & np.isfinite(raw).all(axis=1)
+    degenerate = finite & (raw[:, 2:] <= raw[:, :2]).any(axis=1)
+    outside = finite & ~degenerate & (cut[:, 2:].astype(np.float32) <= cut[:, :2].astype(np.float32)).any(axis=1)
+    keep = finite & ~degenerate & ~outside
     over_edge = keep & (np.abs(raw - cut) > ROUNDING).any(axis=1)
 
     found = list(problems)
-    for kind, faulty in (("degenerate box", degenerate), ("box outside", outside), ("box partly outside", over_edge)):
+    for kind, faulty, done in (
+        ("malformed annotation", ~finite, "skipped"),
+        ("degenerate box", degenerate, "not trained on:"),
+        ("box outside", outside, "not trained on:"),
+        ("box partly outside", over_edge, "cut for training:"),
+    ):
         for n in np.flatnonzero(faulty).tolist():
             height, width = sizes[owners[n]].tolist()
             corners = ", ".join(f"{value:.6g}" for value in raw[n])
-            done = "cut" if kind == "box partly outside" else "skipped"
             found.append(Problem(kind, objects.where(n), f"{done} xyxy ({corners}) in an image of {width}x{height}"))
 
-    rows = np.flatnonzero(keep)
-    rows = rows[np.argsort(owners[rows], kind="stable")]
-    boxes = cut[rows].astype(np.float32)
-    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    if objects.area is not None:
-        annotated = np.asarray(objects.area, dtype=np.float32)[rows]
-        area = np.where(np.isnan(annotated), area, annotated)
+    labels, crowd = np.asarray(objects.labels, dtype=np.int64), np.asarray(objects.crowd, dtype=np.bool_)
+    area = _area(objects, written)
+    by_image = np.argsort(owners, kind="stable")
+    measured, rows = by_image[finite[by_image]], by_image[keep[by_image]]
     return Index(
         class_names=tuple(class_names),
         category_ids=tuple(category_ids),
         image_ids=np.asarray(image_ids, dtype=np.int64 if all(isinstance(i, int) for i in image_ids) else np.str_),
         files=np.asarray(files, dtype=np.str_),
         sizes=sizes,
-        offsets=_offsets(np.bincount(owners[rows], minlength=len(sizes))),
-        boxes=boxes,
-        labels=np.asarray(objects.labels, dtype=np.int64)[rows],
-        crowd=np.asarray(objects.crowd, dtype=np.bool_)[rows],
-        area=area,
+        offsets=offsets_of(np.bincount(owners[rows], minlength=len(sizes))),
+        boxes=cut[rows].astype(np.float32),
+        labels=labels[rows],
+        crowd=crowd[rows],
+        area=area[rows].astype(np.float32),
+        annotations=Annotations(
+            offsets_of(np.bincount(owners[measured], minlength=len(sizes))),
+            written[measured],
+            area[measured],
+            labels[measured],
+            crowd[measured],
+        ),
         problems=found,
     )
 
 
-def _offsets(counts: np.ndarray) -> np.ndarray:
-    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+def _written(objects: Objects, corners: np.ndarray) -> np.ndarray:
+    if objects.written is not None:
+        return np.asarray(objects.written, dtype=np.float64).reshape(-1, 4)
+    with np.errstate(invalid="ignore"):
+        return np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
+
+
+def _area(objects: Objects, written: np.ndarray) -> np.ndarray:
+    with np.errstate(invalid="ignore", over="ignore"):
+        area = written[:, 2] * written[:, 3]
+    if objects.area is None:
+        return area
+    annotated = np.asarray(objects.area, dtype=np.float64)
+    return np.where(np.isfinite(annotated) & (annotated > 0), annotated, area)

@@ -25,6 +25,7 @@ class _Annotation:
     """(height, width); 0, 0 where the file does not say."""
     names: list[str] = field(default_factory=list)
     boxes: list[list[float]] = field(default_factory=list)
+    """xmin, ymin, xmax, ymax as the file has them."""
     difficult: list[bool] = field(default_factory=list)
     ordinals: list[int] = field(default_factory=list)
     """Which `<object>` of the file each one is, from 0."""
@@ -35,8 +36,8 @@ def read_voc(data: config.Voc, split: str, class_names: tuple[str, ...] | None =
 
     VOC's boxes are inclusive pixels counted from 1: the pixels xmin..xmax span the continuous interval
     [xmin − 1, xmax], and that is what the index holds (Everingham & Winn, VOC2012 development kit, section 3.2). Adding
-    1 to x1 and y1 gives the file's numbers back. A box with xmax = xmin would be one pixel wide by that rule; nobody
-    draws such a box on purpose, so it is degenerate: skipped and reported.
+    1 to x1 and y1 gives the file's numbers back. A box with xmax = xmin is one pixel wide by that rule, and is measured
+    so; nobody draws such a box on purpose, so it is degenerate: not trained on and reported.
 
     Without `class_names` the label space is the sorted names of this split's own annotations. Objects of a class that
     `class_names` lacks are skipped and reported. Difficult objects become `crowd`. An image whose annotation is missing
@@ -111,7 +112,7 @@ def _objects(
     annotations: list[_Annotation], class_names: tuple[str, ...], root: Path, problems: list[Problem]
 ) -> Objects:
     label_of = {name: label for label, name in enumerate(class_names)}
-    owners, boxes, labels, difficult, places = [], [], [], [], []
+    owners, boxes, written, labels, difficult, places = [], [], [], [], [], []
     for owner, annotation in enumerate(annotations):
         for n, name in enumerate(annotation.names):
             place = (annotation.file, annotation.ordinals[n])
@@ -120,11 +121,14 @@ def _objects(
                 problems.append(Problem("unknown class", _where(root, *place), what))
                 continue
             owners.append(owner)
-            boxes.append(annotation.boxes[n])
+            left, top, right, bottom = annotation.boxes[n]
+            degenerate = right <= left or bottom <= top
+            boxes.append(annotation.boxes[n] if degenerate else [left - 1, top - 1, right, bottom])
+            written.append([left - 1, top - 1, right - left + 1, bottom - top + 1])
             labels.append(label_of[name])
             difficult.append(annotation.difficult[n])
             places.append(place)
-    return Objects(owners, boxes, labels, difficult, where=lambda n: _where(root, *places[n]))
+    return Objects(owners, boxes, labels, difficult, where=lambda n: _where(root, *places[n]), written=written)
 
 
 def _read_xml(path: Path, root: Path, problems: list[Problem]) -> _Annotation | None:
@@ -153,12 +157,8 @@ def _read_xml(path: Path, root: Path, problems: list[Problem]) -> _Annotation | 
             what = "skipped an object: it needs a <name> and a <bndbox> with xmin, ymin, xmax, ymax as numbers"
             problems.append(Problem("malformed annotation", _where(root, file, ordinal), what))
             continue
-        if right <= left or bottom <= top:
-            what = f"skipped {name}: xmin {left:g}, ymin {top:g}, xmax {right:g}, ymax {bottom:g}"
-            problems.append(Problem("degenerate box", _where(root, file, ordinal), what))
-            continue
         annotation.names.append(name)
-        annotation.boxes.append([left - 1, top - 1, right, bottom])
+        annotation.boxes.append([left, top, right, bottom])
         annotation.difficult.append(difficult)
         annotation.ordinals.append(ordinal)
     return annotation

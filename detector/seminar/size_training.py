@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from detector.boxes import area, cxcywh_to_xyxy, xyxy_to_cxcywh, xyxy_to_xywh
-from detector.data.index import Index
+from detector.boxes import cxcywh_to_xyxy, xyxy_to_cxcywh, xyxy_to_xywh
+from detector.data.index import Objects, assemble
 from detector.evaluation.coco import coco_metrics
 from detector.evaluation.results import FlatResults
 from detector.losses.box import BoxLoss
@@ -106,18 +106,14 @@ def _covered(spans: Tensor) -> Tensor:
 def average_precision(found: Tensor, boxes: Tensor) -> dict[str, float]:
     """COCO's AP by size of one box [B, 4] an image, against one object each; all boxes have the same score."""
     number = len(boxes)
-    index = Index(
-        class_names=("rectangle",),
-        category_ids=(1,),
-        image_ids=np.arange(number),
-        files=np.full(number, ""),
-        sizes=np.full((number, 2), IMAGE, dtype=np.int32),
-        offsets=np.arange(number + 1),
+    objects = Objects(
+        owners=np.arange(number),
         boxes=boxes.numpy(),
-        labels=np.zeros(number, dtype=np.int64),
-        crowd=np.zeros(number, dtype=np.bool_),
-        area=area(boxes).numpy(),
+        labels=np.zeros(number),
+        crowd=np.zeros(number),
+        where=lambda n: f"rectangle {n}",
     )
+    index = assemble(("rectangle",), (1,), range(number), [""] * number, np.full((number, 2), IMAGE), objects)
     results = FlatResults(
         images=np.arange(number),
         labels=np.zeros(number, dtype=np.int64),

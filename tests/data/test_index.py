@@ -49,13 +49,13 @@ def test_a_box_outside_by_rounding_is_clipped_without_a_word() -> None:
     [
         ([10, 10, 10, 20], "degenerate box"),
         ([20, 10, 10, 20], "degenerate box"),
-        ([10, 10, float("nan"), 20], "degenerate box"),
-        ([10, 10, float("inf"), 20], "degenerate box"),
+        ([10, 10, float("nan"), 20], "malformed annotation"),
+        ([10, 10, float("inf"), 20], "malformed annotation"),
         ([100, 10, 120, 20], "box outside"),
         ([-20, -20, -1, -1], "box outside"),
     ],
 )
-def test_a_box_without_area_in_the_image_is_skipped_and_reported(box: list[float], kind: str) -> None:
+def test_a_box_without_area_in_the_image_is_not_trained_on_and_reported(box: list[float], kind: str) -> None:
     index = make_index([box, [1, 1, 5, 5]], [1, 1])
     assert index.boxes.tolist() == [[1, 1, 5, 5]]
     assert index.labels.tolist() == [1]
@@ -106,7 +106,44 @@ def test_a_pickled_index_is_not_larger_than_its_arrays() -> None:
     count = 20_000
     index = make_index([[1, 1, 5, 5]] * count, list(range(count)), images=count)
     arrays = (index.image_ids, index.files, index.sizes, index.offsets, index.boxes, index.labels, index.crowd)
-    assert len(pickle.dumps(index)) < sum(a.nbytes for a in arrays) + index.area.nbytes + 10_000
+    kept = index.annotations
+    arrays += (index.area, kept.offsets, kept.boxes, kept.area, kept.labels, kept.crowd)
+    assert len(pickle.dumps(index)) < sum(a.nbytes for a in arrays) + 10_000
+
+
+def test_what_is_measured_is_what_was_written_whatever_training_leaves_out() -> None:
+    written = np.array(
+        [
+            [10.1, 10.2, 0.3, 20.4],
+            [99.7, -3.3, 17.1, 9.9],
+            [5, 5, 0, 7],
+            [300, 300, 4, 4],
+            [9, 9, -4, 2],
+            [1, 2, np.nan, 4],
+        ]
+    )
+    area = [0.7, 1e-300, 0, -1, np.nan, 5]
+    corners = np.concatenate([written[:, :2], written[:, :2] + written[:, 2:]], axis=1)
+    owners = [2, 0, 2, 1, 2, 0]
+    where = [f"row {n}" for n in range(6)]
+    objects = Objects(owners, corners, [0, 1, 1, 0, 1, 0], [False, True] * 3, where.__getitem__, area, written)
+    index = assemble(["a", "b"], [7, 9], range(3), [""] * 3, np.full((3, 2), 100), objects)
+    order = [1, 3, 0, 2, 4]  # by image, else as in the file
+    kept = index.annotations
+    assert kept.boxes.tolist() == written[order].tolist()
+    assert kept.area.tolist() == [1e-300, 16, 0.7, 0, -8]
+    assert (kept.labels.tolist(), kept.crowd.tolist()) == ([1, 0, 0, 1, 1], [True, True, False, False, False])
+    assert (kept.offsets.tolist(), kept.owners.tolist()) == ([0, 1, 2, 5], [0, 1, 2, 2, 2])
+    assert index.labels.tolist() == [1, 0]
+    assert [(p.kind, p.where) for p in index.problems] == [
+        ("malformed annotation", "row 5"),
+        *(("degenerate box", f"row {n}") for n in (2, 4)),
+        ("box outside", "row 3"),
+        ("box partly outside", "row 1"),
+    ]
+    subset = index.subset([2, 0, 2]).annotations
+    assert subset.boxes.tolist() == written[[0, 2, 4, 1, 0, 2, 4]].tolist()
+    assert subset.offsets.tolist() == [0, 3, 4, 7]
 
 
 def one_image(file: str, size: tuple[int, int]) -> Index:
@@ -159,8 +196,8 @@ def test_missing_files_are_found_without_decoding(tmp_path: Path) -> None:
 def test_a_summary_counts_each_kind_and_names_its_first_case() -> None:
     index = make_index([[1, 1, 1, 5], [2, 2, 2, 2], [-9, 0, 9, 9]], [0, 1, 2])
     assert summarise(index.problems) == (
-        "2 × degenerate box (first: row 0: skipped xyxy (1, 1, 1, 5) in an image of 100x50); "
-        "1 × box partly outside (first: row 2: cut xyxy (-9, 0, 9, 9) in an image of 100x50)"
+        "2 × degenerate box (first: row 0: not trained on: xyxy (1, 1, 1, 5) in an image of 100x50); "
+        "1 × box partly outside (first: row 2: cut for training: xyxy (-9, 0, 9, 9) in an image of 100x50)"
     )
     assert summarise([]) == "no problem"
 
@@ -173,11 +210,7 @@ def test_a_jpeg_whose_end_is_missing_is_named_at_every_size(tmp_path: Path, imag
     file = tmp_path / "photograph.jpg"
     cv2.imwrite(str(file), whole)
     content = file.read_bytes()
-    index = Index(
-        class_names=("cat",), category_ids=(1,), image_ids=np.array(["photograph"]), files=np.array([str(file)]),
-        sizes=np.array([[300, 400]], dtype=np.int32), offsets=np.array([0, 0]), boxes=np.zeros((0, 4), np.float32),
-        labels=np.zeros(0, np.int64), crowd=np.zeros(0, np.bool_), area=np.zeros(0, np.float32), problems=[],
-    )  # fmt: skip
+    index = one_image(str(file), (300, 400))
     assert max(load_image(index, 0, image_size).shape) == image_size
     file.write_bytes(content + b"appended by a camera")
     assert max(load_image(index, 0, image_size).shape) == image_size

@@ -65,7 +65,7 @@ def test_malformed_rows_are_reported_with_file_and_line_and_the_rest_is_kept(tmp
         ("labels/train/a.txt:5", "malformed annotation"),
         ("labels/train/a.txt:6", "malformed annotation"),
         ("labels/train/a.txt:7", "degenerate box"),
-        ("labels/train/a.txt:8", "degenerate box"),
+        ("labels/train/a.txt:8", "malformed annotation"),
         ("labels/train/a.txt:9", "box outside"),
     ]
 

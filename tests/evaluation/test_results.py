@@ -7,25 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from detector.data.index import Index
+from detector.data.index import Index, Objects, assemble
 from detector.errors import UserError
 from detector.evaluation.results import flatten, read_results, write_results
 
 
 def make_index(image_ids: list[int] | list[str]) -> Index:
     images = len(image_ids)
-    return Index(
-        class_names=("cat", "dog"),
-        category_ids=(17, 18),
-        image_ids=np.array(image_ids),
-        files=np.full(images, ""),
-        sizes=np.full((images, 2), 100, dtype=np.int32),
-        offsets=np.zeros(images + 1, dtype=np.int64),
-        boxes=np.zeros((0, 4), dtype=np.float32),
-        labels=np.zeros(0, dtype=np.int64),
-        crowd=np.zeros(0, dtype=bool),
-        area=np.zeros(0, dtype=np.float32),
-    )
+    nothing = Objects([], [], [], [], where=str)
+    return assemble(("cat", "dog"), (17, 18), image_ids, [""] * images, np.full((images, 2), 100), nothing)
 
 
 def entry(**changes: Any) -> dict[str, Any]:
