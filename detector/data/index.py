@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from detector.data.annotations import Annotations, offsets_of, rows_of
+from detector.data.file_values import id_array, id_of
 from detector.errors import UserError
 from detector.types import ImageId, Target
 
@@ -41,10 +42,10 @@ class Index:
 
     class_names: tuple[str, ...]
     """The label space: name of label 0, 1, ... It is the data set's, also where a split lacks a class."""
-    category_ids: tuple[int, ...]
+    category_ids: tuple[ImageId, ...]
     """The data's own id of each label."""
     image_ids: np.ndarray
-    """[I] int64 or fixed-width unicode, unique."""
+    """[I] unique, as `id_array` makes them; `image_id` gives each as it was."""
     files: np.ndarray
     """[I] unicode paths; empty where the image is drawn."""
     sizes: np.ndarray
@@ -63,6 +64,8 @@ class Index:
     """All objects with the numbers of their files."""
     problems: list[Problem] = field(default_factory=list)
     """Found while reading."""
+    notes: list[str] = field(default_factory=list)
+    """How the files were understood where that is no matter of course; a line each, for the user."""
     painter: Callable[[ImageId], np.ndarray] | None = None
     """Image id → uint8 [H, W, 3] RGB, for data that is drawn instead of read from `files`."""
 
@@ -71,7 +74,7 @@ class Index:
 
     def image_id(self, i: int) -> ImageId:
         """The id of image `i` as a plain int or str."""
-        return self.image_ids[i].item()
+        return id_of(self.image_ids, i)
 
     def target(self, i: int) -> Target:
         """The objects of image `i` in original pixels (the transform is the identity)."""
@@ -170,7 +173,7 @@ class Objects:
 
 def assemble(
     class_names: Sequence[str],
-    category_ids: Sequence[int],
+    category_ids: Sequence[ImageId],
     image_ids: Sequence[ImageId],
     files: Sequence[str],
     sizes: np.ndarray,
@@ -214,7 +217,7 @@ def assemble(
     return Index(
         class_names=tuple(class_names),
         category_ids=tuple(category_ids),
-        image_ids=np.asarray(image_ids, dtype=np.int64 if all(isinstance(i, int) for i in image_ids) else np.str_),
+        image_ids=id_array(image_ids),
         files=np.asarray(files, dtype=np.str_),
         sizes=sizes,
         offsets=offsets_of(np.bincount(owners[rows], minlength=len(sizes))),
