@@ -32,7 +32,8 @@ class ClassAP:
 
 def class_aps(rows: Sequence[Measured], index: Index) -> list[ClassAP]:
     """By label; all groups were measured on `index`."""
-    objects = np.bincount(index.labels[~index.crowd], minlength=len(index.class_names)).tolist()
+    wanted = index.annotations.labels[~index.annotations.crowd]
+    objects = np.bincount(wanted, minlength=len(index.class_names)).tolist()
     return [
         ClassAP(
             name,

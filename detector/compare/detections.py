@@ -56,10 +56,11 @@ def validation_index(run: Run) -> Index:
 
 def same_objects(one: Index, other: Index) -> bool:
     """Whether two splits hold the same images with the same objects."""
-    if one.class_names != other.class_names:
+    if one.class_names != other.class_names or not np.array_equal(one.image_ids, other.image_ids):
         return False
-    arrays = ("image_ids", "offsets", "boxes", "labels", "crowd")
-    return one is other or all(np.array_equal(getattr(one, name), getattr(other, name)) for name in arrays)
+    mine, theirs = one.annotations, other.annotations
+    arrays = ("offsets", "boxes", "area", "labels", "crowd")
+    return one is other or all(np.array_equal(getattr(mine, name), getattr(theirs, name)) for name in arrays)
 
 
 def stored_detections(run: Run, index: Index) -> list[dict[str, Any]]:

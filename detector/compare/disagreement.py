@@ -20,7 +20,7 @@ class Answers:
 
     @property
     def found(self) -> np.ndarray:
-        """bool [N]: which objects of the index it found."""
+        """bool [N]: which objects of `index.annotations` it found."""
         return self.judged.found_with >= self.score
 
 
@@ -44,7 +44,7 @@ def most_disputed(first: Answers, second: Answers, most: int) -> list[int]:
 def found_by_first_alone(first: Answers, second: Answers, image: int) -> Mapping[str, int]:
     """Class name → how many objects of an image the first found and the second did not; the index's order of classes."""
     index = first.judged.index
-    rows = slice(int(index.offsets[image]), int(index.offsets[image + 1]))
+    rows = index.annotations.rows(image)
     alone = (first.found & ~second.found)[rows]
-    counted = np.bincount(index.labels[rows][alone], minlength=len(index.class_names))
+    counted = np.bincount(index.annotations.labels[rows][alone], minlength=len(index.class_names))
     return {name: number for name, number in zip(index.class_names, counted.tolist(), strict=True) if number}

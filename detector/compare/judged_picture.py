@@ -22,14 +22,15 @@ CROWD: Color = (160, 160, 160)
 def annotated_picture(index: Index, image: int) -> np.ndarray:
     """What is annotated in an image of the index: uint8 RGB [H, W, 3] with the long side of `SIDE` pixels."""
     picture, scale = _picture(index, image)
-    rows = slice(int(index.offsets[image]), int(index.offsets[image + 1]))
-    crowd = index.crowd[rows].tolist()
+    annotations = index.annotations
+    rows = annotations.rows(image)
+    crowd = annotations.crowd[rows].tolist()
     captions = [
         index.class_names[label] + (" (crowd)" if ignored else "")
-        for label, ignored in zip(index.labels[rows].tolist(), crowd, strict=True)
+        for label, ignored in zip(annotations.labels[rows].tolist(), crowd, strict=True)
     ]
     return draw_marks(
-        picture, index.boxes[rows] * scale, [CROWD if ignored else ANNOTATED for ignored in crowd], captions
+        picture, annotations.corners[rows] * scale, [CROWD if ignored else ANNOTATED for ignored in crowd], captions
     )
 
 
@@ -41,11 +42,11 @@ def judged_picture(answers: Answers, image: int) -> np.ndarray:
     judged, index = answers.judged, answers.judged.index
     picture, scale = _picture(index, image)
     results = judged.results
-    rows = slice(int(index.offsets[image]), int(index.offsets[image + 1]))
+    rows = index.annotations.rows(image)
     missed = (judged.wanted & ~answers.found)[rows]
-    boxes = [index.boxes[rows][missed]]
+    boxes = [index.annotations.corners[rows][missed]]
     colors = [MISSED] * int(missed.sum())
-    captions = [f"missed {index.class_names[label]}" for label in index.labels[rows][missed].tolist()]
+    captions = [f"missed {index.class_names[label]}" for label in index.annotations.labels[rows][missed].tolist()]
 
     shown = np.flatnonzero((results.images == image) & (results.scores >= answers.score))
     shown = shown[np.lexsort((-results.scores[shown], judged.true[shown]))]  # wrong ones lie on top, as missed ones do

@@ -40,6 +40,10 @@ class Annotations:
         """float64 [M, 4]: xyxy, continuous pixels."""
         return np.concatenate([self.boxes[:, :2], self.boxes[:, :2] + self.boxes[:, 2:]], axis=1)
 
+    def rows(self, image: int) -> slice:
+        """The objects of the image at the place `image`."""
+        return slice(int(self.offsets[image]), int(self.offsets[image + 1]))
+
     def subset(self, images: np.ndarray) -> Annotations:
         """The objects of the images at the places `images`, int64 [J], in that order."""
         offsets, rows = rows_of(self.offsets, images)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import weakref
+from collections.abc import Sequence
 from contextlib import redirect_stdout
 from typing import Any
 
@@ -13,6 +14,7 @@ from pycocotools.cocoeval import COCOeval
 
 from detector.data.index import Index
 from detector.evaluation.results import FlatResults
+from detector.types import ImageId
 
 METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
 """pycocotools' twelve numbers, in its order: AP over IoU 0.50:0.95, at 0.50, at 0.75, AP of small, medium and large
@@ -22,11 +24,13 @@ _ground_truths: dict[int, tuple[weakref.ref[Index], COCO]] = {}
 
 
 def ground_truth(index: Index) -> COCO:
-    """The index as a pycocotools `COCO`, built at the first call and kept as long as the index lives.
+    """The annotations of an index as a pycocotools `COCO`, built at the first call and kept as long as the index lives.
 
-    Its image ids are the ranks of the index's image ids, its category ids are the labels: pycocotools goes through
-    images in the order of their ids, so ties between scores fall as they do with the original ids. Its annotation ids
-    start at 1, because pycocotools takes a match with annotation 0 for no match.
+    Boxes and areas are the numbers of the data's files, in the order of the files. Image and category ids are the ranks
+    of the data's own ids: pycocotools goes through images and categories in the order of their ids, so that ties between
+    scores fall, and means are added, as with the original ids. Annotation ids are 1, 2, ... in the order of
+    `index.annotations`, whatever they are in a file: pycocotools takes a match with annotation 0 for no match, and of two
+    annotations with one id it counts the last twice.
     """
     key = id(index)
     if key not in _ground_truths or _ground_truths[key][0]() is not index:
@@ -38,16 +42,17 @@ def ground_truth(index: Index) -> COCO:
 def as_coco(index: Index, results: FlatResults) -> COCO:
     """The results as a pycocotools `COCO` beside `ground_truth(index)`."""
     truth = ground_truth(index)
-    image_ranks = _ranks(index.image_ids)[results.images]
+    image_ranks = ranks(index.image_ids)[results.images]
+    categories = ranks(index.category_ids)[results.labels]
     return _coco(
         truth.dataset["images"],
         truth.dataset["categories"],
         [
-            {"id": i, "image_id": image, "category_id": label, "bbox": box, "score": score, "area": box[2] * box[3]}
-            for i, (image, label, box, score) in enumerate(
+            {"id": i, "image_id": image, "category_id": category, "bbox": box, "score": score, "area": box[2] * box[3]}
+            for i, (image, category, box, score) in enumerate(
                 zip(
                     image_ranks.tolist(),
-                    results.labels.tolist(),
+                    categories.tolist(),
                     results.boxes.tolist(),
                     results.scores.tolist(),
                     strict=True,
@@ -62,7 +67,9 @@ def coco_metrics(index: Index, results: FlatResults) -> tuple[dict[str, float | 
     """COCO's twelve numbers and, for each label, AP and AP50; in 0..1, None where there is no object to find.
 
     As in COCO's protocol: the best 100 detections of a class in an image count, crowds are ignored, sizes are judged by
-    the annotated area, classes without objects do not enter the mean.
+    the annotated area, classes without objects do not enter the mean. The numbers are those of pycocotools with the same
+    two files to the last bit, but for an area that is absent or not above 0: it is taken from the box (pycocotools fails
+    where it is absent, and takes 0 for a small object).
     """
     evaluation = COCOeval(ground_truth(index), as_coco(index, results), iouType="bbox")
     with redirect_stdout(io.StringIO()):
@@ -71,30 +78,40 @@ def coco_metrics(index: Index, results: FlatResults) -> tuple[dict[str, float | 
         evaluation.summarize()
     numbers = {name: _present(value) for name, value in zip(METRICS, evaluation.stats.tolist(), strict=True)}
 
-    precision = evaluation.eval["precision"][:, :, :, 0, -1]  # IoU × recall × class; all areas, 100 detections
+    precision = evaluation.eval["precision"][:, :, :, 0, -1]  # IoU × recall × category; all areas, 100 detections
     per_class = [
-        {"AP": _present(precision[:, :, label].mean()), "AP50": _present(precision[0, :, label].mean())}
-        for label in range(len(index.class_names))
+        {"AP": _present(mean_precision(precision[:, :, k])), "AP50": _present(mean_precision(precision[0, :, k]))}
+        for k in ranks(index.category_ids).tolist()
     ]
     return numbers, per_class
 
 
+def mean_precision(precision: np.ndarray) -> float:
+    """The mean of some of pycocotools' precisions, as it sums them up itself; −1 where there is nothing to find."""
+    present = precision[precision > -1]
+    return float(np.mean(present)) if len(present) else -1.0
+
+
+def ranks(ids: Sequence[ImageId] | np.ndarray) -> np.ndarray:
+    """int64 [N]: the place of each id among the sorted distinct ones."""
+    return np.unique(ids, return_inverse=True)[1]
+
+
 def _build_ground_truth(index: Index) -> COCO:
-    image_ranks = _ranks(index.image_ids)
-    boxes = index.boxes.astype(np.float64)
-    boxes[:, 2:] -= boxes[:, :2]
+    image_ranks, category_ranks = ranks(index.image_ids), ranks(index.category_ids)
+    annotations = index.annotations
     return _coco(
         [{"id": rank} for rank in sorted(image_ranks.tolist())],
-        [{"id": label, "name": name} for label, name in enumerate(index.class_names)],
+        [{"id": rank} for rank in sorted(category_ranks.tolist())],
         [
-            {"id": i, "image_id": image, "category_id": label, "bbox": box, "area": area, "iscrowd": int(crowd)}
-            for i, (image, label, box, area, crowd) in enumerate(
+            {"id": i, "image_id": image, "category_id": category, "bbox": box, "area": area, "iscrowd": int(crowd)}
+            for i, (image, category, box, area, crowd) in enumerate(
                 zip(
-                    np.repeat(image_ranks, np.diff(index.offsets)).tolist(),
-                    index.labels.tolist(),
-                    boxes.tolist(),
-                    index.area.tolist(),
-                    index.crowd.tolist(),
+                    image_ranks[annotations.owners].tolist(),
+                    category_ranks[annotations.labels].tolist(),
+                    annotations.boxes.tolist(),
+                    annotations.area.tolist(),
+                    annotations.crowd.tolist(),
                     strict=True,
                 ),
                 start=1,
@@ -109,10 +126,6 @@ def _coco(images: list[Any], categories: list[Any], annotations: list[dict[str, 
     with redirect_stdout(io.StringIO()):
         coco.createIndex()
     return coco
-
-
-def _ranks(image_ids: np.ndarray) -> np.ndarray:
-    return np.unique(image_ids, return_inverse=True)[1]
 
 
 def _present(value: float) -> float | None:

@@ -19,7 +19,7 @@ import numpy as np
 from pycocotools.cocoeval import COCOeval
 
 from detector.data.index import Index
-from detector.evaluation.coco import as_coco, ground_truth
+from detector.evaluation.coco import as_coco, ground_truth, mean_precision, ranks
 from detector.evaluation.results import FlatResults
 
 CONFIDENCE = 0.95
@@ -50,6 +50,8 @@ class Matches:
 
     images: int
     classes: tuple[ClassMatches, ...]
+    ap: float
+    """COCO's AP of the images as they are; NaN where there is no object to find."""
 
 
 @dataclass(frozen=True)
@@ -78,13 +80,15 @@ def match(index: Index, results: FlatResults) -> Matches:
     evaluation.params.maxDets = [100]
     with redirect_stdout(io.StringIO()):
         evaluation.evaluate()
+        evaluation.accumulate()
+    ap = mean_precision(evaluation.eval["precision"])
     by_rank = np.argsort(index.image_ids, kind="stable")  # pycocotools goes through the images by their ids
     size = len(index)
     classes = [
-        _class_matches(evaluation.evalImgs[label * size : (label + 1) * size], by_rank, len(evaluation.params.iouThrs))
-        for label in range(len(index.class_names))
+        _class_matches(evaluation.evalImgs[rank * size : (rank + 1) * size], by_rank, len(evaluation.params.iouThrs))
+        for rank in ranks(index.category_ids).tolist()
     ]
-    return Matches(size, tuple(classes))
+    return Matches(size, tuple(classes), ap if ap >= 0 else np.nan)
 
 
 def _class_matches(per_image: Sequence[dict | None], by_rank: np.ndarray, thresholds: int) -> ClassMatches:
@@ -117,15 +121,15 @@ def resample_images(images: int, resamples: int, seed: int) -> np.ndarray:
 
 def resampled_ap(matches: Matches, weights: np.ndarray) -> ResampledAP:
     """AP of the images as they are and of each row of `weights` (`resample_images`)."""
-    itself = np.ones((1, matches.images), dtype=np.int32)
-    return ResampledAP(float(average_precisions(matches, itself)[0]), average_precisions(matches, weights))
+    return ResampledAP(matches.ap, average_precisions(matches, weights))
 
 
 def average_precisions(matches: Matches, weights: np.ndarray) -> np.ndarray:
     """COCO's AP for each row of `weights`, int32 [R, I]: as if image i were `weights[r, i]` times in the data.
 
     The copies of a detection follow one another in the order of scores. Returns float64 [R], in 0..1; NaN where no
-    object is left to be found. A class without objects does not enter a row's mean.
+    object is left to be found. A class without objects does not enter a row's mean. Sums are taken in another order than
+    pycocotools', and without the 2e-16 that it adds to the number of detections: a row of ones gives `matches.ap` to 1e-14.
     """
     total = np.zeros(len(weights))
     present = np.zeros(len(weights))

@@ -28,17 +28,17 @@ class Judged:
     false: np.ndarray
     """bool [M]: found none. Neither of both: what found a crowd, and beyond the best 100 of a class in an image."""
     found_with: np.ndarray
-    """float64 [N]: the score with which each object of the index was found, −inf where it was not."""
+    """float64 [N]: the score with which each object of `index.annotations` was found, −inf where it was not."""
 
     @property
     def wanted(self) -> np.ndarray:
         """bool [N]: objects that are to be found."""
-        return ~self.index.crowd
+        return ~self.index.annotations.crowd
 
     @property
     def owners(self) -> np.ndarray:
         """int64 [N]: place in the index of each object's image."""
-        return np.repeat(np.arange(len(self.index)), np.diff(self.index.offsets))
+        return self.index.annotations.owners
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def judge(index: Index, results: FlatResults) -> Judged:
     with redirect_stdout(io.StringIO()):
         evaluation.evaluate()
     true, false = np.zeros((2, len(results.scores)), dtype=bool)
-    found_with = np.full(len(index.labels), -np.inf)
+    found_with = np.full(len(index.annotations), -np.inf)
     for entry in filter(None, evaluation.evalImgs):
         rows = np.asarray(entry["dtIds"], dtype=np.int64) - 1  # both kinds of ids count from 1, see `as_coco`
         matched, ignored = entry["dtMatches"][0].astype(np.int64), entry["dtIgnore"][0].astype(bool)

@@ -31,12 +31,19 @@ def table(metrics: Mapping[str, Any]) -> str:
         numbers("AR", metrics["ARs"], metrics["ARm"], metrics["ARl"]),
         "",
         row("", "11-pt", "area"),
-        numbers("VOC50", metrics["voc"]["AP50_11point"], metrics["voc"]["AP50_area"]),
+        numbers("VOC50", *_voc(metrics["voc"])),
         "",
-        row("class", "AP", "AP50"),
-        *(numbers(name, values["AP"], values["AP50"]) for name, values in metrics["per_class"].items()),
+        row("class", "AP", "AP50", "11-pt", "area"),
+        *(
+            numbers(name, values["AP"], values["AP50"], *_voc(metrics["voc"]["per_class"][name]))
+            for name, values in metrics["per_class"].items()
+        ),
     ]
     return "\n".join(line.rstrip() for line in lines)
+
+
+def _voc(averages: Mapping[str, Any]) -> tuple[float | None, float | None]:
+    return averages["AP50_11point"], averages["AP50_area"]
 
 
 def _number(value: float | None) -> str:

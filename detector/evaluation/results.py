@@ -52,21 +52,22 @@ def write_results(path: Path, results: Sequence[Mapping[str, Any]]) -> None:
 
 
 def read_results(path: Path, index: Index) -> list[dict[str, Any]]:
-    """Reads a COCO result file that belongs to `index`.
+    """Reads a COCO result file that belongs to `index`; an id of 7.0 stands for 7, and is returned as 7.
 
     Raises UserError where the file is missing, is no JSON or no list, or has an entry that is malformed or speaks of an
     image or a category that the index does not have. The message names the first such entry, counted from 0, and says
     how many more there are.
     """
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
+        entries = json.loads(path.read_bytes())
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); a COCO result file is expected") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not valid JSON ({error}); a COCO result file is expected") from error
     if not isinstance(entries, list):
         raise UserError(f"{path}: holds a JSON {_json_type(entries)}; a list of COCO result entries is expected")
 
+    entries = [_with_integer_ids(entry) for entry in entries]
     image_ids = index.image_ids.tolist()
     known_images, known_categories = set(image_ids), set(index.category_ids)
     wrong = [
@@ -85,15 +86,24 @@ def read_results(path: Path, index: Index) -> list[dict[str, Any]]:
     return entries
 
 
+def _with_integer_ids(entry: Any) -> Any:
+    """Tools that hold results in one array of floats write 7.0 for 7."""
+    if not isinstance(entry, dict):
+        return entry
+    ids = {key: entry.get(key) for key in ("image_id", "category_id")}
+    whole = {key: int(value) for key, value in ids.items() if isinstance(value, float) and value.is_integer()}
+    return {**entry, **whole}
+
+
 def _problem(entry: Any, images: set[int | str], categories: set[int]) -> str | None:
     if not isinstance(entry, dict):
         return f"is a JSON {_json_type(entry)}; an object with image_id, category_id, bbox and score is expected"
     if missing := [key for key in ("image_id", "category_id", "bbox", "score") if key not in entry]:
         return f"lacks {' and '.join(missing)}"
     image_id, category_id, box, score = (entry[key] for key in ("image_id", "category_id", "bbox", "score"))
-    if not isinstance(image_id, int | str) or image_id not in images:
+    if not _is_id(image_id) or image_id not in images:
         return f"image_id {json.dumps(image_id)} is not in the data"
-    if not isinstance(category_id, int) or category_id not in categories:
+    if not _is_id(category_id) or category_id not in categories:
         return f"category_id {json.dumps(category_id)} is not in the data"
     if not (isinstance(box, list) and len(box) == 4 and all(map(_is_number, box)) and min(box[2:]) >= 0):
         return f"bbox {json.dumps(box)} is not [x, y, width, height] in pixels"
@@ -102,8 +112,17 @@ def _problem(entry: Any, images: set[int | str], categories: set[int]) -> str | 
     return None
 
 
+def _is_id(value: Any) -> bool:
+    return isinstance(value, int | str) and not isinstance(value, bool)
+
+
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer beyond all floats
+        return False
 
 
 def _json_type(value: Any) -> str:

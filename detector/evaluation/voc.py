@@ -1,6 +1,8 @@
-"""Average precision at IoU 0.5 as the Pascal VOC development kit measures it (VOCevaldet.m; Everingham et al. 2010)."""
+"""Average precision at IoU 0.5 as the Pascal VOC development kit measures it (VOCevaldet.m and VOCap.m)."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 
@@ -9,29 +11,46 @@ from detector.evaluation.results import FlatResults
 
 VOC_IOU = 0.5
 """An overlap of exactly 0.5 is a match in the development kit's code, though its paper says "must exceed"."""
+VOC_RECALLS = np.arange(11) * 0.1
+"""The points of recall of VOC 2007, the values of the development kit's `for t=0:0.1:1`.
+
+They are 0, 0.1, 0.2, 0.30000000000000004, 0.4, 0.5, 0.6000000000000001, 0.7000000000000001, 0.8, 0.9 and 1: the loop
+counts k · 0.1, in MATLAB (unlike its vector [0:0.1:1]), in Octave and in the Python port with numpy.arange(0, 1.1, 0.1). A
+recall of exactly 3/10, 6/10 or 7/10 stays below its point.
+"""
 
 
-def voc_ap50(index: Index, results: FlatResults) -> list[tuple[float, float] | None]:
-    """For each label, AP50 by 11 points (VOC 2007) and by the area under the curve (VOC 2010 on); None without objects.
+class VocAP(NamedTuple):
+    """AP50 of one class, in 0..1."""
+
+    eleven_points: float
+    """As in VOC 2007: the mean of the best precisions at 11 recalls."""
+    area: float
+    """As in VOC 2010 and later: the area under the curve of the best precisions."""
+
+
+def voc_ap50(index: Index, results: FlatResults) -> list[VocAP | None]:
+    """AP50 of each label; None where there is no object to find, for which the development kit divides by zero.
 
     Detections of a class are taken from the highest score down, ties in the order of `results`. Each belongs to the
-    object of its class with which it overlaps most. It is true if that object is found for the first time and false if
-    it is found again or the overlap is below 0.5; if the object is difficult (the index's `crowd`), the detection
-    counts neither way. Difficult objects need not be found. All detections of an image count, not only 100.
+    object of its class with which it overlaps most, the first of equal ones. It is true if that object is found for the
+    first time and false if it is found again or the overlap is below 0.5; if the object is difficult (the annotations'
+    `crowd`), the detection counts neither way. Difficult objects need not be found. All detections of an image count,
+    not only 100. A class whose detections all lie on difficult objects has 0 (0 / 0 in the development kit).
 
-    The development kit's boxes are pixel indices counted from 1, both ends included, of width xmax − xmin + 1. A box of
-    ours is continuous, x1 = xmin − 1, x2 = xmax, of width x2 − x1: the same number. So are the intersections,
-    min(xmax) − max(xmin) + 1 = min(x2) − max(x1), and the IoU is the development kit's, exactly on integer boxes. On
-    data annotated in continuous coordinates (COCO, YOLO) it is the plain IoU; nothing is added to their widths.
+    The development kit's boxes are pixel indices counted from 1, both ends included, of width xmax − xmin + 1. A
+    continuous box x, y, width, height has xmin = x + 1, ymin = y + 1, xmax = x + width and ymax = y + height: its width
+    and its IoU with others are the same in both forms. Overlaps are computed in the development kit's form and order.
     """
     overlap, objects = _best_objects(index, results)
+    annotations = index.annotations
     matched = overlap >= VOC_IOU
     difficult = np.zeros(len(objects), dtype=bool)
-    difficult[matched] = index.crowd[objects[matched]]
+    difficult[matched] = annotations.crowd[objects[matched]]
 
-    averages: list[tuple[float, float] | None] = []
+    averages: list[VocAP | None] = []
     for label in range(len(index.class_names)):
-        positives = int(np.count_nonzero((index.labels == label) & ~index.crowd))
+        positives = int(np.count_nonzero((annotations.labels == label) & ~annotations.crowd))
         if positives == 0:
             averages.append(None)
             continue
@@ -45,44 +64,60 @@ def voc_ap50(index: Index, results: FlatResults) -> list[tuple[float, float] | N
     return averages
 
 
-def _average_precisions(true: np.ndarray, positives: int) -> tuple[float, float]:
-    """(11-point, area) of detections in order, bool [M], where `positives` objects are to be found."""
+def _average_precisions(true: np.ndarray, positives: int) -> VocAP:
+    """AP50 of detections in order, bool [M], where `positives` objects are to be found; sums run from left to right."""
     found = np.cumsum(true)
-    precision = found / np.arange(1, len(true) + 1)
+    recall = np.concatenate([[0.0], found / positives, [1.0]])
+    precision = np.concatenate([[0.0], found / np.arange(1, len(true) + 1), [0.0]])
     best_from_here = np.maximum.accumulate(precision[::-1])[::-1]
-    # i / 10 and found / positives are both correctly rounded, so a recall of exactly 3/10 reaches the point 3/10
-    at = np.searchsorted(found / positives, np.arange(11) / 10, side="left")
-    eleven = best_from_here[at[at < len(true)]].sum() / 11
-    area = best_from_here[true].sum() / positives  # each true detection widens the recall by 1 / positives
-    return float(eleven), float(area)
+
+    at = 1 + np.searchsorted(
+        recall[1:-1], VOC_RECALLS, side="left"
+    )  # the last place, of precision 0, if none reaches it
+    rises = np.flatnonzero(recall[1:] != recall[:-1]) + 1
+    return VocAP(
+        _sum_in_order(best_from_here[at] / 11),
+        _sum_in_order((recall[rises] - recall[rises - 1]) * best_from_here[rises]),
+    )
+
+
+def _sum_in_order(values: np.ndarray) -> float:
+    """((v₁ + v₂) + v₃) + ...: `np.sum` adds pairs of pairs, Python's `sum` keeps what rounding loses since 3.12."""
+    return float(np.cumsum(values)[-1])
 
 
 def _best_objects(index: Index, results: FlatResults) -> tuple[np.ndarray, np.ndarray]:
-    """For each detection the largest IoU with an object of its image and class, and that object's place in the index.
+    """For each detection the largest IoU with an object of its image and class, and that object's annotation.
 
     Where a detection meets no object of its class, the IoU is 0 and the object −1.
     """
+    annotations = index.annotations
     overlap = np.zeros(len(results.scores))
     objects = np.full(len(results.scores), -1, dtype=np.int64)
     order = np.argsort(results.images, kind="stable")
     starts = np.searchsorted(results.images[order], np.arange(len(index) + 1))
-    for image in np.unique(results.images):
+    for image in np.unique(results.images).tolist():
         detections = order[starts[image] : starts[image + 1]]
-        first, last = index.offsets[image], index.offsets[image + 1]
-        if first == last:
+        rows = annotations.rows(image)
+        if rows.start == rows.stop:
             continue
-        iou = _pairwise_iou(results.boxes[detections], index.boxes[first:last].astype(np.float64))
-        iou[results.labels[detections][:, None] != index.labels[None, first:last]] = 0
+        iou = _pairwise_iou(_inclusive(results.boxes[detections]), _inclusive(annotations.boxes[rows]))
+        iou[results.labels[detections][:, None] != annotations.labels[None, rows]] = 0
         best = iou.argmax(axis=1)
         overlap[detections] = iou[np.arange(len(detections)), best]
-        objects[detections] = np.where(overlap[detections] > 0, first + best, -1)
+        objects[detections] = np.where(overlap[detections] > 0, rows.start + best, -1)
     return overlap, objects
 
 
+def _inclusive(boxes: np.ndarray) -> np.ndarray:
+    """x, y, width, height [N, 4] → xmin, ymin, xmax, ymax [N, 4], counted from 1, both ends included."""
+    return np.concatenate([boxes[:, :2] + 1, boxes[:, :2] + boxes[:, 2:]], axis=1)
+
+
 def _pairwise_iou(found: np.ndarray, annotated: np.ndarray) -> np.ndarray:
-    """IoU [M, N] of boxes [M, 4] (x, y, width, height) with boxes [N, 4] (xyxy); 0 where both are empty."""
-    low = np.maximum(found[:, None, :2], annotated[None, :, :2])
-    high = np.minimum((found[:, :2] + found[:, 2:])[:, None], annotated[None, :, 2:])
-    intersection = (high - low).clip(min=0).prod(axis=2)
-    union = found[:, 2:].prod(axis=1)[:, None] + (annotated[:, 2:] - annotated[:, :2]).prod(axis=1) - intersection
-    return np.divide(intersection, union, out=np.zeros_like(union), where=union > 0)
+    """IoU [M, N] of inclusive boxes [M, 4] with inclusive boxes [N, 4]; 0 where they share nothing."""
+    shared = np.minimum(found[:, None, 2:], annotated[:, 2:]) - np.maximum(found[:, None, :2], annotated[:, :2]) + 1
+    intersection = shared.prod(axis=2)
+    found_area, annotated_area = ((boxes[:, 2:] - boxes[:, :2] + 1).prod(axis=1) for boxes in (found, annotated))
+    union = found_area[:, None] + annotated_area - intersection
+    return np.divide(intersection, union, out=np.zeros_like(union), where=(shared > 0).all(axis=2))

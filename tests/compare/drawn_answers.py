@@ -19,15 +19,14 @@ def drawn_index(images: int) -> Index:
 def drawn_results(index: Index, seed: int, found: float = 0.7) -> FlatResults:
     """`found` is the share of objects that have a detection, most of which are right."""
     random = np.random.default_rng(seed)
-    kept = random.random(len(index.labels)) < found
-    boxes = index.boxes[kept].astype(np.float64)
-    boxes[:, 2:] -= boxes[:, :2]
+    kept = random.random(len(index.annotations.labels)) < found
+    boxes = index.annotations.boxes[kept]
     boxes[:, :2] += boxes[:, 2:] * random.normal(scale=0.1, size=(len(boxes), 2))
     wrong = len(index) // 2
-    images = np.repeat(np.arange(len(index)), np.diff(index.offsets))[kept]
+    images = index.annotations.owners[kept]
     return FlatResults(
         np.concatenate([images, random.integers(0, len(index), wrong)]),
-        np.concatenate([index.labels[kept], random.integers(0, len(index.class_names), wrong)]),
+        np.concatenate([index.annotations.labels[kept], random.integers(0, len(index.class_names), wrong)]),
         np.concatenate([boxes, random.uniform(1, 40, (wrong, 4))]),
         np.concatenate([random.uniform(0.3, 1, len(boxes)), random.uniform(0.05, 0.7, wrong)]),
     )

@@ -35,7 +35,7 @@ def make(tiny: Configure) -> Callable[..., Measured]:
 
 def test_ap_of_a_class_is_that_of_pycocotools_on_this_class_alone(make: Callable[..., Measured]) -> None:
     index = drawn_index(30)
-    index.crowd[::9] = True
+    index.annotations.crowd[::9] = True
     rows, expected = [], []
     for seed in (0, 1):
         results = drawn_results(index, seed)
@@ -53,7 +53,9 @@ def test_ap_of_a_class_is_that_of_pycocotools_on_this_class_alone(make: Callable
     for label, one in enumerate(class_aps(rows, index)):
         assert one.name == index.class_names[label]
         assert one.objects == sum(
-            not crowd for crowd, of in zip(index.crowd.tolist(), index.labels.tolist(), strict=True) if of == label
+            not crowd
+            for crowd, of in zip(index.annotations.crowd.tolist(), index.annotations.labels.tolist(), strict=True)
+            if of == label
         )
         assert [mean for mean, _ in one.aps] == pytest.approx([aps[label] for aps in expected], abs=1e-12)
         assert one.difference(1, 0) == pytest.approx(expected[1][label] - expected[0][label], abs=1e-12)
@@ -70,7 +72,7 @@ def test_classes_are_sorted_by_the_difference_and_those_without_objects_come_las
     assert [one.name for one in by_difference(classes, 0)] == [names[n] for n in (1, 3, 0, 4, 2)]
     assert [one.name for one in by_difference(classes, 1)] == [names[n] for n in (4, 0, 3, 1, 2)]
 
-    counts = np.bincount(index.labels, minlength=5)
+    counts = np.bincount(index.annotations.labels, minlength=5)
     titles, best, *_, last = class_cells([first, second], classes, 0)
     assert titles == ["AP of class", "objects", "a", "b", "difference"]
     assert best == [names[1], str(counts[1]), "0.500", "0.800 ± 0.141", "+0.300"]

@@ -13,7 +13,7 @@ def f1_by_hand(one: Answers, image: int) -> float:
     """From lists of this image's objects and detections, one by one."""
     judged, index = one.judged, one.judged.index
     found = missed = false = 0
-    for n in range(index.offsets[image], index.offsets[image + 1]):
+    for n in range(index.annotations.offsets[image], index.annotations.offsets[image + 1]):
         found += judged.found_with[n] >= one.score
         missed += judged.found_with[n] < one.score
     for m in np.flatnonzero(judged.results.images == image):
@@ -29,7 +29,7 @@ def test_images_come_by_their_difference_in_f1_then_by_objects_that_one_alone_fo
 
     def rank(image: int) -> tuple[float, int, int]:
         alone = 0
-        for n in range(index.offsets[image], index.offsets[image + 1]):
+        for n in range(index.annotations.offsets[image], index.annotations.offsets[image + 1]):
             alone += (first.judged.found_with[n] >= first.score) != (second.judged.found_with[n] >= second.score)
         return -round(abs(f1_by_hand(first, image) - f1_by_hand(second, image)), 9), -alone, image
 
@@ -54,7 +54,9 @@ def test_what_one_found_alone_is_counted_by_class() -> None:
     for image in range(len(index)):
         everything.update(found_by_first_alone(first, second, image))
     expected = Counter(
-        index.class_names[index.labels[n]] for n in range(len(index.labels)) if first.found[n] and not second.found[n]
+        index.class_names[index.annotations.labels[n]]
+        for n in range(len(index.annotations.labels))
+        if first.found[n] and not second.found[n]
     )
     assert sum(expected.values()) > 10
     assert everything == expected

@@ -99,7 +99,7 @@ def test_the_line_of_an_image_has_its_f1_and_counts() -> None:
                 float,
                 re.findall(rf"{letter}: F1 ([\d.]+), (\d+) of (\d+) found, (\d+) missed, (\d+) false", counted)[0],
             )
-            assert objects == found + missed == index.offsets[image + 1] - index.offsets[image]
+            assert objects == found + missed == index.annotations.offsets[image + 1] - index.annotations.offsets[image]
             total = 2 * found + missed + false
             assert f1 == pytest.approx(2 * found / total if total else 1.0, abs=0.0051)
             quality.append(2 * found / total if total else 1.0)

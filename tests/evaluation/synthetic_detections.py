@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from detector.data.index import Index, Objects, assemble
-from detector.evaluation.comparison import ClassMatches, Matches
+from detector.evaluation.comparison import ClassMatches, Matches, average_precisions
 from detector.evaluation.results import FlatResults
 
 SIDE = 640
@@ -46,11 +48,10 @@ def synthetic_results(index: Index, difficulty: np.ndarray, skill: float, false:
     A skilled detector finds more of the objects, places its boxes better and gives the right ones higher scores.
     """
     random = np.random.default_rng(seed)
-    owners = np.repeat(np.arange(len(index)), np.diff(index.offsets))
+    owners, objects = index.annotations.owners, index.annotations
     hard = difficulty[owners]
     found = np.flatnonzero(random.random(len(owners)) < 1 - (1 - skill) * hard)
-    boxes = index.boxes[found].astype(np.float64)
-    boxes[:, 2:] -= boxes[:, :2]
+    boxes = objects.boxes[found]
     noise = random.normal(size=boxes.shape) * 0.25 * ((1 - skill) * (0.3 + hard[found]))[:, None]
     moved = boxes + noise * boxes[:, [2, 3, 2, 3]]
     moved[:, 2:] = np.maximum(moved[:, 2:], 1)
@@ -63,7 +64,7 @@ def synthetic_results(index: Index, difficulty: np.ndarray, skill: float, false:
     order = random.permutation(len(scores))
     return FlatResults(
         images=images[order],
-        labels=np.concatenate([index.labels[found], random.choice(index.labels, wrong)])[order],
+        labels=np.concatenate([objects.labels[found], random.choice(objects.labels, wrong)])[order],
         boxes=np.concatenate([moved, np.concatenate([random.uniform(0, SIDE - sides), sides], axis=1)])[order],
         scores=scores[order],
     )
@@ -84,4 +85,5 @@ def only(matches: Matches, images: np.ndarray) -> Matches:
             place[one.objects][place[one.objects] >= 0],
         )
 
-    return Matches(len(images), tuple(map(of_class, matches.classes)))
+    some = Matches(len(images), tuple(map(of_class, matches.classes)), np.nan)
+    return replace(some, ap=float(average_precisions(some, np.ones((1, len(images)), dtype=np.int32))[0]))

@@ -105,7 +105,7 @@ def test_data_of_the_size_of_coco_is_resampled_a_thousand_times() -> None:
         matched = time.process_time()
         compared.append(resampled_ap(matches, weights))
         print(
-            f"\n{len(index.labels)} objects, {len(results.scores)} detections: matched once in "
+            f"\n{len(index.annotations)} objects, {len(results.scores)} detections: matched once in "
             f"{matched - started:.1f} s, resampled 1,000 times in {time.process_time() - matched:.1f} s of one core"
         )
         if seed == 1:

@@ -27,8 +27,9 @@ def iou(one: np.ndarray, other: np.ndarray, crowd: bool) -> float:
 def matched_by_hand(index: Index, results: FlatResults, score: float) -> list[tuple[int, int, int]]:
     """(found, missed, false) of each image, after all detections below the score were thrown away."""
     counted = []
+    kept = index.annotations
     for image in range(len(index)):
-        objects = range(index.offsets[image], index.offsets[image + 1])
+        objects = range(len(kept))[kept.rows(image)]
         taken: set[int] = set()
         false = 0
         shown = [i for i in np.flatnonzero(results.images == image) if results.scores[i] >= score]
@@ -36,16 +37,16 @@ def matched_by_hand(index: Index, results: FlatResults, score: float) -> list[tu
             x, y, width, height = results.boxes[i]
             box = np.array([x, y, x + width, y + height])
             near = {
-                n: iou(box, index.boxes[n].astype(np.float64), bool(index.crowd[n]))
+                n: iou(box, kept.corners[n], bool(kept.crowd[n]))
                 for n in objects
-                if index.labels[n] == results.labels[i]
+                if kept.labels[n] == results.labels[i]
             }
-            free = [n for n in near if not index.crowd[n] and n not in taken and near[n] >= 0.5]
+            free = [n for n in near if not kept.crowd[n] and n not in taken and near[n] >= 0.5]
             if free:
                 taken.add(max(free, key=lambda n: near[n]))
-            elif not any(near[n] >= 0.5 for n in near if index.crowd[n]):
+            elif not any(near[n] >= 0.5 for n in near if kept.crowd[n]):
                 false += 1
-        counted.append((len(taken), sum(not index.crowd[n] for n in objects) - len(taken), false))
+        counted.append((len(taken), sum(not kept.crowd[n] for n in objects) - len(taken), false))
     return counted
 
 
@@ -53,7 +54,7 @@ def matched_by_hand(index: Index, results: FlatResults, score: float) -> list[tu
 @pytest.mark.parametrize("seed", range(3))
 def test_found_missed_and_false_are_those_of_a_matching_by_hand_above_any_score(seed: int, score: float) -> None:
     one = judged(seed)
-    assert one.index.crowd.any()
+    assert one.index.annotations.crowd.any()
     counts = count(one, score)
     by_image = list(zip(counts.found.tolist(), counts.missed.tolist(), counts.false.tolist(), strict=True))
     assert by_image == matched_by_hand(one.index, one.results, score)
@@ -64,7 +65,9 @@ def test_the_share_of_objects_that_are_found_is_the_recall_of_pycocotools() -> N
     evaluation = COCOeval(ground_truth(one.index), as_coco(one.index, one.results), iouType="bbox")
     evaluation.evaluate()
     evaluation.accumulate()
-    recalls = [np.isfinite(one.found_with[one.wanted & (one.index.labels == label)]).mean() for label in range(3)]
+    recalls = [
+        np.isfinite(one.found_with[one.wanted & (one.index.annotations.labels == label)]).mean() for label in range(3)
+    ]
     assert recalls == pytest.approx(evaluation.eval["recall"][0, :, 0, -1].tolist(), abs=1e-12)
 
 
@@ -97,6 +100,6 @@ def test_nothing_to_find_and_nothing_found_is_an_f1_of_1() -> None:
     empty = np.zeros(0)
     one = judge(index, FlatResults(empty.astype(np.int64), empty.astype(np.int64), empty.reshape(0, 4), empty))
     assert best_score(one) == 1
-    objects = np.diff(index.offsets)
+    objects = np.diff(index.annotations.offsets)
     assert count(one, 0.5).f1.tolist() == [1.0 if number == 0 else 0.0 for number in objects]
     assert 0 < np.count_nonzero(objects) < len(objects)

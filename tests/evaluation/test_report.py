@@ -18,7 +18,14 @@ METRICS: dict[str, Any] = {
     "ARm": 0.5005,
     "ARl": 0.6006,
     "per_class": {"a long class name": {"AP": 0.1111, "AP50": 0.2222}, "dog": {"AP": None, "AP50": None}},
-    "voc": {"AP50_11point": 0.7777, "AP50_area": 0.8888},
+    "voc": {
+        "AP50_11point": 0.7777,
+        "AP50_area": 0.8888,
+        "per_class": {
+            "a long class name": {"AP50_11point": 0.3333, "AP50_area": 0.5555},
+            "dog": {"AP50_11point": None, "AP50_area": None},
+        },
+    },
 }
 
 
@@ -45,5 +52,7 @@ def test_each_number_stands_under_its_heading() -> None:
     assert under("11-pt", "11-pt", "VOC50") == "0.778"
     assert under("11-pt", "area", "VOC50") == "0.889"
     assert under("class ", "AP50", "a") == "0.222"
-    assert under("class ", "AP", "dog") == "–"
+    assert under("class ", "11-pt", "a") == "0.333"
+    assert under("class ", "area", "a") == "0.555"
+    assert under("class ", "AP", "dog") == under("class ", "area", "dog") == "–"
     assert max(map(len, lines)) <= 80
