@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from detector.config import parts
-from detector.config.data import Augment, Coco, Data, Shapes, Voc, Yolo
+from detector.config.data import Augment, Auto, Coco, Data, Shapes, Voc, Yolo
 from detector.config.missing import MISSING
 from detector.config.training import SGD, AdamW, Callbacks, Logger, Optim, ScheduleFree, Trainer
 from detector.config.two_stage import RCNN, FasterRCNN, FastRCNN
@@ -253,7 +253,7 @@ class Compare:
 
 
 GROUPS: dict[str, tuple[type, ...]] = {
-    "data": (Coco, Voc, Yolo, Shapes),
+    "data": (Auto, Coco, Voc, Yolo, Shapes),
     "augment": (Augment,),
     "model": (parts.SingleShot, parts.Darknet, RCNN, FastRCNN, FasterRCNN),
     "backbone": (

@@ -72,10 +72,10 @@ def read_coco(data: config.Coco, split: str, class_names: tuple[str, ...] | None
     problems += _shared_files([ids[i] for i in kept], [files[i] for i in kept])
 
     left_out = {ids[i] for i in range(len(ids)) if not sized[i]}
-    objects = _objects(
-        content["annotations"], [ids[i] for i in kept], left_out, categories, names, where, problems
+    objects = _objects(content["annotations"], [ids[i] for i in kept], left_out, categories, names, where, problems)
+    index = assemble(
+        names, category_ids, [ids[i] for i in kept], [files[i] for i in kept], sizes[sized], objects, problems
     )
-    index = assemble(names, category_ids, [ids[i] for i in kept], [files[i] for i in kept], sizes[sized], objects, problems)
     index.notes = notes
     return index
 
@@ -93,7 +93,9 @@ def _label_space(
     categories = read_categories(content, path, key)
     others = {name: root / entry for name in SPLITS if name != split and (entry := getattr(data, name))}
     others = {name: file for name, file in others.items() if file.is_file() and file != path}
-    suspects = [one for one in categories if not one.annotations and any(one.name == other.group for other in categories)]
+    suspects = [
+        one for one in categories if not one.annotations and any(one.name == other.group for other in categories)
+    ]
     elsewhere = annotated_elsewhere(list(others.values())) if suspects else set()
     found, groups = classes(categories, elsewhere, path, key)
     if not found:
@@ -234,7 +236,9 @@ def _objects(
         box = box_of(annotation)
         if box is None:
             what = f"skipped: its bbox is {shown(annotation.get('bbox'))}"
-            report("malformed annotation", entry, what + ", and its segmentation has no box" * ("bbox" not in annotation))
+            report(
+                "malformed annotation", entry, what + ", and its segmentation has no box" * ("bbox" not in annotation)
+            )
         elif owner is None:
             missing = shown(annotation.get("image_id"))
             report("annotation of a missing image", entry, f"skipped: no image has the id {missing}")

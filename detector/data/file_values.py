@@ -68,11 +68,11 @@ def loose(identity: ImageId | None) -> ImageId | None:
 
 
 class Lookup:
-    """Positions of ids. 7, 7.0 and "7" are one id, unless the ids themselves have several of them."""
+    """Positions of ids. 7 and 7.0 are one id; so is "7", unless the ids themselves have both or `exact` is set."""
 
-    def __init__(self, ids: Sequence[ImageId]) -> None:
+    def __init__(self, ids: Sequence[ImageId], exact: bool = False) -> None:
         positions = {loose(identity): i for i, identity in enumerate(ids)}
-        self._exact = len(positions) < len(ids)
+        self._exact = exact or len(positions) < len(ids)
         self._positions = {identity: i for i, identity in enumerate(ids)} if self._exact else positions
 
     def __call__(self, value: Any) -> int | None:

@@ -30,6 +30,7 @@ class ImageFiles:
     """
 
     def __init__(self, places: Sequence[Path], split: str, stems: bool = False) -> None:
+        self.home = str(places[0])
         self.places = [str(place) for place in dict.fromkeys(places) if place.is_dir()]
         self.split = split
         self.stems = stems
@@ -48,7 +49,7 @@ class ImageFiles:
         if found := next((found for reading in readings if (found := self._by_its_end(reading))), None):
             self.moved.append((name, found))
             return found
-        return os.path.join(self.places[0] if self.places else "", readings[0] + suffix)
+        return os.path.join(self.places[0] if self.places else self.home, readings[-1] + suffix)
 
     def _literally(self, name: str) -> str | None:
         for place in self.places:
@@ -97,9 +98,7 @@ class ImageFiles:
                 )
                 if len(below) >= _DEPTH:
                     subfolders.clear()
-                yield from (
-                    os.path.normpath(os.path.join(folder, file)) for file in sorted(files) if _is_image(file)
-                )
+                yield from (os.path.normpath(os.path.join(folder, file)) for file in sorted(files) if _is_image(file))
 
 
 def _is_image(file: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from os.path import isfile  # unlike Path.is_file it does not raise where a name is too long
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -13,7 +14,15 @@ from detector import config
 from detector.data.file_values import shown
 from detector.data.image_files import ImageFiles
 from detector.data.index import Index, Objects, Problem, assemble
-from detector.data.paths import IMAGE_SUFFIXES, existing, header_sizes, nearest_names, relative, root_folder, split_entry
+from detector.data.paths import (
+    IMAGE_SUFFIXES,
+    existing,
+    header_sizes,
+    nearest_names,
+    relative,
+    root_folder,
+    split_entry,
+)
 from detector.data.problems import summarise
 from detector.data.text import read_text
 from detector.data.voc_xml import VocFile, read_voc_file
@@ -58,7 +67,7 @@ def read_voc(data: config.Voc, split: str, class_names: tuple[str, ...] | None =
     annotations: list[VocFile] = []
     finder = _image_files(folder, root, split)
     for name, path in found:
-        if not path.is_file():
+        if not isfile(path):
             what = "left out: the list names it, the file is not there"
             problems.append(Problem("missing annotation", relative(path, root), what))
         elif (annotation := read_voc_file(path, relative(path, root), problems)) is not None:
@@ -117,7 +126,7 @@ def split_folder(data: config.Voc, split: str) -> Path | None:
 
 
 def _folder(root: Path, names: Sequence[str]) -> Path:
-    """The first of some folders that `root` has."""
+    """The first of the folders of these names that `root` has."""
     present = [root / name for name in names if (root / name).is_dir()]
     return present[0] if present else existing(root / names[0], "data.root", folder=True)
 
@@ -139,7 +148,7 @@ def _listed(listed: Path, root: Path, problems: list[Problem]) -> list[tuple[str
             what = f"left out: {shown(text)!r} is no name of an image"
             problems.append(Problem("malformed list", f"{where}:{line}", what))
             continue
-        name = next((one for one in _readings(text) if (folder / f"{one}.xml").is_file()), _readings(text)[-1])
+        name = next((one for one in _readings(text) if isfile(folder / f"{one}.xml")), _readings(text)[-1])
         if name in first:
             what = f"{name} is listed on line {first[name]} already: taken once"
             problems.append(Problem("repeated image", f"{where}:{line}", what))
@@ -185,8 +194,8 @@ def _in_folder(folder: Path, root: Path, problems: list[Problem]) -> list[tuple[
 
 
 def _image_files(folder: Path | None, root: Path, split: str) -> ImageFiles:
-    if folder is None:
-        return ImageFiles([_folder(root, PICTURE_FOLDERS)], split, stems=True)
+    if folder is None:  # the pictures need not be there: scoring stored detections takes annotations only
+        return ImageFiles([root / name for name in PICTURE_FOLDERS], split, stems=True)
     places = [folder]
     parts = folder.relative_to(root).parts if folder.is_relative_to(root) else ()
     for picture in PICTURE_FOLDERS:
@@ -198,18 +207,20 @@ def _image_files(folder: Path | None, root: Path, split: str) -> ImageFiles:
 def _image(finder: ImageFiles, name: str, annotation: VocFile) -> str:
     """The file of an image: the one of the xml file's name, else the one that it names itself."""
     by_list = finder.find(name, suffix=".jpg")
-    if Path(by_list).is_file() or not annotation.image_name.isprintable():
+    if isfile(by_list) or not annotation.image_name.isprintable():
         return by_list
     stated = PurePosixPath(annotation.image_name.replace("\\", "/"))
     by_file = finder.find(str(stated.with_suffix("")), suffix=".jpg") if stated.name else by_list
-    return by_file if Path(by_file).is_file() else by_list
+    return by_file if isfile(by_file) else by_list
 
 
 def _report_images_without_xml(folder: Path, files: set[str], root: Path, problems: list[Problem]) -> None:
     for path in sorted(folder.rglob("*")):
         hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
         if path.suffix.lower() in IMAGE_SUFFIXES and not hidden and str(path) not in files:
-            problems.append(Problem("image without annotation", relative(path, root), "left out: no xml file of its name"))
+            problems.append(
+                Problem("image without annotation", relative(path, root), "left out: no xml file of its name")
+            )
 
 
 def _size(annotation: VocFile) -> tuple[int, int]:

@@ -124,7 +124,9 @@ def _parse(text: str) -> tuple[ElementTree.Element, dict[int, int]]:
             lines[id(element)] = parser.CurrentLineNumber
 
     def refuse(name: str, *_: object) -> None:
-        raise UserError(f"line {parser.CurrentLineNumber} declares the entity {shown(name)!r}: write out what it stands for")
+        raise UserError(
+            f"line {parser.CurrentLineNumber} declares the entity {shown(name)!r}: write out what it stands for"
+        )
 
     parser.StartElementHandler = start
     parser.EndElementHandler = builder.end

@@ -12,6 +12,7 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from detector.data.file_values import id_array
 from detector.data.index import Index
 from detector.evaluation.results import FlatResults
 from detector.types import ImageId
@@ -94,7 +95,7 @@ def mean_precision(precision: np.ndarray) -> float:
 
 def ranks(ids: Sequence[ImageId] | np.ndarray) -> np.ndarray:
     """int64 [N]: the place of each id among the sorted distinct ones."""
-    return np.unique(ids, return_inverse=True)[1]
+    return np.unique(ids if isinstance(ids, np.ndarray) else id_array(ids), return_inverse=True)[1]
 
 
 def _build_ground_truth(index: Index) -> COCO:

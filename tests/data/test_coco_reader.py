@@ -88,7 +88,9 @@ def test_validation_maps_its_own_ids_to_the_labels_of_training(tmp_path: Path) -
 
 def test_validation_with_objects_of_other_classes_is_refused(tmp_path: Path) -> None:
     data = make_coco(tmp_path, [{"image_id": 10, "category_id": 3}, {"image_id": 10, "category_id": 90}], "val.json")
-    with pytest.raises(UserError, match=r"data\.val: an object of an unknown class.*annotation 1: .*'dog'.*ant, bee, cat"):
+    with pytest.raises(
+        UserError, match=r"data\.val: an object of an unknown class.*annotation 1: .*'dog'.*ant, bee, cat"
+    ):
         read_index(data, "val", ("ant", "bee", "cat"))
     with pytest.raises(UserError, match=r"other classes than expected: cat, ant, dog; expected bee"):
         read_index(data, "val", ("bee",))
