@@ -14,6 +14,7 @@ from detector.data.coco_boxes import FARTHEST, box_of
 from detector.data.coco_categories import Category, annotated_elsewhere, classes, read_categories
 from detector.data.coco_json import Entries, load_coco
 from detector.data.file_values import Lookup, identifier, loose, number, shown
+from detector.data.headers import MAX_PIXELS
 from detector.data.image_files import ImageFiles
 from detector.data.index import Index, Objects, Problem, assemble
 from detector.data.paths import existing, header_sizes, nearest_names, relative, root_folder, split_entry
@@ -21,9 +22,6 @@ from detector.data.problems import summarise
 from detector.data.split_names import SPLITS, split_named
 from detector.errors import UserError
 from detector.types import ImageId
-
-LARGEST_IMAGE = 2**30
-"""Pixels of the largest image that an annotation may speak of: OpenCV decodes no larger one."""
 
 
 def read_coco(data: config.Coco, split: str, class_names: tuple[str, ...] | None = None) -> Index:
@@ -177,7 +175,7 @@ def _images(
 def _size(image: dict[str, Any]) -> tuple[int, int]:
     """(height, width); 0, 0 where the file does not say or no image can be so large."""
     height, width = number(image.get("height")), number(image.get("width"))
-    return (int(height), int(width)) if height >= 1 and width >= 1 and height * width <= LARGEST_IMAGE else (0, 0)
+    return (int(height), int(width)) if height >= 1 and width >= 1 and height * width <= MAX_PIXELS else (0, 0)
 
 
 def _image_files(data: config.Coco, split: str, path: Path, root: Path) -> ImageFiles:

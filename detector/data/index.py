@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from detector.data.annotations import Annotations, offsets_of, rows_of
-from detector.data.file_values import id_array, id_of
 from detector.data.decode import decode
+from detector.data.file_values import id_array, id_of
 from detector.errors import UserError
 from detector.types import ImageId, Target
 

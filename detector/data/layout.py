@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 from detector import config
+from detector.data.data_yaml import read_description
 from detector.data.file_values import shown
 from detector.data.paths import listing, nearest_names, relative, root_folder
 from detector.data.split_names import SPLITS, split_named
@@ -126,9 +127,8 @@ def _of_file(file: Path) -> Layout:
         UserError: the file is neither a YAML nor a json.
     """
     folder = file.parent
-    if file.suffix.lower() in (".yaml", ".yml"):
-        alone = len([*folder.glob("*.yaml"), *folder.glob("*.yml")]) == 1
-        return Layout("yolo", folder if file.name == "data.yaml" or alone else file)
+    if file.suffix.lower() in (".yaml", ".yml", ".data"):
+        return Layout("yolo", folder if file.name == "data.yaml" else file)
     if file.suffix.lower() != ".json":
         raise UserError(f"data.root: {file} is neither a folder nor a data.yaml nor a COCO json")
     root = folder.parent if folder.name.lower().startswith("annotation") or split_named(folder.name) else folder
@@ -268,7 +268,7 @@ def _has_xml(folder: Path, deep: bool = True) -> bool:
 
 
 def _yolo(root: Path) -> Layout | None:
-    """A `data.yaml`, another YAML that names classes, or folders of labels."""
+    """A `data.yaml`, another YAML that names classes, or what stands for one."""
     for file in _listed(root):
         if file.name in ("data.yaml", "data.yml"):
             return Layout("yolo", root)
@@ -279,9 +279,11 @@ def _yolo(root: Path) -> Layout | None:
                 continue
             if names:
                 return Layout("yolo", root)
-    marks = [root / "labels", root / "obj_train_data", *(inner / "labels" for inner in _folders(root))]
-    labels = any(next(folder.rglob("*.txt"), None) is not None for folder in marks if folder.is_dir())
-    return Layout("yolo", root) if labels else None
+    try:
+        read_description(root)
+    except UserError:
+        return None
+    return Layout("yolo", root)
 
 
 def _folders(folder: Path) -> list[Path]:

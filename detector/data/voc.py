@@ -12,6 +12,7 @@ import numpy as np
 
 from detector import config
 from detector.data.file_values import shown
+from detector.data.headers import MAX_PIXELS
 from detector.data.image_files import ImageFiles
 from detector.data.index import Index, Objects, Problem, assemble
 from detector.data.paths import (
@@ -30,8 +31,6 @@ from detector.errors import UserError
 
 ANNOTATION_FOLDERS = ("Annotations", "annotations", "xmls", "xml", "labels")
 PICTURE_FOLDERS = ("JPEGImages", "images", "Images", "imgs", "img")
-LARGEST_IMAGE = 2**30
-"""Pixels of the largest image that an annotation may speak of: OpenCV decodes no larger one."""
 
 
 def read_voc(data: config.Voc, split: str, class_names: tuple[str, ...] | None = None) -> Index:
@@ -226,7 +225,7 @@ def _report_images_without_xml(folder: Path, files: set[str], root: Path, proble
 def _size(annotation: VocFile) -> tuple[int, int]:
     """(height, width); 0, 0 where the file does not say or no image can be so large."""
     height, width = annotation.size
-    return (int(height), int(width)) if height >= 1 and width >= 1 and height * width <= LARGEST_IMAGE else (0, 0)
+    return (int(height), int(width)) if height >= 1 and width >= 1 and height * width <= MAX_PIXELS else (0, 0)
 
 
 def _objects(annotations: list[VocFile], class_names: tuple[str, ...], problems: list[Problem]) -> Objects:
