@@ -17,6 +17,7 @@ from detector.data.examine import (
     statistics,
 )
 from detector.data.index import Index, Problem
+from detector.data.orientation import turned_by_exif
 from detector.data.read import has_test, read_split
 from detector.data.samples import training_samples
 from detector.errors import UserError
@@ -84,7 +85,9 @@ def check(settings: config.CheckData) -> Report:
         image_size=settings.image_size,
         splits={split: statistics(index, settings.image_size) for split, index in indices.items()},
         problems=problems,
-        notes={split: index.notes for split, index in indices.items()},
+        notes={
+            split: index.notes + ([line] if (line := turned_by_exif(index)) else []) for split, index in indices.items()
+        },
         folder=folder,
     )
     (folder / REPORT).write_text(f"{report}\n", encoding="utf-8")

@@ -17,6 +17,7 @@ from detector.data.file_values import Lookup, identifier, loose, number, shown
 from detector.data.headers import MAX_PIXELS
 from detector.data.image_files import ImageFiles
 from detector.data.index import Index, Objects, Problem, assemble
+from detector.data.orientation import annotated_as_stored, as_stored_note
 from detector.data.paths import existing, header_sizes, nearest_names, relative, root_folder, split_entry
 from detector.data.problems import summarise
 from detector.data.split_names import SPLITS, split_named
@@ -75,6 +76,9 @@ def read_coco(data: config.Coco, split: str, class_names: tuple[str, ...] | None
         names, category_ids, [ids[i] for i in kept], [files[i] for i in kept], sizes[sized], objects, problems
     )
     index.notes = notes
+    if annotated_as_stored(index.files.tolist(), index.sizes):
+        index.as_stored = True
+        notes.append(as_stored_note(where))
     return index
 
 

@@ -26,11 +26,11 @@ _DEPTHS = (8, 10, 12, 14, 16)
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
-def decode(file: str, reduction: int = 1) -> np.ndarray:
+def decode(file: str, reduction: int = 1, turned: bool = True) -> np.ndarray:
     """An image file as uint8 [H, W, 3] RGB, turned as its header says; grey becomes RGB, alpha goes, see `eight_bits`.
 
     The first frame or page is read. What OpenCV does not read, Pillow does. With `reduction` 2, 4 or 8 a JPEG comes out
-    at that part of its size, rounded up; other formats are not reduced.
+    at that part of its size, rounded up; other formats are not reduced. Without `turned` the pixels stay as stored.
 
     Raises:
         UserError: the file is missing, no file, cannot be decoded, is cut off, or has more than `MAX_PIXELS` pixels.
@@ -38,7 +38,8 @@ def decode(file: str, reduction: int = 1) -> np.ndarray:
     try:
         image, header = stored_pixels(file, reduction)
         image = eight_bits(image, header.maximum)
-        return upright(cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image), header.orientation)
+        image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
+        return upright(image, header.orientation) if turned else image
     except OSError as error:
         raise UserError(f"image {file} cannot be read: {error.strerror or error} {_ADVICE}") from None
     except ValueError as error:

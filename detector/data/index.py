@@ -65,6 +65,8 @@ class Index:
     """Found while reading."""
     notes: list[str] = field(default_factory=list)
     """How the files were understood where that is no matter of course; a line each, for the user."""
+    as_stored: bool = False
+    """The annotations speak of the pictures before EXIF turns them: they are read unturned."""
     painter: Callable[[ImageId], np.ndarray] | None = None
     """Image id → uint8 [H, W, 3] RGB, for data that is drawn instead of read from `files`."""
 
@@ -90,16 +92,22 @@ class Index:
         )
 
     def image(self, i: int) -> np.ndarray:
-        """Image `i` as uint8 [H, W, 3] RGB, turned as its EXIF orientation says.
+        """Image `i` as uint8 [H, W, 3] RGB, turned as its EXIF orientation says, unless the index is `as_stored`.
 
         Raises:
             UserError: the file is missing, cannot be decoded, or has another size than its annotation says.
         """
         if self.painter is not None:
             return self.painter(self.image_id(i))
-        image = decode(str(self.files[i]))
+        image = decode(str(self.files[i]), turned=not self.as_stored)
         height, width = self.sizes[i].tolist()
         if image.shape[:2] != (height, width):
+            if decode(str(self.files[i]), turned=self.as_stored).shape[:2] == (height, width) != image.shape[:2]:
+                other = "after" if self.as_stored else "before"
+                raise UserError(
+                    f"{self.files[i]}: its annotation says {width}x{height}, its size {other} EXIF turns it, so its boxes "
+                    f"belong to the picture {other} that, unlike those of other pictures: correct this annotation"
+                )
             raise UserError(
                 f"{self.files[i]} is {image.shape[1]}x{image.shape[0]} pixels, its annotation says {width}x{height}: "
                 "correct the size in the annotation (scripts/check_data.py lists all such files)"

@@ -56,7 +56,7 @@ def load_image(index: Index, i: int, limit: int) -> np.ndarray:
 
 
 def _decode_reduced(index: Index, i: int, reduction: int) -> np.ndarray:
-    image = decode(str(index.files[i]), reduction)
+    image = decode(str(index.files[i]), reduction, not index.as_stored)
     expected = tuple(-(-side // reduction) for side in index.sizes[i].tolist())
     # anything else is a file that is no JPEG in spite of its name, or of another size than it should be
     return image if image.shape[:2] == expected else index.image(i)

@@ -15,6 +15,7 @@ from detector.data.file_values import shown
 from detector.data.headers import MAX_PIXELS
 from detector.data.image_files import ImageFiles
 from detector.data.index import Index, Objects, Problem, assemble
+from detector.data.orientation import annotated_as_stored, as_stored_note
 from detector.data.paths import (
     IMAGE_SUFFIXES,
     existing,
@@ -105,6 +106,9 @@ def read_voc(data: config.Voc, split: str, class_names: tuple[str, ...] | None =
         problems,
     )
     index.notes = notes
+    if annotated_as_stored(index.files.tolist(), index.sizes):
+        index.as_stored = True
+        notes.append(as_stored_note(key))
     return index
 
 
