@@ -83,7 +83,7 @@ def read_voc(data: config.Voc, split: str, class_names: tuple[str, ...] | None =
             f"(first: {shown(name)} is {relative(Path(file), root)})"
         )
     if folder is not None:
-        _report_images_without_xml(folder, set(files), root, problems)
+        _report_images_without_xml(folder, {*files, *(str(path.with_suffix("")) for _, path in found)}, root, problems)
 
     sizes = np.array([_size(annotation) for annotation in annotations], dtype=np.int32).reshape(-1, 2)
     unknown = np.flatnonzero((sizes == 0).any(axis=1))
@@ -217,10 +217,11 @@ def _image(finder: ImageFiles, name: str, annotation: VocFile) -> str:
     return by_file if isfile(by_file) else by_list
 
 
-def _report_images_without_xml(folder: Path, files: set[str], root: Path, problems: list[Problem]) -> None:
+def _report_images_without_xml(folder: Path, known: set[str], root: Path, problems: list[Problem]) -> None:
+    """`known`: image files, and xml files without suffix."""
     for path in sorted(folder.rglob("*")):
         hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if path.suffix.lower() in IMAGE_SUFFIXES and not hidden and str(path) not in files:
+        if path.suffix.lower() in IMAGE_SUFFIXES and not hidden and not {str(path), str(path.with_suffix(""))} & known:
             problems.append(
                 Problem("image without annotation", relative(path, root), "left out: no xml file of its name")
             )

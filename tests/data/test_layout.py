@@ -32,9 +32,7 @@ def coco_file(file: Path, names: list[str], **changes: Any) -> None:
 
 def xml_file(file: Path) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    sides = "".join(
-        f"<{side}>{value}</{side}>" for side, value in zip(("xmin", "ymin", "xmax", "ymax"), (5, 6, 24, 35))
-    )
+    sides = "<xmin>5</xmin><ymin>6</ymin><xmax>24</xmax><ymax>35</ymax>"
     file.write_text(f"<annotation><object><name>cat</name><bndbox>{sides}</bndbox></object></annotation>")
 
 
