@@ -14,6 +14,7 @@ from detector import config
 from detector.build import build_detector
 from detector.digest import digest
 from detector.errors import UserError
+from detector.types import ImageId
 
 KEY = "detector"
 """The entry of a Lightning checkpoint under which ours lies."""
@@ -28,7 +29,7 @@ class Checkpoint:
     path: Path
     config: config.Train
     class_names: tuple[str, ...]
-    category_ids: tuple[int, ...]
+    category_ids: tuple[ImageId, ...]
     epoch: int
     """Finished epochs."""
     weights: dict[str, Tensor]
@@ -102,7 +103,7 @@ def _without_weights(part: Any) -> Any:
     return replace(part, **{key: value for key, value in new.items() if hasattr(part, key)})
 
 
-def entry(train: config.Train, class_names: tuple[str, ...], category_ids: tuple[int, ...]) -> dict[str, Any]:
+def entry(train: config.Train, class_names: tuple[str, ...], category_ids: tuple[ImageId, ...]) -> dict[str, Any]:
     """What a checkpoint carries under `KEY`: plain values only."""
     return {"config": asdict(train), "class_names": list(class_names), "category_ids": list(category_ids)}
 

@@ -19,7 +19,9 @@ from detector import config, signals
 from detector.composition import (
     CONFIGS,
     absent_groups,
+    asks_for_data,
     choices,
+    complete_data,
     leave_out_absent_parts,
     quoted,
     register_schemas,
@@ -53,6 +55,7 @@ def command(name: str, function: Callable[[Any], Any] | str, positional: str | N
             _refuse_sweep_without_multirun()
             _say_left_out(leave_out_absent_parts(composed, HydraConfig.get()))
             settings = _resumed(composed) if composed.get("resume") else to_object(composed)
+            _say_found(complete_data(settings))
             called = _imported(function) if isinstance(function, str) else function
             signals.goes_on(lambda: "before it had finished; the same command starts again")
             with signals.unwinding(), answer_memory(settings):
@@ -61,6 +64,7 @@ def command(name: str, function: Callable[[Any], Any] | str, positional: str | N
     SweepReport.current = None
     try:
         with answer_mistakes():
+            sys.argv[1:] = _with_format(name, sys.argv[1:])
             _check_groups(sys.argv[1:])
             if positional:
                 sys.argv[1:] = _with_list(positional, sys.argv[1:])
@@ -77,6 +81,7 @@ def _sweep_job(composed: DictConfig) -> None:
     hydra_config = HydraConfig.get()
     _say_left_out(leave_out_absent_parts(composed, hydra_config))
     settings: config.Train = to_object(composed)
+    _say_found(complete_data(settings))
     if settings.resume:
         raise UserError("resume goes on with one run: leave out -m")
     directory = Path(hydra_config.runtime.cwd)  # where the sweep was started; a launcher's process may be elsewhere
@@ -95,6 +100,13 @@ def _refuse_sweep_without_multirun() -> None:
         raise UserError(f"sweep={chosen}: is many runs; give -m as well: scripts/train.py -m sweep={chosen} ...")
 
 
+def _say_found(lines: list[str]) -> None:
+    """Once, where a launcher has started several processes."""
+    if int(os.environ.get("LOCAL_RANK", 0)) == 0:
+        for line in lines:
+            print(line)
+
+
 def _say_left_out(lines: list[str]) -> None:
     for line in lines:
         print(line, file=sys.stderr)
@@ -111,11 +123,15 @@ def _with_list(key: str, arguments: list[str]) -> list[str]:
     ]
 
 
+def _with_format(command: str, arguments: list[str]) -> list[str]:
+    """`data.root=FOLDER` alone is enough: the folder tells the format."""
+    given = any(argument.startswith("data.") for argument in arguments)
+    chosen = any(argument.startswith(("data=", "experiment=", "resume=")) for argument in arguments)
+    return ["data=auto", *arguments] if given and not chosen and asks_for_data(command) else arguments
+
+
 def _check_groups(arguments: list[str]) -> None:
     """Keys of a group that is not chosen: OmegaConf's word for them is an assertion, Hydra's for GROUP=null a ValueError."""
-    given = [argument for argument in arguments if argument.startswith("data.")]
-    if given and not any(argument.startswith(("data=", "experiment=")) for argument in arguments):
-        raise UserError(f"{given[0]}: choose the data too: data={'|'.join(choices('data').split(', '))}")
     models = [argument.removeprefix("model=") for argument in arguments if argument.startswith("model=")]
     absent = absent_groups(models[-1]) if models else set()
     for argument in arguments:

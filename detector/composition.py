@@ -11,6 +11,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
 from detector import config
+from detector.data.layout import complete
 from detector.errors import UserError
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
@@ -57,6 +58,25 @@ def to_object(composed: DictConfig) -> Any:
     _refuse_added_keys(composed, result, "")
     config.check(result)
     return result
+
+
+def complete_data(settings: Any) -> list[str]:
+    """Puts into the settings of a command what the folder of its data shows: the format, the files of the splits.
+
+    Returns:
+        A line that says what was found, if something was.
+    """
+    data = getattr(settings, "data", None)
+    if data is None:
+        return []
+    settings.data, found = complete(data)
+    return [found] if found else []
+
+
+def asks_for_data(command: str) -> bool:
+    """Whether a command has the group `data`."""
+    defaults = OmegaConf.load(CONFIGS / f"{command}.yaml").defaults
+    return any("data" in entry for entry in defaults if not isinstance(entry, str))
 
 
 def leave_out_absent_parts(composed: DictConfig, hydra_config: Any) -> list[str]:

@@ -130,7 +130,7 @@ class Detections:
         limit = boxes.new_tensor([width, height, width, height])
         return Detections(torch.minimum(boxes.clamp(min=0), limit), self.scores, self.labels)
 
-    def to_coco(self, image_id: ImageId, category_ids: Sequence[int]) -> list[dict[str, Any]]:
+    def to_coco(self, image_id: ImageId, category_ids: Sequence[ImageId]) -> list[dict[str, Any]]:
         """COCO result entries: `bbox` as [x, y, width, height], `category_id` the data set's own id for each label."""
         boxes = self.boxes.double().clone()
         boxes[:, 2:] -= boxes[:, :2]

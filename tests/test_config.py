@@ -58,7 +58,7 @@ def test_every_group_is_a_folder_and_every_folder_a_group() -> None:
         (["data=shapes", "optim.lr=fast"], ["optim.lr", "'fast'", "Float"]),
         (["data=shapes", "trainer.epochs=1.5"], ["trainer.epochs", "1.5", "Integer"]),
         (["data=shapes", "experiment=nothing"], ["experiment=nothing", "shapes"]),
-        ([], ["data=", "coco, shapes, voc, yolo"]),
+        ([], ["data=", "auto, coco, shapes, voc, yolo"]),
         (["data=shapes", "resume=runs/x", "seed=3"], ["resume", "seed=3"]),
         (["data=shapes", "loss.box=cious"], ["loss.box=cious", "ciou"]),
         (["data=shapes", "trainer.ema=nan"], ["trainer.ema=nan", "a number from 0 up to, not including, 1"]),
@@ -133,5 +133,5 @@ def test_the_script_itself_answers_a_mistake_with_one_line_and_exit_code_2(tmp_p
 
 
 def test_values_that_must_be_given_are_named() -> None:
-    with pytest.raises(UserError, match=r"data=\.\.\. must be given: choose one of coco, shapes, voc, yolo"):
+    with pytest.raises(UserError, match=r"data=\.\.\. must be given: choose one of auto, coco, shapes, voc, yolo"):
         composed()

@@ -27,7 +27,7 @@ from detector.config.commands import (
     schema,
     schema_name,
 )
-from detector.config.data import Augment, Coco, Data, Shapes, Voc, Yolo
+from detector.config.data import Augment, Auto, Coco, Data, Shapes, Voc, Yolo
 from detector.config.missing import MISSING
 from detector.config.parts import *
 from detector.config.training import SGD, AdamW, Callbacks, Logger, Optim, ScheduleFree, Trainer

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from detector.config import parts
 from detector.config.check import check, shown
-from detector.config.data import Augment, Coco, Data, Shapes, Voc, Yolo
+from detector.config.data import Augment, Auto, Coco, Data, Shapes, Voc, Yolo
 from detector.config.missing import MISSING
 from detector.config.ranges import (
     AllOr,
@@ -280,7 +280,7 @@ class Compare:
 
 
 GROUPS: dict[str, tuple[type, ...]] = {
-    "data": (Coco, Voc, Yolo, Shapes),
+    "data": (Auto, Coco, Voc, Yolo, Shapes),
     "augment": (Augment,),
     "model": (parts.SingleShot, parts.Darknet, RCNN, FastRCNN, FasterRCNN),
     "backbone": (

@@ -29,8 +29,16 @@ class Data:
 
 
 @dataclass
+class Auto(Data):
+    """`root` is the folder of a COCO, VOC or YOLO data set, its `data.yaml` or its json; its files tell the format and,
+    unless they are given, `train`, `val` and `test`."""
+
+    name: str = "auto"
+
+
+@dataclass
 class Coco(Data):
-    """`train`, `val`, `test` are COCO json files."""
+    """`train`, `val`, `test` are COCO json files; by default those that their names or folders say."""
 
     name: str = "coco"
     images: str | None = None
@@ -39,7 +47,7 @@ class Coco(Data):
 
 @dataclass
 class Voc(Data):
-    """`train`, `val`, `test` are names of lists in `ImageSets/Main`."""
+    """`train`, `val`, `test` are names of lists in `ImageSets/Main`, or folders that hold images and their xml files."""
 
     name: str = "voc"
     train: str | None = "train"

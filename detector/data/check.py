@@ -17,6 +17,7 @@ from detector.data.examine import (
     statistics,
 )
 from detector.data.index import Index, Problem
+from detector.data.orientation import turned_by_exif
 from detector.data.read import has_test, read_split
 from detector.data.samples import training_samples
 from detector.errors import UserError
@@ -35,11 +36,14 @@ class Report:
     splits: dict[str, Statistics]
     problems: dict[str, list[Problem]]
     """By split; those between splits are with the later one."""
+    notes: dict[str, list[str]]
+    """By split: how its files were understood."""
     folder: Path
     """Where the report and the pictures lie."""
 
     def __str__(self) -> str:
-        parts = [_table(self), *(_problem_list(split, found) for split, found in self.problems.items())]
+        notes = [f"{split}: {note}" for split, found in self.notes.items() for note in found]
+        parts = [_table(self), *notes, *(_problem_list(split, found) for split, found in self.problems.items())]
         return "\n\n".join(parts)
 
 
@@ -81,6 +85,9 @@ def check(settings: config.CheckData) -> Report:
         image_size=settings.image_size,
         splits={split: statistics(index, settings.image_size) for split, index in indices.items()},
         problems=problems,
+        notes={
+            split: index.notes + ([line] if (line := turned_by_exif(index)) else []) for split, index in indices.items()
+        },
         folder=folder,
     )
     (folder / REPORT).write_text(f"{report}\n", encoding="utf-8")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -85,7 +86,7 @@ def decode_all(index: Index) -> FileFindings:
     if index.painter is not None:
         return findings
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        outcomes = pool.map(_decode, index.files.tolist(), index.sizes.tolist())
+        outcomes = pool.map(_decode, index.files.tolist(), index.sizes.tolist(), itertools.repeat(index.as_stored))
         for i, (digest, problem) in enumerate(outcomes):
             if digest is not None:
                 findings.contents[i] = digest
@@ -109,7 +110,7 @@ def repeated_images(splits: Mapping[str, tuple[Index, FileFindings]]) -> list[Pr
     return problems
 
 
-def _decode(file: str, size: list[int]) -> tuple[bytes | None, Problem | None]:
+def _decode(file: str, size: list[int], as_stored: bool) -> tuple[bytes | None, Problem | None]:
     """The digest of the file and what is wrong. Pillow notices a truncated file; OpenCV is what training uses."""
     try:
         content = Path(file).read_bytes()
@@ -123,7 +124,8 @@ def _decode(file: str, size: list[int]) -> tuple[bytes | None, Problem | None]:
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         reason = "not an image" if isinstance(error, Image.UnidentifiedImageError) else str(error)
         return digest, Problem("unreadable image", file, reason)
-    image = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), cv2.IMREAD_COLOR)
+    flag = cv2.IMREAD_COLOR | (cv2.IMREAD_IGNORE_ORIENTATION if as_stored else 0)
+    image = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), flag)
     if image is None:
         return digest, Problem(
             "unreadable image", file, "OpenCV cannot decode this kind of file: save it as JPEG or PNG"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 
 from detector.data.annotations import Annotations, offsets_of, rows_of
+from detector.data.decode import decode
+from detector.data.file_values import id_array, id_of
 from detector.errors import UserError
 from detector.types import ImageId, Target
 
@@ -41,10 +41,10 @@ class Index:
 
     class_names: tuple[str, ...]
     """The label space: name of label 0, 1, ... It is the data set's, also where a split lacks a class."""
-    category_ids: tuple[int, ...]
+    category_ids: tuple[ImageId, ...]
     """The data's own id of each label."""
     image_ids: np.ndarray
-    """[I] int64 or fixed-width unicode, unique."""
+    """[I] unique, as `id_array` makes them; `image_id` gives each as it was."""
     files: np.ndarray
     """[I] unicode paths; empty where the image is drawn."""
     sizes: np.ndarray
@@ -63,6 +63,10 @@ class Index:
     """All objects with the numbers of their files."""
     problems: list[Problem] = field(default_factory=list)
     """Found while reading."""
+    notes: list[str] = field(default_factory=list)
+    """How the files were understood where that is no matter of course; a line each, for the user."""
+    as_stored: bool = False
+    """The annotations speak of the pictures before EXIF turns them: they are read unturned."""
     painter: Callable[[ImageId], np.ndarray] | None = None
     """Image id → uint8 [H, W, 3] RGB, for data that is drawn instead of read from `files`."""
 
@@ -71,7 +75,7 @@ class Index:
 
     def image_id(self, i: int) -> ImageId:
         """The id of image `i` as a plain int or str."""
-        return self.image_ids[i].item()
+        return id_of(self.image_ids, i)
 
     def target(self, i: int) -> Target:
         """The objects of image `i` in original pixels (the transform is the identity)."""
@@ -88,16 +92,22 @@ class Index:
         )
 
     def image(self, i: int) -> np.ndarray:
-        """Image `i` as uint8 [H, W, 3] RGB, turned as its EXIF orientation says.
+        """Image `i` as uint8 [H, W, 3] RGB, turned as its EXIF orientation says, unless the index is `as_stored`.
 
         Raises:
             UserError: the file is missing, cannot be decoded, or has another size than its annotation says.
         """
         if self.painter is not None:
             return self.painter(self.image_id(i))
-        image = decode(str(self.files[i]))
+        image = decode(str(self.files[i]), turned=not self.as_stored)
         height, width = self.sizes[i].tolist()
         if image.shape[:2] != (height, width):
+            if decode(str(self.files[i]), turned=self.as_stored).shape[:2] == (height, width) != image.shape[:2]:
+                other = "after" if self.as_stored else "before"
+                raise UserError(
+                    f"{self.files[i]}: its annotation says {width}x{height}, its size {other} EXIF turns it, so its boxes "
+                    f"belong to the picture {other} that, unlike those of other pictures: correct this annotation"
+                )
             raise UserError(
                 f"{self.files[i]} is {image.shape[1]}x{image.shape[0]} pixels, its annotation says {width}x{height}: "
                 "correct the size in the annotation (scripts/check_data.py lists all such files)"
@@ -122,33 +132,6 @@ class Index:
         )
 
 
-def decode(file: str, flag: int = cv2.IMREAD_COLOR) -> np.ndarray:
-    """An image file as uint8 [H, W, 3] RGB, EXIF orientation applied; grey becomes RGB, 16 bit becomes 8, alpha goes.
-
-    `flag` is one of OpenCV's for colour, e.g. `cv2.IMREAD_REDUCED_COLOR_2` for half the size.
-
-    Raises:
-        UserError: the file is missing, cannot be decoded or is a JPEG whose end is missing.
-    """
-    advice = "(scripts/check_data.py lists all such files)"
-    if not Path(file).is_file():
-        raise UserError(f"image {file} is missing {advice}")
-    content = np.fromfile(file, dtype=np.uint8)
-    if _lacks_its_end(content):
-        raise UserError(f"image {file} is damaged: the end of the JPEG is missing {advice}")
-    image = cv2.imdecode(content, flag) if content.size else None
-    if image is None:
-        raise UserError(f"image {file} cannot be decoded: the file is damaged or no image {advice}")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
-
-
-def _lacks_its_end(content: np.ndarray) -> bool:
-    """A JPEG without its end marker in the second half: OpenCV would fill up with grey. A camera may add data behind it."""
-    if content[:2].tobytes() != b"\xff\xd8":
-        return False
-    return content[content.size // 2 :].tobytes().rfind(b"\xff\xd9") < 0
-
-
 @dataclass
 class Objects:
     """Annotated objects as a format gives them, in any order, before they are checked against their images."""
@@ -170,7 +153,7 @@ class Objects:
 
 def assemble(
     class_names: Sequence[str],
-    category_ids: Sequence[int],
+    category_ids: Sequence[ImageId],
     image_ids: Sequence[ImageId],
     files: Sequence[str],
     sizes: np.ndarray,
@@ -214,7 +197,7 @@ def assemble(
     return Index(
         class_names=tuple(class_names),
         category_ids=tuple(category_ids),
-        image_ids=np.asarray(image_ids, dtype=np.int64 if all(isinstance(i, int) for i in image_ids) else np.str_),
+        image_ids=id_array(image_ids),
         files=np.asarray(files, dtype=np.str_),
         sizes=sizes,
         offsets=offsets_of(np.bincount(owners[rows], minlength=len(sizes))),

@@ -22,4 +22,5 @@ def in_order(index: Index, class_names: Sequence[str]) -> Index:
         class_names=tuple(class_names),
         category_ids=tuple(own_id[name] for name in class_names),
         labels=new_label[index.labels],
+        annotations=replace(index.annotations, labels=new_label[index.annotations.labels]),
     )

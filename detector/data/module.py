@@ -14,11 +14,12 @@ from detector.data.batch import one_thread
 from detector.data.dataset import DetectionDataset, unchanged
 from detector.data.index import Index, Problem
 from detector.data.letterbox import check_image_size
+from detector.data.problems import refuse_nothing_to_learn
 from detector.data.read import read_index
 from detector.data.sampler import EpochSampler
 from detector.errors import UserError
 from detector.proposals.compute import ProposalRequest, open_proposals
-from detector.types import Batch
+from detector.types import Batch, ImageId
 
 PREFETCH = 4
 """Batches that each loader process is ahead: enough to hide an uneven one, little memory."""
@@ -64,6 +65,7 @@ class DetectionData(lightning.LightningDataModule):
         self.train_index = read_index(data, "train")
         if len(self.train_index) == 0:
             raise UserError(f"data: the training split {data.train} of {data.root} has no images")
+        refuse_nothing_to_learn(self.train_index)
         self.val_index = read_index(data, "val", self.class_names)
 
     @property
@@ -72,7 +74,7 @@ class DetectionData(lightning.LightningDataModule):
         return self.train_index.class_names
 
     @property
-    def category_ids(self) -> tuple[int, ...]:
+    def category_ids(self) -> tuple[ImageId, ...]:
         """The data's own id of label 0, 1, ..."""
         return self.train_index.category_ids
 

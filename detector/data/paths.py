@@ -5,18 +5,24 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
-
 from detector.config import Data
+from detector.data.headers import IMAGE_SUFFIXES, header_sizes
+from detector.data.moved_paths import is_there
 from detector.errors import UserError
 
-IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
-
-_EXIF_ORIENTATION = 0x0112
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "existing",
+    "header_sizes",
+    "listing",
+    "nearest_names",
+    "plain",
+    "relative",
+    "root_folder",
+    "split_entry",
+]
 
 
 def root_folder(config: Data) -> Path:
@@ -49,16 +55,16 @@ def existing(path: Path, key: str, folder: bool = False) -> Path:
     Raises:
         UserError: it is not; the message names `key` and the nearest names that exist.
     """
-    if path.is_dir() if folder else path.is_file():
+    if is_there(path, folder):
         return path
-    noun = "folder" if folder else "file"
-    if path.exists():
-        raise UserError(f"{key}: {path} is not a {noun}")
+    noun, shown = "folder" if folder else "file", plain(str(path))
+    if is_there(path):
+        raise UserError(f"{key}: {shown} is not a {noun}")
     parent = path.parent
-    if not parent.is_dir():
-        nearest = next(p for p in parent.parents if p.is_dir())
-        raise UserError(f"{key}: no {noun} {path}; {nearest} exists, with {listing(nearest, '')}")
-    raise UserError(f"{key}: no {noun} {path}; {parent} has {listing(parent, path.name)}")
+    if not is_there(parent, True):
+        nearest = next((p for p in parent.parents if is_there(p, True)), Path("."))
+        raise UserError(f"{key}: no {noun} {shown}; {plain(str(nearest))} exists, with {listing(nearest, '')}")
+    raise UserError(f"{key}: no {noun} {shown}; {plain(str(parent))} has {listing(parent, path.name)}")
 
 
 def listing(folder: Path, wanted: str, limit: int = 8) -> str:
@@ -67,33 +73,22 @@ def listing(folder: Path, wanted: str, limit: int = 8) -> str:
 
 
 def nearest_names(names: Sequence[str], wanted: str, limit: int = 8) -> str:
-    """Up to `limit` of `names`, the most similar to `wanted` first, as text."""
+    """Up to `limit` of `names`, the most similar to `wanted` first, as text for a message."""
     if not names:
         return "nothing"
-    close = difflib.get_close_matches(wanted, names, n=limit, cutoff=0.4)
+    close = difflib.get_close_matches(wanted[:200], names, n=limit, cutoff=0.4)
     shown = [*close, *(name for name in names if name not in close)][:limit]
     more = len(names) - len(shown)
-    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
+    return ", ".join(plain(name, 80) for name in shown) + (f" and {more} more" if more > 0 else "")
 
 
 def relative(path: Path, root: Path) -> str:
-    """`path` without `root`, where it lies in it."""
-    return os.path.relpath(path, root) if path.is_relative_to(root) else str(path)
+    """`path` without `root`, where it lies in it, as text for a message."""
+    return plain(os.path.relpath(path, root) if path.is_relative_to(root) else str(path))
 
 
-def header_sizes(files: Sequence[str]) -> np.ndarray:
-    """int32 [I, 2]: (height, width) of image files from their headers, EXIF orientation applied; 0, 0 if unreadable."""
-    if not files:
-        return np.zeros((0, 2), dtype=np.int32)
-    with ThreadPoolExecutor(16) as pool:
-        return np.array(list(pool.map(_header_size, files, chunksize=64)), dtype=np.int32)
-
-
-def _header_size(file: str) -> tuple[int, int]:
-    try:
-        with Image.open(file) as image:
-            width, height = image.size
-            turned = image.getexif().get(_EXIF_ORIENTATION, 1) >= 5
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return 0, 0
-    return (width, height) if turned else (height, width)
+def plain(text: str, limit: int = 300) -> str:
+    """Text of a file as it may stand in a message of one line: printable, its middle left out where it is long."""
+    if len(text) > limit:
+        text = f"{text[: limit // 2]}...{text[-limit // 2 :]}"
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 
 from detector.data.index import Index, Problem
+from detector.errors import UserError
 
 
 def cheap_problems(index: Index) -> list[Problem]:
@@ -36,3 +38,29 @@ def summarise(problems: Sequence[Problem]) -> str:
     if not by_kind:
         return "no problem"
     return "; ".join(f"{len(of)} × {kind} (first: {of[0].where}: {of[0].what})" for kind, of in by_kind.items())
+
+
+def refuse_nothing_to_learn(index: Index) -> None:
+    """Looks for an object that a detector can be trained on.
+
+    Raises:
+        UserError: the training split has none; the one line says what most of its objects were skipped for.
+    """
+    if not index.crowd.all():
+        return
+    hint = ""
+    if index.problems:
+        (kind, count), *_ = Counter(problem.kind for problem in index.problems).most_common(1)
+        first = next(problem for problem in index.problems if problem.kind == kind)
+        hint = f"; most is lost to {count} × {kind} (first: {first.where}: {first.what})"
+    elif len(index.crowd):
+        hint = f"; all {len(index.crowd)} are crowd or difficult"
+    raise UserError(f"data.train has no object to learn from in {len(index)} images{hint}")
+
+
+def nothing_to_measure(index: Index) -> str | None:
+    """A line that says so where a validation split has no object that a detector could find; None where it has some."""
+    if (~index.annotations.crowd).any():
+        return None
+    objects = "no object" if not len(index.annotations) else "no object but crowd or difficult ones"
+    return f"data.val has {objects}: nothing is measured, last.ckpt is kept"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from detector import config
 from detector.data.coco import read_coco
-from detector.data.data_yaml import read_description
+from detector.data.data_yaml import read_description, yolo_place
 from detector.data.index import Index
 from detector.data.label_space import in_order
-from detector.data.paths import root_folder
+from detector.data.layout import complete, missing_split
 from detector.data.problems import summarise
 from detector.data.shapes import read_shapes
-from detector.data.voc import list_file, read_voc
+from detector.data.voc import list_file, read_voc, split_folder
 from detector.data.yolo import read_yolo
 from detector.errors import UserError
 
@@ -36,6 +36,9 @@ def read_index(data: config.Data, split: str, class_names: tuple[str, ...] | Non
 
 def read_split(data: config.Data, split: str, class_names: tuple[str, ...] | None = None) -> Index:
     """As `read_index`, but objects of an unknown class are skipped and listed in `Index.problems`."""
+    data, _ = complete(data)
+    if not isinstance(data, config.Shapes | config.Yolo) and data.root and not getattr(data, split):
+        raise UserError(missing_split(data, split))
     match data:
         case config.Coco():
             index = read_coco(data, split, class_names)
@@ -46,7 +49,7 @@ def read_split(data: config.Data, split: str, class_names: tuple[str, ...] | Non
         case config.Shapes():
             index = read_shapes(data, split, class_names)
         case _:
-            raise UserError(f"data.name: no reader for {data.name!r}; there are coco, voc, yolo and shapes")
+            raise UserError(f"data.name: no reader for {data.name!r}; there are auto, coco, voc, yolo and shapes")
     if class_names is not None:
         index = in_order(index, class_names)
     if len(index) == 0:
@@ -56,11 +59,13 @@ def read_split(data: config.Data, split: str, class_names: tuple[str, ...] | Non
 
 def has_test(data: config.Data) -> bool:
     """Whether the data set names a test split: many have none, and VOC's default name for it asks for nothing."""
+    data, _ = complete(data)
     match data:
         case config.Voc():
-            return bool(data.test) and (data.test != config.Voc.test or list_file(data, "test").is_file())
+            there = bool(data.test) and (list_file(data, "test").is_file() or split_folder(data, "test") is not None)
+            return there or data.test not in (None, config.Voc.test)
         case config.Yolo():
-            return bool(data.test or read_description(root_folder(data)).content.get("test"))
+            return bool(data.test or read_description(yolo_place(data)).entries.get("test"))
         case config.Shapes():
             return data.test_images > 0
         case _:

@@ -1,38 +1,41 @@
-"""Pascal VOC: `ImageSets/Main/NAME.txt` lists images, `Annotations/*.xml` describe them, `JPEGImages` holds them."""
+"""Pascal VOC: `ImageSets/Main/NAME.txt` lists images, `Annotations/*.xml` describe them, `JPEGImages` holds them; or a
+folder holds images and their xml files side by side."""
 
 from __future__ import annotations
 
 import re
-import xml.etree.ElementTree as ElementTree
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Sequence
+from os.path import isfile  # unlike Path.is_file it does not raise where a name is too long
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from detector import config
+from detector.data.file_values import shown
+from detector.data.headers import MAX_PIXELS
+from detector.data.image_files import ImageFiles
 from detector.data.index import Index, Objects, Problem, assemble
-from detector.data.paths import IMAGE_SUFFIXES, existing, header_sizes, nearest_names, root_folder, split_entry
+from detector.data.orientation import annotated_as_stored, as_stored_note
+from detector.data.paths import (
+    IMAGE_SUFFIXES,
+    existing,
+    header_sizes,
+    nearest_names,
+    relative,
+    root_folder,
+    split_entry,
+)
+from detector.data.problems import summarise
+from detector.data.text import read_text
+from detector.data.voc_xml import VocFile, read_voc_file
 from detector.errors import UserError
 
-
-@dataclass
-class _Annotation:
-    """One xml file."""
-
-    file: str
-    """Relative to the root."""
-    size: tuple[int, int] = (0, 0)
-    """(height, width); 0, 0 where the file does not say."""
-    names: list[str] = field(default_factory=list)
-    boxes: list[list[float]] = field(default_factory=list)
-    """xmin, ymin, xmax, ymax as the file has them."""
-    difficult: list[bool] = field(default_factory=list)
-    ordinals: list[int] = field(default_factory=list)
-    """Which `<object>` of the file each one is, from 0."""
+ANNOTATION_FOLDERS = ("Annotations", "annotations", "xmls", "xml", "labels")
+PICTURE_FOLDERS = ("JPEGImages", "images", "Images", "imgs", "img")
 
 
 def read_voc(data: config.Voc, split: str, class_names: tuple[str, ...] | None = None) -> Index:
-    """The split that `data.train`, `data.val` or `data.test` names.
+    """The split that `data.train`, `data.val` or `data.test` names: a list in `ImageSets/Main`, or a folder of xml files.
 
     VOC's boxes are inclusive pixels counted from 1: the pixels xmin..xmax span the continuous interval
     [xmin − 1, xmax], and that is what the index holds (Everingham & Winn, VOC2012 development kit, section 3.2). Adding
@@ -44,137 +47,208 @@ def read_voc(data: config.Voc, split: str, class_names: tuple[str, ...] | None =
     or malformed is left out and reported.
 
     Raises:
-        UserError: a folder or the list is missing, or the list names no image with a readable annotation.
+        UserError: a folder or the list is missing, or it names no image with a readable annotation.
     """
     root = root_folder(data)
     key = f"data.{split}"
-    listed = list_file(data, split)
-    existing(listed.parent, "data.root", folder=True)
-    existing(listed, key)
-    folder = existing(root / "Annotations", "data.root", folder=True)
-    pictures = root / "JPEGImages"  # need not be there: scoring stored detections takes annotations only
-    found = sorted(pictures.iterdir()) if pictures.is_dir() else []
-    by_stem = {p.stem: str(p) for p in found if p.suffix.lower() in IMAGE_SUFFIXES}
-
     problems: list[Problem] = []
+    notes: list[str] = []
+    folder = split_folder(data, split)
+    if folder is None:
+        listed = existing(list_file(data, split), key)
+        found = _listed(listed, root, problems)
+        source = f"{listed} names no image with a readable file in {_folder(root, ANNOTATION_FOLDERS)}"
+    else:
+        found = _in_folder(folder, root, problems)
+        source = f"{folder} holds no readable xml file of an image"
+
     ids: list[str] = []
-    annotations: list[_Annotation] = []
-    for name in _listed_names(listed, root, problems):
-        annotation = _read_xml(folder / f"{name}.xml", root, problems)
-        if annotation is not None:
+    files: list[str] = []
+    annotations: list[VocFile] = []
+    finder = _image_files(folder, root, split)
+    for name, path in found:
+        if not isfile(path):
+            what = "left out: the list names it, the file is not there"
+            problems.append(Problem("missing annotation", relative(path, root), what))
+        elif (annotation := read_voc_file(path, relative(path, root), problems)) is not None:
             ids.append(name)
             annotations.append(annotation)
+            files.append(_image(finder, name, annotation))
     if not ids:
-        raise UserError(f"{key}: {listed} names no image with a readable file in {folder}")
-    files = [by_stem.get(name, str(pictures / f"{name}.jpg")) for name in ids]
+        raise UserError(f"{key}: {source}" + (f": {summarise(problems)}" if problems else ""))
+    if finder.moved:
+        name, file = finder.moved[0]
+        notes.append(
+            f"{len(finder.moved)} images were found by the ends of their names "
+            f"(first: {shown(name)} is {relative(Path(file), root)})"
+        )
+    if folder is not None:
+        _report_images_without_xml(folder, {*files, *(str(path.with_suffix("")) for _, path in found)}, root, problems)
 
-    sizes = np.array([annotation.size for annotation in annotations], dtype=np.int32)
-    unknown = np.flatnonzero((sizes <= 0).any(axis=1))
+    sizes = np.array([_size(annotation) for annotation in annotations], dtype=np.int32).reshape(-1, 2)
+    unknown = np.flatnonzero((sizes == 0).any(axis=1))
     sizes[unknown] = header_sizes([files[i] for i in unknown])
     sized = (sizes > 0).all(axis=1)
     for i in np.flatnonzero(~sized):
-        problems.append(
-            Problem("image of unknown size", annotations[i].file, f"left out: no <size>, and {files[i]} cannot be read")
-        )
+        what = f"left out: no <size> that an image can have, and {files[i]} cannot be read"
+        problems.append(Problem("image of unknown size", annotations[i].file, what))
     kept = np.flatnonzero(sized).tolist()
     annotations = [annotations[i] for i in kept]
     if class_names is None:
-        class_names = tuple(sorted({name for annotation in annotations for name in annotation.names}))
-    return assemble(
+        class_names = tuple(sorted({one.name for annotation in annotations for one in annotation.objects}))
+    index = assemble(
         class_names,
         range(1, len(class_names) + 1),
         [ids[i] for i in kept],
         [files[i] for i in kept],
         sizes[sized],
-        _objects(annotations, class_names, root, problems),
+        _objects(annotations, class_names, problems),
         problems,
     )
+    index.notes = notes
+    if annotated_as_stored(index.files.tolist(), index.sizes):
+        index.as_stored = True
+        notes.append(as_stored_note(key))
+    return index
 
 
 def list_file(data: config.Voc, split: str) -> Path:
     """Where the names of a split's images are, whether it exists or not."""
-    return root_folder(data) / "ImageSets" / "Main" / f"{split_entry(data, split).removesuffix('.txt')}.txt"
+    root, entry = root_folder(data), split_entry(data, split)
+    name = f"{entry.removesuffix('.txt')}.txt"
+    places = [root / "ImageSets" / "Main" / name, root / "ImageSets" / name, root / name]
+    return next((place for place in places if place.is_file()), places[0])
 
 
-def _listed_names(listed: Path, root: Path, problems: list[Problem]) -> list[str]:
-    """The names of an image list; the lists of one class have a second column, −1, 0 or 1, that is not a name."""
-    names: dict[str, int] = {}
-    for line, text in enumerate(listed.read_text(encoding="utf-8-sig").splitlines(), 1):
-        name = re.sub(r"\s+(-1|0|1)$", "", text.strip())
-        if name in names:
-            what = f"{name} is listed on line {names[name]} already: taken once"
-            problems.append(Problem("repeated image", f"{listed.relative_to(root)}:{line}", what))
-        elif name:
-            names[name] = line
-    return list(names)
+def split_folder(data: config.Voc, split: str) -> Path | None:
+    """The folder of xml files that a split is; None where it is a list."""
+    if list_file(data, split).is_file():
+        return None
+    folder = root_folder(data) / split_entry(data, split)
+    return folder if folder.is_dir() else None
 
 
-def _objects(
-    annotations: list[_Annotation], class_names: tuple[str, ...], root: Path, problems: list[Problem]
-) -> Objects:
+def _folder(root: Path, names: Sequence[str]) -> Path:
+    """The first of the folders of these names that `root` has."""
+    present = [root / name for name in names if (root / name).is_dir()]
+    return present[0] if present else existing(root / names[0], "data.root", folder=True)
+
+
+def _listed(listed: Path, root: Path, problems: list[Problem]) -> list[tuple[str, Path]]:
+    """(name, xml file) of each image of a list.
+
+    A line is a name, in quotation marks or not, which may have spaces. The lists of one class have a second column, −1, 0
+    or 1, that is no part of the name: it is one where no xml file has the whole line as its name.
+    """
+    folder = _folder(root, ANNOTATION_FOLDERS)
+    where = relative(listed, root)
+    first: dict[str, int] = {}
+    for line, text in enumerate(re.split(r"\r\n|\r|\n", read_text(listed)), 1):
+        text = text.strip().replace("\\", "/")
+        if not text:
+            continue
+        if not text.isprintable() or len(text) > 1000:
+            what = f"left out: {shown(text)!r} is no name of an image"
+            problems.append(Problem("malformed list", f"{where}:{line}", what))
+            continue
+        name = next((one for one in _readings(text) if isfile(folder / f"{one}.xml")), _readings(text)[-1])
+        if name in first:
+            what = f"{name} is listed on line {first[name]} already: taken once"
+            problems.append(Problem("repeated image", f"{where}:{line}", what))
+        else:
+            first[name] = line
+    return [(name, folder / f"{name}.xml") for name in first]
+
+
+def _readings(text: str) -> list[str]:
+    """What a line of a list may name, the likeliest first."""
+    quoted = re.fullmatch(r'"([^"]+)"(\s+-?[01])?', text)
+    names = [quoted[1]] if quoted else [text, re.sub(r"\s+(-1|0|1)$", "", text)]
+    bare = []
+    for name in names:
+        path = PurePosixPath(name)
+        if path.suffix.lower() in IMAGE_SUFFIXES | {".xml"}:
+            path = path.with_suffix("")
+        parts = path.parts
+        for folder in (*PICTURE_FOLDERS, *ANNOTATION_FOLDERS):
+            if folder in parts[:-1]:  # a path from the root, or from that of another machine
+                parts = parts[len(parts) - parts[::-1].index(folder) :]
+        bare.append("/".join(parts))
+    return list(dict.fromkeys([*names, *bare]))
+
+
+def _in_folder(folder: Path, root: Path, problems: list[Problem]) -> list[tuple[str, Path]]:
+    """(path below the folder without suffix, xml file) of each xml file below a folder; hidden ones are passed over."""
+    files = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() == ".xml"
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and path.name.isprintable()
+    )
+    found: dict[str, Path] = {}
+    for path in files:
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        if name in found:
+            what = f"left out: {found[name].name} describes the same image"
+            problems.append(Problem("repeated image", relative(path, root), what))
+        found.setdefault(name, path)
+    return list(found.items())
+
+
+def _image_files(folder: Path | None, root: Path, split: str) -> ImageFiles:
+    if folder is None:  # the pictures need not be there: scoring stored detections takes annotations only
+        return ImageFiles([root / name for name in PICTURE_FOLDERS], split, stems=True)
+    places = [folder]
+    parts = folder.relative_to(root).parts if folder.is_relative_to(root) else ()
+    for picture in PICTURE_FOLDERS:
+        swapped = [picture if part in ANNOTATION_FOLDERS else part for part in parts]
+        places += [root.joinpath(*swapped), folder / picture, folder.parent / picture, root / picture]
+    return ImageFiles([*places, root], split, stems=True)
+
+
+def _image(finder: ImageFiles, name: str, annotation: VocFile) -> str:
+    """The file of an image: the one of the xml file's name, else the one that it names itself."""
+    by_list = finder.find(name, suffix=".jpg")
+    if isfile(by_list) or not annotation.image_name.isprintable():
+        return by_list
+    stated = PurePosixPath(annotation.image_name.replace("\\", "/"))
+    by_file = finder.find(str(stated.with_suffix("")), suffix=".jpg") if stated.name else by_list
+    return by_file if isfile(by_file) else by_list
+
+
+def _report_images_without_xml(folder: Path, known: set[str], root: Path, problems: list[Problem]) -> None:
+    """`known`: image files, and xml files without suffix."""
+    for path in sorted(folder.rglob("*")):
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if path.suffix.lower() in IMAGE_SUFFIXES and not hidden and not {str(path), str(path.with_suffix(""))} & known:
+            problems.append(
+                Problem("image without annotation", relative(path, root), "left out: no xml file of its name")
+            )
+
+
+def _size(annotation: VocFile) -> tuple[int, int]:
+    """(height, width); 0, 0 where the file does not say or no image can be so large."""
+    height, width = annotation.size
+    return (int(height), int(width)) if height >= 1 and width >= 1 and height * width <= MAX_PIXELS else (0, 0)
+
+
+def _objects(annotations: list[VocFile], class_names: tuple[str, ...], problems: list[Problem]) -> Objects:
     label_of = {name: label for label, name in enumerate(class_names)}
     owners, boxes, written, labels, difficult, places = [], [], [], [], [], []
     for owner, annotation in enumerate(annotations):
-        for n, name in enumerate(annotation.names):
-            place = (annotation.file, annotation.ordinals[n])
-            if name not in label_of:
-                what = f"skipped an object of class {name!r}; the classes are {nearest_names(class_names, name)}"
-                problems.append(Problem("unknown class", _where(root, *place), what))
+        for one in annotation.objects:
+            where = f"{annotation.file}:{one.line}"
+            if one.name not in label_of:
+                what = f"skipped an object of class {shown(one.name)!r}; the classes are "
+                problems.append(Problem("unknown class", where, what + nearest_names(class_names, one.name)))
                 continue
+            left, top, right, bottom = one.box
             owners.append(owner)
-            left, top, right, bottom = annotation.boxes[n]
             degenerate = right <= left or bottom <= top
-            boxes.append(annotation.boxes[n] if degenerate else [left - 1, top - 1, right, bottom])
+            boxes.append(one.box if degenerate else (left - 1, top - 1, right, bottom))
             written.append([left - 1, top - 1, right - left + 1, bottom - top + 1])
-            labels.append(label_of[name])
-            difficult.append(annotation.difficult[n])
-            places.append(place)
-    return Objects(owners, boxes, labels, difficult, where=lambda n: _where(root, *places[n]), written=written)
-
-
-def _read_xml(path: Path, root: Path, problems: list[Problem]) -> _Annotation | None:
-    file = str(path.relative_to(root))
-    try:
-        tree = ElementTree.parse(path).getroot()
-    except FileNotFoundError:
-        problems.append(Problem("missing annotation", file, "left out: the list names it, the file is not there"))
-        return None
-    except ElementTree.ParseError as error:
-        line, _ = error.position
-        problems.append(Problem("malformed annotation", f"{file}:{line}", f"left out the image: {error}"))
-        return None
-
-    annotation = _Annotation(file, _size(tree))
-    for ordinal, entry in enumerate(tree.iter("object")):
-        name = (entry.findtext("name") or "").strip()
-        try:
-            left, top, right, bottom = (
-                float(entry.findtext(f"bndbox/{side}") or "") for side in ("xmin", "ymin", "xmax", "ymax")
-            )
-            difficult = float(entry.findtext("difficult") or 0) != 0
-        except ValueError:
-            name = ""
-        if not name:
-            what = "skipped an object: it needs a <name> and a <bndbox> with xmin, ymin, xmax, ymax as numbers"
-            problems.append(Problem("malformed annotation", _where(root, file, ordinal), what))
-            continue
-        annotation.names.append(name)
-        annotation.boxes.append([left, top, right, bottom])
-        annotation.difficult.append(difficult)
-        annotation.ordinals.append(ordinal)
-    return annotation
-
-
-def _size(tree: ElementTree.Element) -> tuple[int, int]:
-    try:
-        height, width = (int(float(tree.findtext(f"size/{side}") or 0)) for side in ("height", "width"))
-    except ValueError:
-        return 0, 0
-    return height, width
-
-
-def _where(root: Path, file: str, ordinal: int) -> str:
-    """File and line of the object; looked up in the text, for the xml parser keeps no lines."""
-    text = (root / file).read_text(encoding="utf-8", errors="replace")
-    starts = [match.start() for match in re.finditer(r"<object\b", text)]
-    return f"{file}:{text.count(chr(10), 0, starts[ordinal]) + 1}" if ordinal < len(starts) else file
+            labels.append(label_of[one.name])
+            difficult.append(one.difficult)
+            places.append(where)
+    return Objects(owners, boxes, labels, difficult, where=lambda n: places[n], written=written)

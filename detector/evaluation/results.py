@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from detector.data.file_values import Lookup, ids_of
 from detector.data.index import Index
 from detector.errors import UserError
+from detector.types import ImageId
 
 DETECTIONS = "detections.json"
 """Name of the result file in the folder of a run or of an evaluation."""
@@ -34,7 +36,7 @@ class FlatResults:
 
 def flatten(index: Index, results: Sequence[Mapping[str, Any]]) -> FlatResults:
     """The entries as arrays. A KeyError means an image or category id that the index does not have."""
-    image_of = {image_id: position for position, image_id in enumerate(index.image_ids.tolist())}
+    image_of = {image_id: position for position, image_id in enumerate(ids_of(index.image_ids))}
     label_of = {category_id: label for label, category_id in enumerate(index.category_ids)}
     return FlatResults(
         images=np.array([image_of[entry["image_id"]] for entry in results], dtype=np.int64),
@@ -67,13 +69,12 @@ def read_results(path: Path, index: Index) -> list[dict[str, Any]]:
     if not isinstance(entries, list):
         raise UserError(f"{path}: holds a JSON {_json_type(entries)}; a list of COCO result entries is expected")
 
-    entries = [_with_integer_ids(entry) for entry in entries]
-    image_ids = index.image_ids.tolist()
-    known_images, known_categories = set(image_ids), set(index.category_ids)
+    image_ids = ids_of(index.image_ids)
+    images, categories = Lookup(image_ids, exact=True), Lookup(index.category_ids, exact=True)
     wrong = [
         (number, problem)
         for number, entry in enumerate(entries)
-        if (problem := _problem(entry, known_images, known_categories)) is not None
+        if (problem := _problem(entry, images, categories)) is not None
     ]
     if wrong:
         number, problem = wrong[0]
@@ -83,37 +84,38 @@ def read_results(path: Path, index: Index) -> list[dict[str, Any]]:
         }.get(problem.split(" ", 1)[0], "")
         more = f" ({len(wrong) - 1} more of the {len(entries)} entries are wrong)" if len(wrong) > 1 else ""
         raise UserError(f"{path}: entry {number}: {problem}{hint}{more}")
-    return entries
+    return [_with_own_ids(entry, image_ids, images, index.category_ids, categories) for entry in entries]
 
 
-def _with_integer_ids(entry: Any) -> Any:
-    """Tools that hold results in one array of floats write 7.0 for 7."""
-    if not isinstance(entry, dict):
-        return entry
-    ids = {key: entry.get(key) for key in ("image_id", "category_id")}
-    whole = {key: int(value) for key, value in ids.items() if isinstance(value, float) and value.is_integer()}
-    return {**entry, **whole}
+def _with_own_ids(
+    entry: dict[str, Any],
+    image_ids: Sequence[ImageId],
+    images: Lookup,
+    category_ids: Sequence[ImageId],
+    categories: Lookup,
+) -> dict[str, Any]:
+    """The entry with its ids as the data writes them."""
+    image, category = images(entry["image_id"]), categories(entry["category_id"])
+    assert image is not None
+    assert category is not None
+    return {**entry, "image_id": image_ids[image], "category_id": category_ids[category]}
 
 
-def _problem(entry: Any, images: set[int | str], categories: set[int]) -> str | None:
+def _problem(entry: Any, images: Lookup, categories: Lookup) -> str | None:
     if not isinstance(entry, dict):
         return f"is a JSON {_json_type(entry)}; an object with image_id, category_id, bbox and score is expected"
     if missing := [key for key in ("image_id", "category_id", "bbox", "score") if key not in entry]:
         return f"lacks {' and '.join(missing)}"
     image_id, category_id, box, score = (entry[key] for key in ("image_id", "category_id", "bbox", "score"))
-    if not _is_id(image_id) or image_id not in images:
+    if images(image_id) is None:
         return f"image_id {_quoted(image_id)} is not in the data"
-    if not _is_id(category_id) or category_id not in categories:
+    if categories(category_id) is None:
         return f"category_id {_quoted(category_id)} is not in the data"
     if not (isinstance(box, list) and len(box) == 4 and all(map(_is_number, box)) and min(box[2:]) >= 0):
         return f"bbox {_quoted(box)} is not [x, y, width, height] in pixels"
     if not _is_number(score):
         return f"score {_quoted(score)} is not a finite number"
     return None
-
-
-def _is_id(value: Any) -> bool:
-    return isinstance(value, int | str) and not isinstance(value, bool)
 
 
 def _is_number(value: Any) -> bool:
@@ -139,5 +141,5 @@ def _json_type(value: Any) -> str:
     return names.get(type(value), "number")
 
 
-def _shortened(values: Sequence[int], most: int = 10) -> str:
+def _shortened(values: Sequence[ImageId], most: int = 10) -> str:
     return ", ".join(map(str, values[:most])) + (f", ... {values[-1]}" if len(values) > most else "")

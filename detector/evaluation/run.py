@@ -163,6 +163,8 @@ def _measured(index: Index, split: str) -> dict[str, Any]:
 def _introduce(index: Index, split: str) -> None:
     objects = len(index.annotations)
     print(f"data: {len(index)} images of the {split} split, {objects} objects of {_classes(index.class_names)}")
+    for note in index.notes:
+        print(note)
     if index.problems:
         print(f"problems in the data: {summarise(index.problems)}")
 

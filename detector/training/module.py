@@ -36,7 +36,7 @@ class DetectionModule(L.LightningModule):
         self,
         train: config.Train,
         class_names: tuple[str, ...],
-        category_ids: tuple[int, ...],
+        category_ids: tuple[ImageId, ...],
         val_index: Index,
         batches_per_epoch: Callable[[int], int],
         pretrained: bool = True,
@@ -174,7 +174,7 @@ class DetectionModule(L.LightningModule):
             return
         for target, found in zip(batch.targets, detect_batch(self.measured, batch), strict=True):
             original = found.cpu().to_original(target.transform, target.original_size)
-            self._results += original.to_coco(target.image_id, self.category_ids)
+            self._results += original.to_coco(target.image_id, self.val_index.category_ids)
 
     def on_validation_epoch_end(self) -> None:
         """Measures all detections of all processes."""

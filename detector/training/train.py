@@ -17,7 +17,13 @@ from detector.build import count_parameters, proposal_request
 from detector.composition import quoted
 from detector.data.augment import mixing_epochs
 from detector.data.module import DetectionData
-from detector.data.problems import cheap_problems, missing_images, summarise
+from detector.data.problems import (
+    cheap_problems,
+    missing_images,
+    nothing_to_measure,
+    refuse_nothing_to_learn,
+    summarise,
+)
 from detector.errors import UserError
 from detector.evaluation.report import table
 from detector.models.darknet import introduction
@@ -140,8 +146,12 @@ def _fit(trainer: L.Trainer, module: DetectionModule, data: DetectionData, check
 
 def _report_problems(data: DetectionData) -> None:
     for split, index in (("train", data.train_index), ("val", data.val_index)):
+        for note in index.notes:
+            print(f"{split}: {note}")
         if problems := cheap_problems(index):
-            print(f"{split}: {summarise(problems)}; these are skipped, scripts/check_data.py lists them all")
+            print(f"{split}: {summarise(problems)}; scripts/check_data.py lists them all")
+    if line := nothing_to_measure(data.val_index):
+        print(line)
 
 
 def _skip_missing_images(data: DetectionData) -> None:
@@ -157,6 +167,7 @@ def _skip_missing_images(data: DetectionData) -> None:
         if not present:
             raise UserError(f"data.train: none of its {len(missing)} images is there (first: {min(missing)})")
         data.train_index = data.train_index.subset(present)
+        refuse_nothing_to_learn(data.train_index)
 
 
 def _introduce(settings: config.Train, module: DetectionModule, data: DetectionData, folder: Path, new: bool) -> None:

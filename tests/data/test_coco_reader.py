@@ -86,10 +86,14 @@ def test_validation_maps_its_own_ids_to_the_labels_of_training(tmp_path: Path) -
     assert index.labels.tolist() == [2]
 
 
-def test_validation_with_other_classes_is_refused(tmp_path: Path) -> None:
-    data = make_coco(tmp_path, [], "val.json")
-    with pytest.raises(UserError, match=r"it lacks bee and adds dog"):
+def test_validation_with_objects_of_other_classes_is_refused(tmp_path: Path) -> None:
+    data = make_coco(tmp_path, [{"image_id": 10, "category_id": 3}, {"image_id": 10, "category_id": 90}], "val.json")
+    with pytest.raises(
+        UserError, match=r"data\.val: an object of an unknown class.*annotation 1: .*'dog'.*ant, bee, cat"
+    ):
         read_index(data, "val", ("ant", "bee", "cat"))
+    with pytest.raises(UserError, match=r"other classes than expected: cat, ant, dog; expected bee"):
+        read_index(data, "val", ("bee",))
 
 
 @pytest.mark.parametrize("place", ["train2017", "images/train2017", "images", "."])
@@ -122,7 +126,7 @@ def test_annotations_can_be_read_without_any_image(tmp_path: Path) -> None:
         ({"images": []}, "has no image"),
         ({"categories": None}, "has no list 'categories'"),
         ({"images": [{"id": 1}]}, "entry 0 of 'images' has no 'file_name'"),
-        ({"images": [{"id": 1, "file_name": "a"}] * 2}, "2 images with the id 1"),
+        ({"images": [{"id": 1, "file_name": name} for name in "ab"]}, "2 images with the id 1"),
         ({"categories": [{"id": 1, "name": "a"}, {"id": 2, "name": "a"}]}, "more than one category with the name 'a'"),
     ],
 )
