@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 
+from detector.data.decode import decode
 from detector.errors import UserError
 from detector.types import ImageId, Target
 
@@ -117,33 +116,6 @@ class Index:
             crowd=self.crowd[rows],
             area=self.area[rows],
         )
-
-
-def decode(file: str, flag: int = cv2.IMREAD_COLOR) -> np.ndarray:
-    """An image file as uint8 [H, W, 3] RGB, EXIF orientation applied; grey becomes RGB, 16 bit becomes 8, alpha goes.
-
-    `flag` is one of OpenCV's for colour, e.g. `cv2.IMREAD_REDUCED_COLOR_2` for half the size.
-
-    Raises:
-        UserError: the file is missing, cannot be decoded or is a JPEG whose end is missing.
-    """
-    advice = "(scripts/check_data.py lists all such files)"
-    if not Path(file).is_file():
-        raise UserError(f"image {file} is missing {advice}")
-    content = np.fromfile(file, dtype=np.uint8)
-    if _lacks_its_end(content):
-        raise UserError(f"image {file} is damaged: the end of the JPEG is missing {advice}")
-    image = cv2.imdecode(content, flag) if content.size else None
-    if image is None:
-        raise UserError(f"image {file} cannot be decoded: the file is damaged or no image {advice}")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
-
-
-def _lacks_its_end(content: np.ndarray) -> bool:
-    """A JPEG without its end marker in the second half: OpenCV would fill up with grey. A camera may add data behind it."""
-    if content[:2].tobytes() != b"\xff\xd8":
-        return False
-    return content[content.size // 2 :].tobytes().rfind(b"\xff\xd9") < 0
 
 
 @dataclass

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from detector.data.index import Index, decode
+from detector.data.decode import decode
+from detector.data.index import Index
 
-_REDUCED = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
+_JPEG_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif")
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ def loaded_size(index: Index, i: int, limit: int) -> LoadedSize:
     if long <= limit:
         return LoadedSize(height, width, 1, (1.0, 1.0))
     new_height, new_width = max(1, round(height * limit / long)), max(1, round(width * limit / long))
-    jpeg = index.painter is None and str(index.files[i]).lower().endswith((".jpg", ".jpeg"))
+    jpeg = index.painter is None and str(index.files[i]).lower().endswith(_JPEG_SUFFIXES)
     n = next((n for n in (8, 4, 2) if long >= n * limit), 1) if jpeg else 1
     return LoadedSize(new_height, new_width, n, (new_width / (n * -(-width // n)), new_height / (n * -(-height // n))))
 
@@ -55,7 +56,7 @@ def load_image(index: Index, i: int, limit: int) -> np.ndarray:
 
 
 def _decode_reduced(index: Index, i: int, reduction: int) -> np.ndarray:
-    image = decode(str(index.files[i]), _REDUCED[reduction])
+    image = decode(str(index.files[i]), reduction)
     expected = tuple(-(-side // reduction) for side in index.sizes[i].tolist())
     # anything else is a file that is no JPEG in spite of its name, or of another size than it should be
     return image if image.shape[:2] == expected else index.image(i)

@@ -5,18 +5,22 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
-
 from detector.config import Data
+from detector.data.headers import IMAGE_SUFFIXES, header_sizes
 from detector.errors import UserError
 
-IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
-
-_EXIF_ORIENTATION = 0x0112
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "existing",
+    "header_sizes",
+    "listing",
+    "nearest_names",
+    "relative",
+    "root_folder",
+    "split_entry",
+]
 
 
 def root_folder(config: Data) -> Path:
@@ -79,21 +83,3 @@ def nearest_names(names: Sequence[str], wanted: str, limit: int = 8) -> str:
 def relative(path: Path, root: Path) -> str:
     """`path` without `root`, where it lies in it."""
     return os.path.relpath(path, root) if path.is_relative_to(root) else str(path)
-
-
-def header_sizes(files: Sequence[str]) -> np.ndarray:
-    """int32 [I, 2]: (height, width) of image files from their headers, EXIF orientation applied; 0, 0 if unreadable."""
-    if not files:
-        return np.zeros((0, 2), dtype=np.int32)
-    with ThreadPoolExecutor(16) as pool:
-        return np.array(list(pool.map(_header_size, files, chunksize=64)), dtype=np.int32)
-
-
-def _header_size(file: str) -> tuple[int, int]:
-    try:
-        with Image.open(file) as image:
-            width, height = image.size
-            turned = image.getexif().get(_EXIF_ORIENTATION, 1) >= 5
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return 0, 0
-    return (width, height) if turned else (height, width)

@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from detector.data.index import decode
+from detector.data.decode import decode
 from detector.data.paths import IMAGE_SUFFIXES, existing, header_sizes, nearest_names
 from detector.errors import UserError
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from detector.data.index import decode
+from detector.data.decode import decode
 from detector.data.letterbox import letterbox
 from detector.data.shapes import MOST_OBJECTS, Painter, arrange
 from detector.errors import UserError
