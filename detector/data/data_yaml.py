@@ -1,143 +1,237 @@
-"""The `data.yaml` of a YOLO data set, as people have it: class names, and where the images of each split are."""
+"""The description of a YOLO data set: the class names, and where the images of each split are."""
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass
+import re
+import unicodedata
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import NoReturn
 
 import yaml
 
 from detector import config
-from detector.data.index import Problem
-from detector.data.paths import IMAGE_SUFFIXES, existing, listing, relative
+from detector.data.darknet_files import data_file, names_file, read_names, read_options, split_entries
+from detector.data.moved_paths import PathFinder, is_there
+from detector.data.paths import listing, nearest_names, plain, root_folder
+from detector.data.text import read_text
 from detector.errors import UserError
+
+LARGEST = 2**20
+"""Bytes above which a YAML is no description of a data set."""
+_KEYS = {
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validation"),
+    "test": ("test", "testing"),
+}
+"""Split → the keys that name it."""
+_NOTHING = frozenset({"", "~", "null", "Null", "NULL"})
 
 
 @dataclass(frozen=True)
 class Description:
-    """A `data.yaml`."""
+    """What a `data.yaml`, or the files that stand for one, say."""
 
     file: Path
-    content: dict[str, Any]
     class_names: tuple[str, ...]
+    entries: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Split → folders and lists of images, as they are written."""
+    base: str = "."
+    """The folder that the entries are relative to, as it is written."""
+    keypoints: tuple[int, int] | None = None
+    """`kpt_shape`: how many keypoints a row has, and the numbers of each."""
+    keys: tuple[str, ...] = ()
+    """What the file says anything about."""
+    note: str | None = None
+    """What stands for the `data.yaml`, where there is none."""
 
 
-def read_description(root: Path) -> Description:
-    """`root/data.yaml`, or the only YAML file in `root`.
+def yolo_place(data: config.Yolo) -> Path:
+    """`data.root`, a folder or the YAML file itself.
+
+    Raises:
+        UserError: it is not given or is neither.
+    """
+    place = Path(data.root or "").expanduser()
+    if data.root and place.suffix.lower() in (".yaml", ".yml", ".data") and is_there(place, False):
+        return place
+    return root_folder(data)
+
+
+def read_description(place: Path) -> Description:
+    """The description `place`, or in the folder `place`: `data.yaml`, the only YAML file that names classes, a Darknet
+    `.data` file, or a list of class names (`classes.txt`, `obj.names`) beside folders of images.
 
     Raises:
         UserError: there is none, it is no YAML, or `names` and `nc` are wrong.
     """
-    file = root / "data.yaml"
-    others = sorted([*root.glob("*.yaml"), *root.glob("*.yml")])
-    if not file.is_file() and len(others) == 1:
-        file = others[0]
-    if not file.is_file():
-        raise UserError(f"data.root: no data.yaml in {root}; there is {listing(root, 'data.yaml')}")
+    if place.is_file():
+        return _of_data_file(place) if place.suffix.lower() == ".data" else _of_yaml(place)
+    for name in ("data.yaml", "data.yml"):
+        if (place / name).is_file():
+            return _of_yaml(place / name)
+    others = sorted(file for file in [*place.glob("*.yaml"), *place.glob("*.yml")] if file.is_file())
+    if len(others) > 1:
+        others = [file for file in others if _names_classes(file)]
+    if len(others) > 1:
+        names = ", ".join(file.name for file in others)
+        raise UserError(f"data.root: {place} has several descriptions, {names}: choose one with data.root=FILE")
+    if others:
+        return _of_yaml(others[0])
+    if (file := data_file(place)) is not None:
+        return _of_data_file(file)
+    if (file := names_file(place)) is not None and (entries := split_entries(place)):
+        found = _checked(file, read_names(file), None)
+        parts = ", ".join(f"{split} from {entry}" for split, (entry,) in entries.items())
+        note = f"no data.yaml: {len(found)} class names from {file.relative_to(place)}, {parts}"
+        return Description(place, found, entries, keys=tuple(entries), note=note)
+    raise UserError(
+        f"data.root: no data.yaml in {place}; there is {listing(place, 'data.yaml')}, "
+        "and no classes.txt or obj.names with folders of images"
+    )
+
+
+def _of_data_file(file: Path) -> Description:
+    options = read_options(file)
+    if "names" not in options:
+        raise UserError(f"{file} has no names; its keys are {nearest_names(list(options), 'names')}")
+    finder = PathFinder([file.parent, file.parent.parent], lambda path: is_there(path, False))
+    names = finder.find(options["names"])
+    if names is None:
+        raise UserError(f"{file}, key names: there is no file {plain(options['names'])}")
+    entries = {split: (options[key],) for split, keys in _KEYS.items() for key in reversed(keys) if options.get(key)}
+    found = _checked(file, read_names(names), options.get("classes"), "classes")
+    return Description(
+        file, found, entries, keys=tuple(options), note=f"{file.name} and {len(found)} class names from {names.name}"
+    )
+
+
+def _names_classes(file: Path) -> bool:
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        return re.search(r"^\s*[\"']?names[\"']?\s*:", read_text(file, LARGEST), re.MULTILINE) is not None
+    except UserError:
+        return False
+
+
+# ------------------------------------------------------------------------------------------------------------------ yaml
+def _of_yaml(file: Path) -> Description:
+    """Scalars stay the text that stands in the file: `no`, `010` and `1e3` are names, and no truth or number."""
+    content = _mapping(_tree(file), file, "it")
+    texts = {key: _text(node) for key, node in content.items()}
+    names = content.get("names")
+    base = texts.get("path") or "."
+    if isinstance(names, yaml.ScalarNode) and texts.get("names"):
+        finder = PathFinder([file.parent, file.parent / base], lambda path: is_there(path, False))
+        list_file = finder.find(str(names.value))
+        if list_file is None:
+            raise UserError(f"{file}: names must list the classes, it is {plain(str(names.value), 80)!r}")
+        found = read_names(list_file)
+    else:
+        found = _names(names, file)
+    entries = {}
+    for split, keys in _KEYS.items():
+        key = next((key for key in keys if content.get(key) is not None and _texts(content[key], file, key)), None)
+        if key is not None:
+            entries[split] = _texts(content[key], file, key)
+    return Description(
+        file,
+        _checked(file, found, texts.get("nc")),
+        entries,
+        base,
+        _keypoints(content.get("kpt_shape"), file),
+        tuple(content),
+    )
+
+
+def _tree(file: Path) -> yaml.Node | None:
+    """The nodes of the file: nothing is built from them, so that aliases cannot multiply and no tag does anything."""
+    try:
+        return yaml.compose(read_text(file, LARGEST), Loader=yaml.BaseLoader)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise UserError(f"{file}:{line} is not valid YAML: {error.problem}") from None
-    if not isinstance(content, dict):
+        raise UserError(f"{file}:{line} is not valid YAML: {plain(str(error.problem))}") from None
+    except (yaml.YAMLError, RecursionError, ValueError, AttributeError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else plain(str(error).splitlines()[0])
+        raise UserError(f"{file} is not valid YAML: {reason}") from None
+
+
+def _mapping(node: yaml.Node | None, file: Path, what: str) -> dict[str, yaml.Node]:
+    if not isinstance(node, yaml.MappingNode):
         raise UserError(f"{file} must have the keys train, val and names")
-    return Description(file, content, _class_names(file, content.get("names"), content.get("nc")))
+    found: dict[str, yaml.Node] = {}
+    for key, value in node.value:
+        if not isinstance(key, yaml.ScalarNode):
+            raise UserError(f"{file}:{key.start_mark.line + 1}: a key must be text")
+        if key.value in found and key.value != "<<":
+            raise UserError(f"{file}:{key.start_mark.line + 1}: {what} has {plain(key.value, 80)!r} more than once")
+        found[key.value] = value
+    return found
 
 
-def _class_names(file: Path, names: Any, count: Any) -> tuple[str, ...]:
-    """`names`, a list or a dict from 0..K−1, as many as `nc` says where it is given."""
-    match names:
-        case list():
-            found = [str(name) for name in names]
-        case dict():
-            if sorted(names, key=str) != sorted(range(len(names)), key=str):
-                raise UserError(f"{file}: the keys of names must be 0 to {len(names) - 1}, they are {list(names)}")
-            found = [str(names[i]) for i in range(len(names))]
-        case _:
-            found = []
-    if not found:
-        raise UserError(f"{file}: names must list the classes, it is {names!r}")
-    if len(set(found)) < len(found):
-        raise UserError(f"{file}: names has {next(n for n in found if found.count(n) > 1)!r} more than once")
-    if count is not None and count != len(found):
-        raise UserError(f"{file}: nc is {count}, but names has {len(found)}: {', '.join(found)}")
-    return tuple(found)
+def _text(node: yaml.Node | None) -> str | None:
+    """The text of a scalar; None of anything else and of what YAML calls null."""
+    if not isinstance(node, yaml.ScalarNode) or (node.style is None and node.value in _NOTHING):
+        return None
+    return str(node.value).strip() or None
 
 
-def split_images(
-    data: config.Yolo, split: str, root: Path, description: Description, problems: list[Problem]
-) -> tuple[list[Path], list[str]]:
-    """The split's images and their ids: the path below the split's folder, or their common one, without suffix.
-
-    `path` is resolved against the folder of `data.yaml`, then `root`; where it is of another machine, `root` takes its
-    place. An entry is a folder, a text file that lists images, or a list of such. Listed images that are missing are
-    left out and reported.
-
-    Raises:
-        UserError: a folder or list is missing or has no image, or two images would share a label file.
-    """
-    override = {"train": data.train, "val": data.val, "test": data.test}[split]
-    if override:
-        key, bases, entries = f"data.{split}", [root], [override]
-    else:
-        key, file = f"{description.file}, key {split}", description.file
-        entry = description.content.get(split)
-        if not entry:
-            keys = ", ".join(map(str, description.content))
-            raise UserError(f"data.{split}: {file} has no {split}; its keys are {keys}")
-        entries = [str(item) for item in entry] if isinstance(entry, list) else [str(entry)]
-        base = Path(str(description.content.get("path") or ".")).expanduser()
-        bases = [file.parent / base, root / base, root]
-    places = [_place(entry, bases, key) for entry in entries]
-
-    images: dict[Path, None] = {}
-    for place in places:
-        found = _in_folder(place) if place.is_dir() else _in_list(place, bases, root, problems)
-        if not found:
-            raise UserError(f"{key}: no image in {place}")
-        images.update(dict.fromkeys(found))
-    files = list(images)
-    folders = places if all(place.is_dir() for place in places) else [image.parent for image in files]
-    common = os.path.commonpath([os.path.abspath(folder) for folder in folders])
-    by_id: dict[str, Path] = {}
-    for image in files:
-        image_id = Path(os.path.abspath(image)).relative_to(common).with_suffix("").as_posix()
-        if image_id in by_id:
-            raise UserError(f"{key}: {by_id[image_id]} and {image.name} would share a label file: rename one")
-        by_id[image_id] = image
-    return files, list(by_id)
+def _texts(node: yaml.Node, file: Path, key: str) -> tuple[str, ...]:
+    """A path or a list of paths."""
+    if isinstance(node, yaml.SequenceNode):
+        found = [_text(item) for item in node.value]
+        if None in found:
+            raise UserError(f"{file}, key {key}: an entry of the list is no path")
+        return tuple(text for text in found if text is not None)
+    if isinstance(node, yaml.MappingNode):
+        raise UserError(f"{file}, key {key}: it must be a folder, a text file or a list of these")
+    text = _text(node)
+    return (text,) if text else ()
 
 
-def _place(entry: str, bases: list[Path], key: str) -> Path:
-    """The folder or list that `entry` names under the first base that has it.
-
-    Exports often say `../train/images` and mean the folder beside their `data.yaml`, so that is tried too.
-    """
-    candidates = [base / entry for base in bases]
-    if entry.startswith("../"):
-        candidates += [base / entry.removeprefix("../") for base in bases]
-    for candidate in candidates:
-        if candidate.exists():
-            return candidate
-    return existing(candidates[-1], key, folder=True)
-
-
-def _in_folder(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+def _names(node: yaml.Node | None, file: Path) -> list[str]:
+    """`names`, a list or a dict from 0..K−1."""
+    if isinstance(node, yaml.SequenceNode):
+        return [_name(item, file) for item in node.value]
+    if isinstance(node, yaml.MappingNode):
+        found = _mapping(node, file, "names")
+        keys = [int(key) if re.fullmatch(r"\d{1,9}", key, re.ASCII) else key for key in found]
+        if sorted(keys, key=str) != sorted(range(len(keys)), key=str):
+            shown = ", ".join(plain(str(key), 20) for key in keys[:10]) + (", ..." if len(keys) > 10 else "")
+            raise UserError(f"{file}: the keys of names must be 0 to {len(keys) - 1}, they are [{shown}]")
+        by_key = dict(zip(keys, found.values(), strict=True))
+        return [_name(by_key[i], file) for i in range(len(keys))]
+    return []
 
 
-def _in_list(file: Path, bases: list[Path], root: Path, problems: list[Problem]) -> list[Path]:
-    """The images that a text file lists; relative to itself or to where the yaml's paths are."""
-    folders = [file.parent, *bases]
-    images = []
-    for line, text in enumerate(file.read_text(encoding="utf-8-sig").splitlines(), 1):
-        if name := text.strip():
-            found = next((folder / name for folder in folders if (folder / name).is_file()), None)
-            if found is not None:
-                images.append(found)
-            else:
-                what = f"left out: {name} is not there"
-                problems.append(Problem("missing image", f"{relative(file, root)}:{line}", what))
-    return images
+def _name(node: yaml.Node, file: Path) -> str:
+    if not isinstance(node, yaml.ScalarNode):
+        raise UserError(f"{file}:{node.start_mark.line + 1}: the name of a class must be text")
+    return str(node.value).strip()
+
+
+def _keypoints(node: yaml.Node | None, file: Path) -> tuple[int, int] | None:
+    if not isinstance(node, yaml.SequenceNode):
+        return None
+    match [_text(item) for item in node.value]:
+        case [str(points), "2" | "3" as each] if re.fullmatch(r"\d{1,6}", points, re.ASCII):
+            return int(points), int(each)
+    raise UserError(f"{file}: kpt_shape must be [how many keypoints, 2 or 3]")
+
+
+def _checked(file: Path, names: list[str], count: str | None, key: str = "nc") -> tuple[str, ...]:
+    """The names, as many as `count` says where it is given, none empty and none twice."""
+    if not names:
+        raise UserError(f"{file}: names must list the classes, it is None")
+    for i, name in enumerate(names):
+        if not name or any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in name):
+            raise UserError(f"{file}: the name of class {i} is {plain(name, 80)!r}: it must be text in one line")
+    if len(set(names)) < len(names):
+        twice = next(name for i, name in enumerate(names) if name in names[:i])
+        raise UserError(f"{file}: names has {plain(twice, 80)!r} more than once")
+    if count is not None and (not re.fullmatch(r"\d{1,9}", count, re.ASCII) or int(count) != len(names)):
+        _refuse_count(file, key, count, names)
+    return tuple(names)
+
+
+def _refuse_count(file: Path, key: str, count: str, names: list[str]) -> NoReturn:
+    raise UserError(f"{file}: {key} is {plain(count, 40)}, but names has {len(names)}: {nearest_names(names, '')}")

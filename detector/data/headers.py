@@ -303,3 +303,16 @@ _PARSERS: tuple[tuple[re.Pattern[bytes], Callable[[Source], Header]], ...] = (
     (re.compile(rb"P[1-7Ff]\s"), _netpbm),
     (re.compile(rb"#\?(RADIANCE|RGBE)"), _radiance),
 )
+
+
+def picture_kind(file: os.PathLike[str]) -> str | None:
+    """What a file is by its first bytes: JPEG, PNG, ..., None where they are of no picture or it cannot be read."""
+    try:
+        if not stat.S_ISREG(os.stat(file).st_mode):
+            return None
+        with open(file, "rb") as stream:
+            start = stream.read(16)
+    except OSError:
+        return None
+    parser = next((parser for signature, parser in _PARSERS[:5] if signature.match(start)), None)
+    return None if parser is None else {_jpeg: "JPEG", _png: "PNG", _tiff: "TIFF", _webp: "WebP", _gif: "GIF"}[parser]

@@ -58,6 +58,8 @@ class Index:
     """float32 [N], pixels², as annotated; of the box where the format has no area."""
     problems: list[Problem] = field(default_factory=list)
     """Found while reading."""
+    notes: list[str] = field(default_factory=list)
+    """How the files were understood where that is no matter of course; a line each, for the user."""
     painter: Callable[[ImageId], np.ndarray] | None = None
     """Image id → uint8 [H, W, 3] RGB, for data that is drawn instead of read from `files`."""
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from detector.config import Data
 from detector.data.headers import IMAGE_SUFFIXES, header_sizes
+from detector.data.moved_paths import is_there
 from detector.errors import UserError
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "header_sizes",
     "listing",
     "nearest_names",
+    "plain",
     "relative",
     "root_folder",
     "split_entry",
@@ -53,16 +55,16 @@ def existing(path: Path, key: str, folder: bool = False) -> Path:
     Raises:
         UserError: it is not; the message names `key` and the nearest names that exist.
     """
-    if path.is_dir() if folder else path.is_file():
+    if is_there(path, folder):
         return path
-    noun = "folder" if folder else "file"
-    if path.exists():
-        raise UserError(f"{key}: {path} is not a {noun}")
+    noun, shown = "folder" if folder else "file", plain(str(path))
+    if is_there(path):
+        raise UserError(f"{key}: {shown} is not a {noun}")
     parent = path.parent
-    if not parent.is_dir():
-        nearest = next(p for p in parent.parents if p.is_dir())
-        raise UserError(f"{key}: no {noun} {path}; {nearest} exists, with {listing(nearest, '')}")
-    raise UserError(f"{key}: no {noun} {path}; {parent} has {listing(parent, path.name)}")
+    if not is_there(parent, True):
+        nearest = next((p for p in parent.parents if is_there(p, True)), Path("."))
+        raise UserError(f"{key}: no {noun} {shown}; {plain(str(nearest))} exists, with {listing(nearest, '')}")
+    raise UserError(f"{key}: no {noun} {shown}; {plain(str(parent))} has {listing(parent, path.name)}")
 
 
 def listing(folder: Path, wanted: str, limit: int = 8) -> str:
@@ -71,15 +73,22 @@ def listing(folder: Path, wanted: str, limit: int = 8) -> str:
 
 
 def nearest_names(names: Sequence[str], wanted: str, limit: int = 8) -> str:
-    """Up to `limit` of `names`, the most similar to `wanted` first, as text."""
+    """Up to `limit` of `names`, the most similar to `wanted` first, as text for a message."""
     if not names:
         return "nothing"
-    close = difflib.get_close_matches(wanted, names, n=limit, cutoff=0.4)
+    close = difflib.get_close_matches(wanted[:200], names, n=limit, cutoff=0.4)
     shown = [*close, *(name for name in names if name not in close)][:limit]
     more = len(names) - len(shown)
-    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
+    return ", ".join(plain(name, 80) for name in shown) + (f" and {more} more" if more > 0 else "")
 
 
 def relative(path: Path, root: Path) -> str:
-    """`path` without `root`, where it lies in it."""
-    return os.path.relpath(path, root) if path.is_relative_to(root) else str(path)
+    """`path` without `root`, where it lies in it, as text for a message."""
+    return plain(os.path.relpath(path, root) if path.is_relative_to(root) else str(path))
+
+
+def plain(text: str, limit: int = 300) -> str:
+    """Text of a file as it may stand in a message of one line: printable, its middle left out where it is long."""
+    if len(text) > limit:
+        text = f"{text[: limit // 2]}...{text[-limit // 2 :]}"
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from detector import config
 from detector.data.coco import read_coco
-from detector.data.data_yaml import read_description
+from detector.data.data_yaml import read_description, yolo_place
 from detector.data.index import Index
-from detector.data.paths import root_folder
 from detector.data.problems import summarise
 from detector.data.shapes import read_shapes
 from detector.data.voc import list_file, read_voc
@@ -57,7 +56,7 @@ def has_test(data: config.Data) -> bool:
         case config.Voc():
             return bool(data.test) and (data.test != config.Voc.test or list_file(data, "test").is_file())
         case config.Yolo():
-            return bool(data.test or read_description(root_folder(data)).content.get("test"))
+            return bool(data.test or read_description(yolo_place(data)).entries.get("test"))
         case config.Shapes():
             return data.test_images > 0
         case _:

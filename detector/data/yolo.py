@@ -2,119 +2,162 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from detector import config
-from detector.data.data_yaml import read_description, split_images
+from detector.data.data_yaml import read_description, yolo_place
+from detector.data.headers import header_sizes, image_header
 from detector.data.index import Index, Objects, Problem, assemble
-from detector.data.paths import header_sizes, nearest_names, relative, root_folder
+from detector.data.label_files import LabelFiles, label_file
+from detector.data.label_rows import Row, RowForms, parse_rows
+from detector.data.paths import nearest_names, plain, relative
 from detector.data.problems import summarise
+from detector.data.split_images import split_images
+from detector.data.text import read_text
 from detector.errors import UserError
+
+__all__ = ["label_file", "read_yolo"]
+
+LARGEST_LABELS = 2**26
+"""Bytes above which a label file is skipped: a hundred thousand polygons."""
 
 
 def read_yolo(data: config.Yolo, split: str, class_names: tuple[str, ...] | None = None) -> Index:
     """The split that `data.train`, `data.val` or `data.test`, or else the key of the same name in `data.yaml`, names.
 
-    An image's labels are in a file of its name with the suffix .txt, in the folder that has `labels` in place of the
-    path's last `images` (or beside the image). No such file means no object. A line is `class cx cy width height` as
-    shares of the image's size, or `class x1 y1 x2 y2 x3 y3 ...`, a polygon, of which the hull is taken. Malformed lines
-    and those of an unknown class are skipped and reported; images that cannot be read are left out and reported. Image
-    ids are paths below the split's folder, without suffix; category ids are the class indices.
+    Which label file is an image's is told by `LabelFiles`, what its rows are by `RowForms`. No label file means no
+    object, and is reported, as are label files without an image. Malformed rows and those of an unknown class are
+    skipped and reported; images that cannot be read are left out and reported. Image ids are paths below the split's
+    folder, without suffix; category ids are the class indices.
 
     Raises:
-        UserError: a path is missing, `data.yaml` is wrong, no image can be read, there is no label file at all, or the
-            classes are not `class_names`.
+        UserError: a path is missing, `data.yaml` is wrong, no image can be read, there is no label file at all, two
+            images have one label file, or the classes are not `class_names`.
     """
-    root = root_folder(data)
-    description = read_description(root)
+    place = yolo_place(data)
+    root = place if place.is_dir() else place.parent
+    description = read_description(place)
     names = description.class_names
     if class_names is not None and class_names != names:
         raise UserError(
-            f"data.{split}: {description.file} has the classes {', '.join(names)}; expected {', '.join(class_names)}"
+            f"data.{split}: {description.file} has the classes {nearest_names(names, '')}; "
+            f"expected {nearest_names(class_names, '')}"
         )
     problems: list[Problem] = []
-    images, ids = split_images(data, split, root, description, problems)
-    sizes = header_sizes([str(image) for image in images])
+    found = split_images(data, split, root, description, problems)
+    labels = LabelFiles().match(found.files, found.folders)
+    if not any(labels.files):
+        raise UserError(
+            f"data.{split}: no image has a label file; the first was looked for at {plain(str(label_file(found.files[0])))}"
+        )
+    _refuse_shared(split, found.files, labels.files)
+
+    sizes = header_sizes([str(image) for image in found.files])
     readable = (sizes > 0).all(axis=1)
     for i in np.flatnonzero(~readable).tolist():
-        problems.append(Problem("unreadable image", relative(images[i], root), "left out: it cannot be decoded"))
+        problems.append(Problem("unreadable image", relative(found.files[i], root), _why_unreadable(found.files[i])))
     kept = np.flatnonzero(readable).tolist()
-    images, ids, sizes = [images[i] for i in kept], [ids[i] for i in kept], sizes[readable]
-
-    if not images:
+    if not kept:
         raise UserError(f"data.{split}: no image can be read: {summarise(problems)}")
-    label_files = [label_file(image) for image in images]
-    if not any(file.is_file() for file in label_files):
-        raise UserError(f"data.{split}: no image has a label file; the first was looked for at {label_files[0]}")
-    owners: list[int] = []
-    boxes: list[list[float]] = []
-    labels: list[int] = []
-    places: list[tuple[int, int]] = []
-    for i, file in enumerate(label_files):
-        height, width = (int(side) for side in sizes[i])
-        for line, label, box in _rows(file, names, root, problems):
-            owners.append(i)
-            labels.append(label)
-            boxes.append([box[0] * width, box[1] * height, box[2] * width, box[3] * height])
-            places.append((i, line))
-    objects = Objects(
-        owners,
-        boxes,
-        labels,
-        np.zeros(len(owners), dtype=np.bool_),
-        where=lambda n: f"{relative(label_files[places[n][0]], root)}:{places[n][1]}",
+    images, sizes = [found.files[i] for i in kept], sizes[readable]
+    label_files = [labels.files[i] for i in kept]
+    for image, file in zip(images, label_files, strict=True):
+        if file is None:
+            what = f"taken as one without objects: there is no {relative(label_file(image), root)}"
+            problems.append(Problem("image without label file", relative(image, root), what))
+    for file in labels.without_image:
+        problems.append(Problem("label file without image", relative(file, root), "not used"))
+
+    index = assemble(
+        names,
+        range(len(names)),
+        [found.ids[i] for i in kept],
+        [str(image) for image in images],
+        sizes,
+        _objects(label_files, sizes, names, description.keypoints, root, problems),
+        problems,
     )
-    return assemble(names, range(len(names)), ids, [str(image) for image in images], sizes, objects, problems)
+    index.notes += [*([description.note] if description.note else []), *found.notes]
+    return index
 
 
-def label_file(image: Path) -> Path:
-    """Where the labels of an image are: .../images/a/b.jpg → .../labels/a/b.txt; without `images`, beside the image."""
-    parts = list(image.parts)
-    for i in range(len(parts) - 2, -1, -1):
-        if parts[i] == "images":
-            parts[i] = "labels"
-            break
-    return Path(*parts).with_suffix(".txt")
-
-
-def _rows(
-    file: Path, names: tuple[str, ...], root: Path, problems: list[Problem]
-) -> list[tuple[int, int, tuple[float, float, float, float]]]:
-    """(line, label, xyxy as shares of the image) of each sound row; none where there is no file."""
+def _why_unreadable(image: Path) -> str:
     try:
-        text = file.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        return []
-    except UnicodeDecodeError:
-        problems.append(Problem("malformed annotation", relative(file, root), "skipped: not a text file"))
+        image_header(str(image))
+    except UserError as error:
+        return f"left out: it {plain(str(error).removeprefix(f'image {image} '))}"
+    return "left out: it cannot be decoded"
+
+
+def _refuse_shared(split: str, images: Sequence[Path], files: Sequence[Path | None]) -> None:
+    owners: dict[Path, Path] = {}
+    for image, file in zip(images, files, strict=True):
+        if file is not None:
+            if file in owners:
+                one, other = plain(str(owners[file])), plain(image.name)
+                raise UserError(f"data.{split}: {one} and {other} would share a label file, {file.name}: rename one")
+            owners[file] = image
+
+
+def _objects(
+    files: Sequence[Path | None],
+    sizes: np.ndarray,
+    names: tuple[str, ...],
+    keypoints: tuple[int, int] | None,
+    root: Path,
+    problems: list[Problem],
+) -> Objects:
+    def where(row: Row) -> str:
+        file = files[row.owner]
+        assert file is not None
+        return f"{relative(file, root)}:{row.line}"
+
+    rows: list[Row] = []
+    for i, file in enumerate(files):
+        if file is not None:
+            rows += _rows(i, file, root, problems)
+    forms = RowForms(rows, keypoints)
+    kept: list[Row] = []
+    boxes: list[tuple[float, float, float, float]] = []
+    for row in rows:
+        box = forms.box(row)
+        if isinstance(box, str):
+            problems.append(Problem("malformed annotation", where(row), f"skipped: {box}"))
+        elif not 0 <= row.label < len(names):
+            what = f"skipped class {row.label:.6g}; there are 0 to {len(names) - 1}: {nearest_names(names, '')}"
+            problems.append(Problem("unknown class", where(row), what))
+        else:
+            height, width = sizes[row.owner].tolist()
+            kept.append(row)
+            boxes.append((box[0] * width, box[1] * height, box[2] * width, box[3] * height))
+    scored = [row for row in kept if row.count == 5]
+    if scored:
+        what = f"the sixth number of {len(scored)} rows is taken for the confidence of a detection and not used"
+        problems.append(Problem("detections in place of annotations", where(scored[0]), what))
+    return Objects(
+        [row.owner for row in kept],
+        boxes,
+        [row.label for row in kept],
+        np.zeros(len(kept), dtype=np.bool_),
+        where=lambda n: where(kept[n]),
+    )
+
+
+def _rows(owner: int, file: Path, root: Path, problems: list[Problem]) -> list[Row]:
+    try:
+        text = read_text(file, LARGEST_LABELS)
+    except UserError as error:
+        reason = plain(str(error).removeprefix(str(file)).lstrip(": "))
+        problems.append(Problem("malformed annotation", relative(file, root), f"skipped: {reason}"))
         return []
     rows = []
-    for line, row in enumerate(text.splitlines(), 1):
-        if not row.strip():
-            continue
-        where = f"{relative(file, root)}:{line}"
-        try:
-            first, *rest = (float(value) for value in row.split())
-        except ValueError:
-            first, rest = math.nan, []
-        if not first.is_integer() or len(rest) < 4 or (len(rest) > 4 and (len(rest) < 6 or len(rest) % 2)):
-            what = (
-                f"skipped {row.strip()[:60]!r}: a line is 'class cx cy width height' or 'class x1 y1 x2 y2 x3 y3 ...'"
-            )
-            problems.append(Problem("malformed annotation", where, what))
-        elif not 0 <= first < len(names):
-            what = f"skipped class {first:.0f}; there are 0 to {len(names) - 1}: {nearest_names(names, '')}"
-            problems.append(Problem("unknown class", where, what))
+    for row in parse_rows(owner, text):
+        if isinstance(row, Row):
+            rows.append(row)
         else:
-            rows.append((line, int(first), _hull(rest)))
+            line, what = row
+            problems.append(Problem("malformed annotation", f"{relative(file, root)}:{line}", what))
     return rows
-
-
-def _hull(values: list[float]) -> tuple[float, float, float, float]:
-    if len(values) == 4:
-        x, y, width, height = values
-        return x - width / 2, y - height / 2, x + width / 2, y + height / 2
-    return min(values[0::2]), min(values[1::2]), max(values[0::2]), max(values[1::2])
