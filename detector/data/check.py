@@ -35,11 +35,14 @@ class Report:
     splits: dict[str, Statistics]
     problems: dict[str, list[Problem]]
     """By split; those between splits are with the later one."""
+    notes: dict[str, list[str]]
+    """By split: how its files were understood."""
     folder: Path
     """Where the report and the pictures lie."""
 
     def __str__(self) -> str:
-        parts = [_table(self), *(_problem_list(split, found) for split, found in self.problems.items())]
+        notes = [f"{split}: {note}" for split, found in self.notes.items() for note in found]
+        parts = [_table(self), *notes, *(_problem_list(split, found) for split, found in self.problems.items())]
         return "\n\n".join(parts)
 
 
@@ -81,6 +84,7 @@ def check(settings: config.CheckData) -> Report:
         image_size=settings.image_size,
         splits={split: statistics(index, settings.image_size) for split, index in indices.items()},
         problems=problems,
+        notes={split: index.notes + findings[split].notes for split, index in indices.items()},
         folder=folder,
     )
     (folder / REPORT).write_text(f"{report}\n", encoding="utf-8")

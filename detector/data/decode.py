@@ -36,7 +36,8 @@ def decode(file: str, reduction: int = 1) -> np.ndarray:
         UserError: the file is missing, no file, cannot be decoded, is cut off, or has more than `MAX_PIXELS` pixels.
     """
     try:
-        image, header = stored_pixels(file, reduction)
+        check_file(file)
+        image, header = stored_pixels(np.fromfile(file, dtype=np.uint8, count=MAX_BYTES), reduction)
         image = eight_bits(image, header.maximum)
         return upright(cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image), header.orientation)
     except OSError as error:
@@ -45,15 +46,14 @@ def decode(file: str, reduction: int = 1) -> np.ndarray:
         raise UserError(f"image {file} {error} {_ADVICE}") from None
 
 
-def stored_pixels(file: str, reduction: int = 1) -> tuple[np.ndarray, Header]:
-    """The pixels as the file stores them, [H, W, 3] BGR of any depth, not turned, and the header.
+def stored_pixels(content: np.ndarray, reduction: int = 1) -> tuple[np.ndarray, Header]:
+    """The pixels as a file of `content`, uint8 bytes, stores them, [H, W, 3] BGR of any depth, not turned; the header.
+
+    The orientation in the bytes of a TIFF is overwritten.
 
     Raises:
         ValueError: as `decode`; the text follows the file's name.
-        OSError: the file cannot be read.
     """
-    check_file(file)
-    content = np.fromfile(file, dtype=np.uint8, count=MAX_BYTES)
     source = Source.of_bytes(memoryview(content))
     header = parse_header(source)
     if header.orientation_tag is not None:
