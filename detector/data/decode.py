@@ -121,10 +121,10 @@ def depth_used(image: np.ndarray, maximum: int | None = None) -> int:
     """Bits of a 16-bit picture that its values use: 8, 10, 12, 14 or 16, as cameras have them.
 
     A camera of 12 bits stores 0..4095 in a 16-bit file. All 16 are in use where the values were made from 8 bits, as
-    multiples of 256 or of 257, however dark the picture is, and where the file says so by `maximum`.
+    multiples of 256 or of 257, however dark the picture is. A `maximum` below 65535 that the file names decides.
     """
     largest = int(image.max(initial=0))
-    if maximum is not None and maximum >= largest and maximum & (maximum + 1) == 0:
+    if maximum is not None and largest <= maximum < 2**16 - 1 and maximum & (maximum + 1) == 0:
         return max(8, maximum.bit_length())
     depth = next(depth for depth in _DEPTHS if largest < 2**depth)
     if 8 < depth < 16 and (not (image & 255).any() or np.array_equal(image >> 8, image & 255)):
