@@ -86,7 +86,8 @@ def check(settings: config.CheckData) -> Report:
         splits={split: statistics(index, settings.image_size) for split, index in indices.items()},
         problems=problems,
         notes={
-            split: index.notes + ([line] if (line := turned_by_exif(index)) else []) for split, index in indices.items()
+            split: index.notes + findings[split].notes + ([line] if (line := turned_by_exif(index)) else [])
+            for split, index in indices.items()
         },
         folder=folder,
     )

@@ -36,7 +36,8 @@ def decode(file: str, reduction: int = 1, turned: bool = True) -> np.ndarray:
         UserError: the file is missing, no file, cannot be decoded, is cut off, or has more than `MAX_PIXELS` pixels.
     """
     try:
-        image, header = stored_pixels(file, reduction)
+        check_file(file)
+        image, header = stored_pixels(np.fromfile(file, dtype=np.uint8, count=MAX_BYTES), reduction)
         image = eight_bits(image, header.maximum)
         image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
         return upright(image, header.orientation) if turned else image
@@ -46,15 +47,14 @@ def decode(file: str, reduction: int = 1, turned: bool = True) -> np.ndarray:
         raise UserError(f"image {file} {error} {_ADVICE}") from None
 
 
-def stored_pixels(file: str, reduction: int = 1) -> tuple[np.ndarray, Header]:
-    """The pixels as the file stores them, [H, W, 3] BGR of any depth, not turned, and the header.
+def stored_pixels(content: np.ndarray, reduction: int = 1) -> tuple[np.ndarray, Header]:
+    """The pixels as a file of `content`, uint8 bytes, stores them, [H, W, 3] BGR of any depth, not turned; the header.
+
+    The orientation in the bytes of a TIFF is overwritten.
 
     Raises:
         ValueError: as `decode`; the text follows the file's name.
-        OSError: the file cannot be read.
     """
-    check_file(file)
-    content = np.fromfile(file, dtype=np.uint8, count=MAX_BYTES)
     source = Source.of_bytes(memoryview(content))
     header = parse_header(source)
     if header.orientation_tag is not None:
@@ -122,10 +122,10 @@ def depth_used(image: np.ndarray, maximum: int | None = None) -> int:
     """Bits of a 16-bit picture that its values use: 8, 10, 12, 14 or 16, as cameras have them.
 
     A camera of 12 bits stores 0..4095 in a 16-bit file. All 16 are in use where the values were made from 8 bits, as
-    multiples of 256 or of 257, however dark the picture is, and where the file says so by `maximum`.
+    multiples of 256 or of 257, however dark the picture is. A `maximum` below 65535 that the file names decides.
     """
     largest = int(image.max(initial=0))
-    if maximum is not None and maximum >= largest and maximum & (maximum + 1) == 0:
+    if maximum is not None and largest <= maximum < 2**16 - 1 and maximum & (maximum + 1) == 0:
         return max(8, maximum.bit_length())
     depth = next(depth for depth in _DEPTHS if largest < 2**depth)
     if 8 < depth < 16 and (not (image & 255).any() or np.array_equal(image >> 8, image & 255)):

@@ -9,12 +9,12 @@ import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 
-import cv2
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
+from detector.data.decode import depth_used, stored_pixels
+from detector.data.headers import MAX_BYTES, PILLOW_FORMATS, Source, check_file, parse_header
 from detector.data.index import Index, Problem
 
 SMALL, MEDIUM = 32**2, 96**2
@@ -78,6 +78,8 @@ class FileFindings:
     """Positions of images that cannot be used."""
     contents: dict[int, bytes] = field(default_factory=dict)
     """Position → digest of the file's bytes."""
+    notes: list[str] = field(default_factory=list)
+    """How many files are read in a way that is no matter of course; a line each."""
 
 
 def decode_all(index: Index) -> FileFindings:
@@ -85,14 +87,18 @@ def decode_all(index: Index) -> FileFindings:
     findings = FileFindings()
     if index.painter is not None:
         return findings
+    peculiar: dict[str, list[str]] = {}
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         outcomes = pool.map(_decode, index.files.tolist(), index.sizes.tolist(), itertools.repeat(index.as_stored))
-        for i, (digest, problem) in enumerate(outcomes):
+        for i, (digest, problem, peculiarities) in enumerate(outcomes):
             if digest is not None:
                 findings.contents[i] = digest
             if problem is not None:
                 findings.problems.append(problem)
                 findings.faulty.add(i)
+            for one in peculiarities:
+                peculiar.setdefault(one, []).append(_name(index, i))
+    findings.notes = [f"{len(names)} × {what} (first: {names[0]})" for what, names in peculiar.items()]
     return findings
 
 
@@ -110,31 +116,60 @@ def repeated_images(splits: Mapping[str, tuple[Index, FileFindings]]) -> list[Pr
     return problems
 
 
-def _decode(file: str, size: list[int], as_stored: bool) -> tuple[bytes | None, Problem | None]:
-    """The digest of the file and what is wrong. Pillow notices a truncated file; OpenCV is what training uses."""
+def _decode(file: str, size: list[int], as_stored: bool) -> tuple[bytes | None, Problem | None, list[str]]:
+    """The digest of the file, what is wrong, and what is peculiar about how it is read."""
     try:
-        content = Path(file).read_bytes()
+        check_file(file)
+        content = np.fromfile(file, dtype=np.uint8, count=MAX_BYTES)
+    except ValueError as error:
+        return None, Problem("missing image" if "missing" in str(error) else "unreadable image", file, str(error)), []
     except OSError as error:
-        return None, Problem("missing image", file, error.strerror or str(error))
+        return None, Problem("missing image", file, error.strerror or str(error)), []
     digest = hashlib.blake2b(content, digest_size=16).digest()
     try:
-        with Image.open(io.BytesIO(content)) as picture:
-            picture.draft("RGB", (1, 1))  # a JPEG is read to its end but unpacked at an eighth of its size
-            picture.load()
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        reason = "not an image" if isinstance(error, Image.UnidentifiedImageError) else str(error)
-        return digest, Problem("unreadable image", file, reason)
-    flag = cv2.IMREAD_COLOR | (cv2.IMREAD_IGNORE_ORIENTATION if as_stored else 0)
-    image = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), flag)
-    if image is None:
-        return digest, Problem(
-            "unreadable image", file, "OpenCV cannot decode this kind of file: save it as JPEG or PNG"
-        )
-    height, width = size
-    if image.shape[:2] != (height, width):
-        what = f"the file is {image.shape[1]}x{image.shape[0]}, the annotation says {width}x{height}"
-        return digest, Problem("wrong size", file, what)
-    return digest, None
+        peculiarities = _pages(content)
+        image, header = stored_pixels(content)
+    except ValueError as error:
+        return digest, Problem("unreadable image", file, str(error)), []
+    peculiarities += _depth(image, header.maximum)
+    seen = image.shape[:2] if as_stored else header.size
+    if seen != tuple(size):
+        what = f"the file is {seen[1]}x{seen[0]}, the annotation says {size[1]}x{size[0]}"
+        if header.orientation >= 5 and seen == (size[1], size[0]):
+            what += f": its EXIF orientation is {header.orientation}, and the annotation is of the unturned picture"
+        return digest, Problem("wrong size", file, what), peculiarities
+    return digest, None, peculiarities
+
+
+def _pages(content: np.ndarray) -> list[str]:
+    """That there are more pages or frames than the one that is read.
+
+    Raises:
+        ValueError: Pillow, which notices a JPEG that is cut off, does not read it to its end.
+    """
+    header = parse_header(Source.of_bytes(memoryview(content)))
+    try:
+        with Image.open(io.BytesIO(content), formats=PILLOW_FORMATS) as picture:
+            if header.is_jpeg:
+                picture.draft("RGB", (1, 1))  # it is read to its end but unpacked at an eighth of its size
+                picture.load()
+            elif getattr(picture, "n_frames", 1) > 1:
+                return ["file with several pages or frames, of which the first is read"]
+    except UnidentifiedImageError:  # what OpenCV alone reads
+        pass
+    except (OSError, ValueError, SyntaxError) as error:
+        if header.is_jpeg:
+            raise ValueError(f"is damaged: {error}") from None
+    return []
+
+
+def _depth(image: np.ndarray, maximum: int | None) -> list[str]:
+    if image.dtype == np.uint8:
+        return []
+    if image.dtype == np.uint16:
+        used = depth_used(image, maximum)
+        return [f"picture of 16 bits a channel whose values use {used}, of which 8 are read"]
+    return [f"picture of {image.dtype} numbers, read as 8 bits a channel"]
 
 
 def _name(index: Index, i: int) -> str:

@@ -25,10 +25,15 @@ MAX_PIXELS = 2**28
 MAX_BYTES = 2**31
 """Bytes above which an image file is refused."""
 
-# What Pillow may be asked about; it would start other programs for some (EPS).
-PILLOW_FORMATS = (
-    *("AVIF", "BMP", "DDS", "DIB", "GIF", "ICO", "JPEG", "JPEG2000", "MPO", "PCX"),
-    *("PNG", "PPM", "PSD", "QOI", "SGI", "SUN", "TGA", "TIFF", "WEBP"),
+# What Pillow may be asked about; it would start other programs for some (EPS). Older versions lack some.
+Image.init()
+PILLOW_FORMATS = tuple(
+    name
+    for name in (
+        *("AVIF", "BMP", "DDS", "DIB", "GIF", "ICO", "JPEG", "JPEG2000", "PCX", "PNG", "PPM", "PSD", "QOI", "SGI"),
+        *("SUN", "TGA", "TIFF", "WEBP"),
+    )
+    if name in Image.OPEN
 )
 IMAGE_SUFFIXES = frozenset(
     {

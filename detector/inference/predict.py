@@ -15,6 +15,7 @@ import numpy as np
 
 from detector import config
 from detector.checkpoint import open_checkpoint
+from detector.data.paths import nearest_names
 from detector.errors import UserError
 from detector.inference.draw import contact_sheet, draw_boxes
 from detector.inference.output import Write, picture_folder, video_file
@@ -162,6 +163,8 @@ def _conclude(
     )
     if isinstance(source, Video) and 0 < source.expected_frames != len(entries):
         print(f"{source.file} should have {source.expected_frames} frames by its header; {len(entries)} could be read")
+    if isinstance(source, ImageFiles) and source.left_out:
+        print(f"not looked at, {len(source.left_out)}: {nearest_names(source.left_out, '')}")
     steady = timings[1:] or timings  # the first batch also waits for the device to get ready
     model_rate = sum(count for count, _ in steady) / sum(spent for _, spent in steady)
     print(f"model: {model_rate:.1f} {noun}s a second; with reading, drawing and writing: {len(entries) / seconds:.1f}")

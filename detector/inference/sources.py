@@ -11,7 +11,9 @@ import cv2
 import numpy as np
 
 from detector.data.decode import decode
-from detector.data.paths import IMAGE_SUFFIXES, existing, header_sizes, nearest_names
+from detector.data.folders import contents
+from detector.data.headers import IMAGE_SUFFIXES, header_sizes, image_header
+from detector.data.paths import existing, nearest_names
 from detector.errors import UserError
 
 VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"})
@@ -51,6 +53,8 @@ class ImageFiles:
     """Image files, decoded one at a time as they are asked for."""
 
     files: tuple[Path, ...]
+    left_out: tuple[str, ...] = ()
+    """Names in the folder that are no images by their suffix, hidden ones apart."""
 
     def __len__(self) -> int:
         return len(self.files)
@@ -113,24 +117,34 @@ def open_source(source: str | Path) -> ImageFiles | Video:
 
 
 def _folder(folder: Path) -> ImageFiles:
-    names = sorted(entry.name for entry in folder.iterdir() if entry.is_file() and not entry.name.startswith("."))
+    inner, names = contents(folder)
+    names = [name for name in names if (folder / name).is_file()]
     files = [folder / name for name in names if Path(name).suffix.lower() in IMAGE_SUFFIXES]
     if not files:
-        subfolders = sorted(entry.name + "/" for entry in folder.iterdir() if entry.is_dir())
         raise UserError(
             f"source={folder}: no image in this folder (subfolders are not searched); it has "
-            f"{nearest_names([*subfolders, *names], '')}"
+            f"{nearest_names([*(f'{name}/' for name in inner), *names], '')}"
         )
     _check_readable(files, folder)
-    return ImageFiles(tuple(files))
+    left_out = [name for name in names if folder / name not in set(files)]
+    return ImageFiles(tuple(files), (*(f"{name}/" for name in inner), *left_out))
 
 
 def _check_readable(files: list[Path], source: Path) -> None:
     sizes = header_sizes([str(file) for file in files])
-    unreadable = [file.name for file, size in zip(files, sizes, strict=True) if not size.all()]
+    unreadable = [file for file, size in zip(files, sizes, strict=True) if not size.all()]
     if unreadable:
         count = "the file" if len(files) == 1 else f"{len(unreadable)} of {len(files)} files"
-        raise UserError(f"source={source}: {count} cannot be read as an image: {nearest_names(unreadable, '')}")
+        names = nearest_names([file.name for file in unreadable], "")
+        raise UserError(f"source={source}: {count} cannot be read as an image: {names} ({_reason(unreadable[0])})")
+
+
+def _reason(file: Path) -> str:
+    try:
+        image_header(str(file))
+    except UserError as error:
+        return str(error).removeprefix("image ")
+    return "it changed meanwhile"
 
 
 def _video(file: Path) -> Video:

@@ -263,5 +263,7 @@ class _WatchedLosses:
         for name, value in zip(self.names, self.values.tolist(), strict=True):
             if not np.isfinite(value):
                 images = ", ".join(map(str, self.image_ids))
-                return f"epoch {self.epoch}, step {self.step}: the {name} loss is {value}; images of the batch: {images}"
+                return (
+                    f"epoch {self.epoch}, step {self.step}: the {name} loss is {value}; images of the batch: {images}"
+                )
         return None

@@ -43,7 +43,7 @@ def test_an_image_without_a_label_file_or_with_an_empty_one_has_no_objects(tmp_p
     index = read_index(make_yolo(tmp_path, {"a": None, "b": "\n", "c": "0 0.5 0.5 0.2 0.2"}), "train")
     assert index.image_ids.tolist() == ["a", "b", "c"]
     assert np.diff(index.offsets).tolist() == [0, 0, 1]
-    assert not index.problems
+    assert [(p.kind, p.where) for p in index.problems] == [("image without label file", "images/train/a.jpg")]
 
 
 def test_a_polygon_becomes_its_hull(tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_a_polygon_becomes_its_hull(tmp_path: Path) -> None:
 
 
 def test_malformed_rows_are_reported_with_file_and_line_and_the_rest_is_kept(tmp_path: Path) -> None:
-    rows = ["0 0.5 0.5 0.2 0.2", "0 0.5 0.5 0.2", "", "0 0.5 0.5 0.2 x", "0.5 0.5 0.5 0.2 0.2", "0 0.5 0.5 0.2 0.2 0.9"]
+    rows = ["0 0.5 0.5 0.2 0.2", "0 0.5 0.5 0.2", "", "0 0.5 0.5 0.2 x", "0.5 0.5 0.5 0.2 0.2", "0 0.5 0.5 0.2 0.2 90"]
     rows += ["0 0.5 0.5 0 0.2", "0 nan 0.5 0.1 0.2", "0 1.5 0.5 0.2 0.2", "0 1.0 0.5 0.2 0.2"]
     rows += ["0 0.1 0.1 0.5 0.1 0.5 0.5 0.9"]
     index = read_index(make_yolo(tmp_path, {"a": "\n".join(rows)}), "train")
