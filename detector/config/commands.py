@@ -291,6 +291,8 @@ def schema_name(group: str, cls: type) -> str:
 
 def from_dict(values: dict[str, Any]) -> Train:
     """The inverse of `dataclasses.asdict` for a `Train`; KeyError or TypeError where the values are not one."""
+    if isinstance(model := values.get("model"), dict):
+        values = {**values, "model": {"resize": "letterbox", **model}}  # all there was before it could be chosen
     chosen = {
         key: schema(key, value.get("name", ""))(**value) if key in GROUPS and value is not None else value
         for key, value in values.items()

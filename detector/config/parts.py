@@ -276,6 +276,8 @@ class Model:
     mean: list[float] = field(default_factory=lambda: [0.485, 0.456, 0.406])
     std: list[float] = field(default_factory=lambda: [0.229, 0.224, 0.225])
     """Of RGB in 0..1; ImageNet's, as the pretrained backbones expect."""
+    resize: str = "letterbox"
+    """letterbox | stretch: an image keeps its shape, with a grey border, or fills the square that the model sees."""
     score_threshold: float = 0.001
     suppression: str = "greedy"
     """greedy | class_agnostic | soft | diou: which predictions of one object stay (see nms.py)."""
@@ -323,5 +325,7 @@ class Darknet(Model):
     mean: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
     std: list[float] = field(default_factory=lambda: [1.0, 1.0, 1.0])
     """Darknet's networks see RGB in 0..1."""
+    resize: str = "cfg"
+    """cfg | letterbox | stretch: by default letterbox where the `.cfg` says letter_box=1, otherwise stretch."""
     iou_threshold: float = 0.45
     """Darknet's own."""

@@ -11,8 +11,8 @@ from detector.layers import NORM_MOMENTUM, initialise, make_activation
 
 OURS = {"linear": "none", "leaky": "leaky_relu", "relu": "relu", "elu": "elu", "swish": "silu", "mish": "mish"}
 """Darknet's names of the activations that the rest of the project has too."""
-NORM_EPSILON = 1e-6
-"""Darknet's own, at which published weights expect to be used: 1e-5 already moves logits of Yolo-Fastest by 0.01."""
+NORM_EPSILON = 1e-5
+"""What Darknet adds to a variance (`normalize_cpu`, AlexeyAB's): with 1e-6 logits of Yolo-Fastest move by 0.01."""
 
 
 def darknet_activation(section: Section, default: str) -> nn.Module:

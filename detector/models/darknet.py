@@ -55,6 +55,17 @@ def layers_held(weights: str) -> int | None:
     return int(found.group(1)) if found else None
 
 
+def images_line(cfg: str, cfg_text: str, resize: str, image_size: int) -> str:
+    """How images reach the network, and what becomes of a `.cfg` whose input is no square."""
+    net = parse(cfg_text, Path(cfg).name)[0]
+    width, height = net.integer("width", 0), net.integer("height", 0)
+    how = "letterboxed" if resize == "letterbox" else "stretched"
+    line = f"images: RGB in 0..1, {how} to {image_size}×{image_size} pixels"
+    if width != height:
+        line += f"; {Path(cfg).name} was made for {width}×{height}, and images here are square: expect other scores"
+    return line
+
+
 def introduction(cfg: str, cfg_text: str, weights: str | None, network: DarknetNetwork, head: DarknetHead) -> list[str]:
     """Lines that say what was built, what was loaded, and which options of the file have no meaning here."""
     sections = parse(cfg_text, Path(cfg).name)

@@ -15,9 +15,9 @@ from detector.data.module import DetectionData
 from detector.data.problems import cheap_problems, missing_images, summarise
 from detector.errors import UserError
 from detector.evaluation.report import table
-from detector.models.darknet import introduction
+from detector.models.darknet import images_line, introduction
 from detector.output import new_folder, write_json
-from detector.self_contained import self_contained
+from detector.self_contained import resize_of, self_contained
 from detector.training.callbacks import Stopwatch
 from detector.training.module import DetectionModule
 from detector.training.optim import averages_itself
@@ -49,6 +49,7 @@ def train(settings: config.Train) -> Path:
         seed=settings.seed,
         epochs=settings.trainer.epochs,
         proposals=proposal_request(settings.model),
+        resize=resize_of(settings.model),
     )
     if is_main:
         _report_problems(data)
@@ -109,6 +110,7 @@ def _introduce(settings: config.Train, module: DetectionModule, data: DetectionD
         weights = model.weights if new else None
         network, head = module.detector.backbone, module.detector.head
         print(*introduction(model.cfg, model.cfg_text, weights, network, head), sep="\n")
+        print(images_line(model.cfg, model.cfg_text, resize_of(model), settings.image_size))
     else:
         parts = [part.name for part in (settings.backbone, settings.neck, settings.head) if part is not None]
         print(f"detector: {settings.model.name} of {', '.join(parts)}: {parameters:,} parameters")
