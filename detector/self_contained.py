@@ -19,9 +19,13 @@ def self_contained(train: config.Train) -> config.Train:
     if isinstance(model, config.Darknet) and model.cfg_text is None:
         model = replace(model, cfg_text=read_text(model.cfg))
     model = replace(model, resize=resize_of(model))
-    if isinstance(train.backbone, config.Darknet53) and train.backbone.weights and model.mean == config.Model().mean:
+    backbone = train.backbone
+    if isinstance(backbone, config.DarknetCfg) and backbone.cfg_text is None:
+        backbone = replace(backbone, cfg_text=read_text(backbone.cfg, "backbone.cfg"))
+    weights = backbone.weights if isinstance(backbone, config.Darknet53 | config.DarknetCfg) else None
+    if weights and model.mean == config.Model().mean:
         model = replace(model, mean=[0.0, 0.0, 0.0], std=[1.0, 1.0, 1.0])
-    return replace(train, model=model)
+    return replace(train, model=model, backbone=backbone)
 
 
 def resize_of(model: config.Model) -> str:

@@ -261,6 +261,7 @@ GROUPS: dict[str, tuple[type, ...]] = {
         parts.ResNet,
         parts.Darknet19,
         parts.Darknet53,
+        parts.DarknetCfg,
         parts.CSPDarknet,
         parts.EfficientNet,
         parts.Timm,

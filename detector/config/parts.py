@@ -61,6 +61,22 @@ class Darknet19(Backbone):
 
 
 @dataclass
+class DarknetCfg(Backbone):
+    """A classifier that a Darknet `.cfg` describes, as darknet53.cfg or csdarknet53.cfg, without its scores."""
+
+    name: str = "darknet_cfg"
+    cfg: str = MISSING
+    cfg_text: str | None = None
+    """What the file says; a run fills it in, so that its checkpoint needs the file no more."""
+    weights: str | None = None
+    """A Darknet weights file of the classifier, or, called NAME.conv.N, of its first N layers."""
+    activation: str = "own"
+    """The `.cfg` says activation, norm and, where no weights are given, nothing else; anything but "own" is refused."""
+    norm: str = "own"
+    initialisation: str = "own"
+
+
+@dataclass
 class CSPDarknet(Backbone):
     """Darknet with cross-stage partial blocks (Wang et al. 2020), scaled by multiples of depth and width."""
 

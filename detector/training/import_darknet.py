@@ -9,10 +9,11 @@ from typing import Any
 from detector import config
 from detector.checkpoint import KEY, build, entry
 from detector.darknet.cfg import parse
+from detector.darknet.slots import layers_held
 from detector.data.letterbox import check_image_size
 from detector.data.read import read_index
 from detector.errors import UserError
-from detector.models.darknet import images_line, introduction, layers_held
+from detector.models.darknet import images_line, introduction
 from detector.output import output_folder
 from detector.self_contained import self_contained
 from detector.training.checkpoint_files import WholeFiles

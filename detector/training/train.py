@@ -114,7 +114,7 @@ def _introduce(settings: config.Train, module: DetectionModule, data: DetectionD
     else:
         parts = [part.name for part in (settings.backbone, settings.neck, settings.head) if part is not None]
         print(f"detector: {settings.model.name} of {', '.join(parts)}: {parameters:,} parameters")
-    if new and isinstance(backbone := settings.backbone, config.Darknet53) and backbone.weights:
+    if new and isinstance(backbone := settings.backbone, config.Darknet53 | config.DarknetCfg) and backbone.weights:
         mean, std = settings.model.mean, settings.model.std
         print(f"backbone: weights of {backbone.weights}; they see RGB in 0..1 as model.mean={mean} model.std={std}")
     if settings.trainer.ema and averages_itself(settings):
