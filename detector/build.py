@@ -16,6 +16,7 @@ from detector.assigners.task_aligned import TaskAlignedAssigner
 from detector.backbones.csp_darknet import CSPDarknet
 from detector.backbones.darknet import Darknet53
 from detector.backbones.darknet19 import Darknet19
+from detector.backbones.darknet_cfg import DarknetCfg
 from detector.backbones.efficientnet import EfficientNet
 from detector.backbones.resnet import ResNet
 from detector.backbones.timm import Timm
@@ -218,6 +219,8 @@ def build_backbone(part: config.Backbone) -> Any:
             return Darknet19(**_options(part))
         case config.Darknet53():
             return Darknet53(**_options(part))
+        case config.DarknetCfg():
+            return DarknetCfg(**_options(part))
         case config.CSPDarknet():
             return CSPDarknet(**_options(part))
         case config.EfficientNet():

@@ -121,7 +121,8 @@ class Detections:
     def to_original(self, transform: Tensor, original_size: tuple[int, int]) -> Detections:
         """Boxes in input pixels → boxes in original pixels, clipped to the original image.
 
-        `transform` [3, 3] maps original to input pixels; it must be axis-aligned (a letterbox), so that a box stays a box.
+        `transform` [3, 3] maps original to input pixels; it must be axis-aligned (a letterbox or a stretch), so that a box
+        stays a box.
         """
         scale = transform.diagonal()[:2].to(self.boxes)
         offset = transform[:2, 2].to(self.boxes)

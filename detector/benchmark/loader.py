@@ -15,6 +15,7 @@ from detector.benchmark.memory import MEASURE, PeakMemory, resident
 from detector.build import proposal_request
 from detector.data.augment import mixing_epochs
 from detector.data.module import DetectionData
+from detector.self_contained import resize_of
 from detector.types import Batch
 
 
@@ -32,6 +33,7 @@ def measure_loader(settings: config.Benchmark) -> dict[str, Any]:
         seed=settings.seed,
         epochs=settings.trainer.epochs,
         proposals=proposal_request(settings.model),
+        resize=resize_of(settings.model),
     )
     loader = data.train_dataloader()
     epochs = _epochs(loader, _first_epochs(settings))

@@ -15,18 +15,24 @@ from detector.benchmark.training import as_train
 from detector.checkpoint import Checkpoint, build
 from detector.data.module import DetectionData
 from detector.inference.predictor import Predictor
+from detector.self_contained import resize_of
 from detector.types import Batch
 
 
 def measure_prediction(settings: config.Benchmark) -> dict[str, Any]:
-    """Letterboxed validation images, one at a time and `data.batch_size` at a time, from host memory and back.
+    """Validation images as the model sees them, one at a time and `data.batch_size` at a time, from host memory and back.
 
     The weights are new ones: every score is near the head's prior probability, so that by default each image brings
     `model.candidates` boxes to suppression, more than after training.
     """
     peak = PeakMemory()
     L.seed_everything(settings.seed, verbose=False)
-    data = DetectionData(replace(settings.data, workers=0, cache="none"), settings.augment, settings.image_size)
+    data = DetectionData(
+        replace(settings.data, workers=0, cache="none"),
+        settings.augment,
+        settings.image_size,
+        resize=resize_of(settings.model),
+    )
     recipe = as_train(settings)
     weights = build(recipe, len(data.class_names), pretrained=False).state_dict()
     untrained = Checkpoint(Path("untrained"), recipe, data.class_names, data.category_ids, 0, weights)

@@ -14,6 +14,7 @@ from detector.benchmark.clock import Clock, device_wait, images_per_second
 from detector.benchmark.memory import PeakMemory
 from detector.build import proposal_request
 from detector.data.module import DetectionData
+from detector.self_contained import resize_of
 from detector.training.module import DetectionModule
 from detector.training.trainer import lightning_precision, quieten
 from detector.types import Batch
@@ -55,6 +56,7 @@ def repeat_a_step(settings: config.Benchmark, callbacks: list[Callback]) -> L.Tr
         seed=recipe.seed,
         epochs=part.epochs,
         proposals=proposal_request(recipe.model),
+        resize=resize_of(recipe.model),
     )
     module = DetectionModule(recipe, data.class_names, data.category_ids, data.val_index, data.batches_per_epoch)
     batch = next(iter(data.train_dataloader()))

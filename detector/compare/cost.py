@@ -48,8 +48,8 @@ class Cost:
 def measure_cost(checkpoint_file: Path, index: Index, latency: bool, accelerator: str, memory: bool = False) -> Cost:
     """Cost of what prediction does with an image: normalisation, network, decoding, suppression, boxes in its pixels.
 
-    Latency is from the letterboxed image in host memory to the detections in host memory, one image at a time. Where the
-    detector wants proposals from outside, the time of the search for them is added; each image is searched once.
+    Latency is from the image as the model sees it, in host memory, to the detections in host memory, one image at a time.
+    Where the detector wants proposals from outside, the time of the search for them is added; each image is searched once.
 
     Raises:
         UserError: the checkpoint or an image cannot be read, or the accelerator is not there.
@@ -57,7 +57,7 @@ def measure_cost(checkpoint_file: Path, index: Index, latency: bool, accelerator
     predictor = Predictor(open_checkpoint(checkpoint_file), accelerator=accelerator)
     search = StageClock()
     with search.watching():
-        batches = [predictor.letterboxed([_picture(index, i)]) for i in range(min(IMAGES, len(index)))]
+        batches = [predictor.preprocess([_picture(index, i)]) for i in range(min(IMAGES, len(index)))]
     clock = StageClock()
     with FlopCounterMode(display=False) as counter, clock.watching():
         for batch in batches:

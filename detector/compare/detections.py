@@ -76,7 +76,9 @@ def _measure_again(run: Run, index: Index) -> list[dict[str, Any]]:
     predictor = Predictor(open_checkpoint(run.folder / "best.ckpt"))
     results: list[dict[str, Any]] = []
     proposals = proposal_request(run.config.model)
-    for batch in evaluation_loader(index, run.config.data, run.config.image_size, proposals=proposals):
+    for batch in evaluation_loader(
+        index, run.config.data, predictor.image_size, proposals=proposals, resize=predictor.resize
+    ):
         for target, found in zip(batch.targets, predictor.detect(batch), strict=True):
             results += found.to_coco(target.image_id, index.category_ids)
     return results

@@ -288,6 +288,7 @@ GROUPS: dict[str, tuple[type, ...]] = {
         parts.ResNet,
         parts.Darknet19,
         parts.Darknet53,
+        parts.DarknetCfg,
         parts.CSPDarknet,
         parts.EfficientNet,
         parts.Timm,
@@ -323,6 +324,8 @@ def from_dict(values: Any, where: str = "") -> Train:
         UserError: in one line, which begins with `where`, what is no configuration in them: a key that does not exist, or
             every value that cannot be (see `detector.config.check.check`).
     """
+    if isinstance(values, dict) and isinstance(model := values.get("model"), dict):
+        values = {**values, "model": {"resize": "letterbox", **model}}  # all there was before it could be chosen
     settings = _object(Train, values, "", where)
     check(settings, where)
     return settings  # type: ignore[no-any-return]

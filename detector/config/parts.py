@@ -80,6 +80,22 @@ class Darknet19(Backbone):
 
 
 @dataclass
+class DarknetCfg(Backbone):
+    """A classifier that a Darknet `.cfg` describes, as darknet53.cfg or csdarknet53.cfg, without its scores."""
+
+    name: str = "darknet_cfg"
+    cfg: str = MISSING
+    cfg_text: str | None = None
+    """What the file says; a run fills it in, so that its checkpoint needs the file no more."""
+    weights: str | None = None
+    """A Darknet weights file of the classifier, or, called NAME.conv.N, of its first N layers."""
+    activation: Annotated[str, OneOf("own")] = "own"
+    """The `.cfg` says activation, norm and, where no weights are given, nothing else; anything but "own" is refused."""
+    norm: Annotated[str, OneOf("own")] = "own"
+    initialisation: Annotated[str, OneOf("own")] = "own"
+
+
+@dataclass
 class CSPDarknet(Backbone):
     """Darknet with cross-stage partial blocks (Wang et al. 2020), scaled by multiples of depth and width."""
 
@@ -301,6 +317,8 @@ class Model:
     mean: Mean = field(default_factory=lambda: [0.485, 0.456, 0.406])
     std: Deviation = field(default_factory=lambda: [0.229, 0.224, 0.225])
     """Of RGB in 0..1; ImageNet's, as the pretrained backbones expect."""
+    resize: Annotated[str, OneOf("letterbox", "stretch")] = "letterbox"
+    """An image keeps its shape, with a grey border, or fills the square that the model sees."""
     score_threshold: Share = 0.001
     suppression: Suppression = "greedy"
     """Which predictions of one object stay (see nms.py)."""
@@ -348,5 +366,7 @@ class Darknet(Model):
     mean: Mean = field(default_factory=lambda: [0.0, 0.0, 0.0])
     std: Deviation = field(default_factory=lambda: [1.0, 1.0, 1.0])
     """Darknet's networks see RGB in 0..1."""
+    resize: Annotated[str, OneOf("cfg", "letterbox", "stretch")] = "cfg"
+    """By default letterbox where the `.cfg` says letter_box=1, otherwise stretch."""
     iou_threshold: IoU = 0.45
     """Darknet's own."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -43,22 +44,22 @@ class Section:
 
     def integer(self, key: str, default: int, least: int | None = None) -> int:
         """A whole number, not below `least`."""
-        value = self._one(key, int, "a whole number", default)
+        value = self._one(key, _whole, "a whole number", default)
         if least is not None and value < least:
             raise self.error(f"{key}={value} must be at least {least}", key)
         return value
 
     def number(self, key: str, default: float) -> float:
         """A number."""
-        return self._one(key, float, "a number", default)
+        return self._one(key, _finite, "a number", default)
 
     def integers(self, key: str) -> tuple[int, ...]:
         """Whole numbers separated by commas; none where the option is absent."""
-        return self._many(key, int, "whole numbers separated by commas")
+        return self._many(key, _whole, "whole numbers separated by commas")
 
     def numbers(self, key: str) -> tuple[float, ...]:
         """Numbers separated by commas; none where the option is absent."""
-        return self._many(key, float, "numbers separated by commas")
+        return self._many(key, _finite, "numbers separated by commas")
 
     def _one(self, key: str, convert: Callable[[str], T], what: str, default: T) -> T:
         if key not in self.options:
@@ -67,14 +68,31 @@ class Section:
         try:
             return convert(value)
         except ValueError as error:
-            raise self.error(f"{key}={value} is not {what}", key) from error
+            raise self.error(f"{key}={shortened(value)} is not {what}", key) from error
 
     def _many(self, key: str, convert: Callable[[str], T], what: str) -> tuple[T, ...]:
         value = self.text(key, "").removesuffix(",")
         try:
             return tuple(convert(part) for part in value.split(",")) if value else ()
         except ValueError as error:
-            raise self.error(f"{key}={value} is not {what}", key) from error
+            raise self.error(f"{key}={shortened(value)} is not {what}", key) from error
+
+
+def _whole(text: str) -> int:
+    if not re.fullmatch(r"[+-]?[0-9]{1,18}", text):
+        raise ValueError(text)
+    return int(text)
+
+
+def _finite(text: str) -> float:
+    if "_" in text or not math.isfinite(number := float(text)):
+        raise ValueError(text)
+    return number
+
+
+def shortened(text: str) -> str:
+    """At most 40 characters of a text, as it can be printed on one line."""
+    return repr(text[:40] + "…")[1:-1] if len(text) > 40 else repr(text)[1:-1]
 
 
 def parse(text: str, file: str) -> list[Section]:
@@ -85,21 +103,21 @@ def parse(text: str, file: str) -> list[Section]:
             not `[net]`, or there is no layer.
     """
     sections: list[Section] = []
-    for number, raw in enumerate(text.splitlines(), start=1):
+    for number, raw in enumerate(re.split("\r\n|\n|\r", text), start=1):
         # blanks mean nothing in Darknet, not even within a value
         line = re.sub(r"\s", "", re.split("[#;]", raw, maxsplit=1)[0])
         if not line:
             continue
         if line.startswith("["):
             if not line.endswith("]"):
-                raise UserError(f"{file}, line {number}: {raw.strip()!r} is no section: the ] is missing")
-            sections.append(Section(file, line[1:-1], number))
+                raise UserError(f"{file}, line {number}: {shortened(raw.strip())!r} is no section: the ] is missing")
+            sections.append(Section(file, shortened(line[1:-1]), number))
             continue
         key, equals, value = line.partition("=")
         if not equals or not key or not value:
-            raise UserError(f"{file}, line {number}: {raw.strip()!r} is neither [section] nor key=value")
+            raise UserError(f"{file}, line {number}: {shortened(raw.strip())!r} is neither [section] nor key=value")
         if not sections:
-            raise UserError(f"{file}, line {number}: {line} stands before any [section]")
+            raise UserError(f"{file}, line {number}: {shortened(line)} stands before any [section]")
         section, option = sections[-1], Option(value, number)
         if key not in section.options:
             section.options[key] = option
@@ -114,15 +132,32 @@ def parse(text: str, file: str) -> list[Section]:
     return sections
 
 
-def read_text(file: str | Path) -> str:
-    """The text of a `.cfg` file; UserError where there is none."""
+LARGEST_FILE = 10_000_000
+"""Bytes of a `.cfg`; the published ones have fewer than 100,000."""
+
+
+def read_text(file: str | Path, key: str = "model.cfg") -> str:
+    """The text of a `.cfg` file, UTF-8, UTF-16 with its mark, or with comments in any other encoding.
+
+    Args:
+        key: the configuration key that names the file, for messages.
+
+    Raises:
+        UserError: there is no such file, or it is no text file.
+    """
+    where = f"{key}={file}"
     try:
-        return Path(file).read_text(encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        raise UserError(f"model.cfg={file}: no such file") from error
-    except IsADirectoryError as error:
-        raise UserError(f"model.cfg={file}: is a folder; give a .cfg file") from error
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"model.cfg={file}: is no text file; give the .cfg, and the weights as model.weights"
-        ) from error
+        if not Path(file).is_file():
+            raise UserError(f"{where}: {'is a folder; give a .cfg file' if Path(file).is_dir() else 'no such file'}")
+        if Path(file).stat().st_size > LARGEST_FILE:
+            raise UserError(f"{where}: is too large for a .cfg; give the .cfg, and the weights as {key[:-3]}weights")
+        content = Path(file).read_bytes()
+    except (OSError, ValueError) as error:
+        raise UserError(f"{where}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
+    try:
+        text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+    except UnicodeDecodeError:
+        text = content.decode("latin-1")  # its keys and values are ASCII; a comment may be in any encoding
+    if "\0" in text or (content and "[" not in text):
+        raise UserError(f"{where}: is no text file; give the .cfg, and the weights as {key[:-3]}weights")
+    return text

@@ -150,7 +150,7 @@ def _predictions(plan: Plan) -> list[Prediction]:
 
 def _anchors(section: Section) -> list[tuple[float, float]]:
     count = section.integer("num", 1, least=1)
-    numbers = section.numbers("anchors")
+    numbers = section.numbers("anchors")[: 2 * count]  # Darknet reads no more either; `introduction` says it
     if len(numbers) != 2 * count:
         raise section.error(f"anchors: {len(numbers)} numbers; num={count} anchors need {2 * count}", "anchors")
     if any(number <= 0 for number in numbers):

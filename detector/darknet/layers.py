@@ -11,8 +11,8 @@ from detector.layers import NORM_MOMENTUM, initialise, make_activation
 
 OURS = {"linear": "none", "leaky": "leaky_relu", "relu": "relu", "elu": "elu", "swish": "silu", "mish": "mish"}
 """Darknet's names of the activations that the rest of the project has too."""
-NORM_EPSILON = 1e-6
-"""Darknet's own, at which published weights expect to be used: 1e-5 already moves logits of Yolo-Fastest by 0.01."""
+NORM_EPSILON = 1e-5
+"""What Darknet adds to a variance (`normalize_cpu`, AlexeyAB's): with 1e-6 logits of Yolo-Fastest move by 0.01."""
 
 
 def darknet_activation(section: Section, default: str) -> nn.Module:
@@ -25,10 +25,24 @@ def darknet_activation(section: Section, default: str) -> nn.Module:
             return nn.Tanh()
         case "relu6":
             return nn.ReLU6(inplace=True)
+        case "ramp":
+            return Ramp()
         case _ if name in OURS:
             return make_activation(OURS[name])
-    known = ", ".join(sorted([*OURS, "logistic", "relu6", "tanh"]))
+    known = ", ".join(sorted([*OURS, "logistic", "ramp", "relu6", "tanh"]))
     raise section.error(f"activation={name} is unknown; there are {known}", "activation")
+
+
+LARGEST_LAYER = 200_000_000
+"""Weights of one convolution; those of the largest published network have 24 million."""
+
+
+class Ramp(nn.Module):
+    """max(x, 0) + 0.1 · x."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape."""
+        return x.relu() + 0.1 * x
 
 
 class Convolution(nn.Module):
@@ -42,6 +56,8 @@ class Convolution(nn.Module):
         for what, channels in (("filters", filters), ("the channels of its input", in_channels)):
             if channels % groups:
                 raise section.error(f"groups={groups} does not divide {what}, {channels}", "groups")
+        if (weights := filters * (in_channels // groups) * size**2) > LARGEST_LAYER:
+            raise section.error(f"has {weights:,} weights, more than {LARGEST_LAYER:,}")
         normalised = bool(section.integer("batch_normalize", 0))
         # pad=1 says "half the kernel", whatever the kernel; a number of pixels is called padding
         padding = size // 2 if section.integer("pad", 0) else section.integer("padding", 0, least=0)
@@ -84,6 +100,20 @@ class MaxPool(nn.Module):
             return F.max_pool2d(x, self.size, self.stride, self.before)
         padded = F.pad(x, (self.before, self.after, self.before, self.after), value=-torch.inf)
         return F.max_pool2d(padded, self.size, self.stride)
+
+
+class AveragePool(nn.Module):
+    """[local_avgpool]: windows as in [maxpool]; the mean of those pixels of a window that lie in the image."""
+
+    def __init__(self, section: Section) -> None:
+        super().__init__()
+        self.windows = MaxPool(section)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] → [B, C, (H + padding − size) / stride + 1, ...]."""
+        size, stride, sides = self.windows.size, self.windows.stride, (self.windows.before, self.windows.after)
+        inside = F.pad(torch.ones_like(x[:1, :1]), 2 * sides)
+        return F.avg_pool2d(F.pad(x, 2 * sides), size, stride) / F.avg_pool2d(inside, size, stride)
 
 
 class Route(nn.Module):
@@ -153,4 +183,19 @@ class Reorg(nn.Module):
         s = self.stride
         batch, channels, height, width = x.shape
         read = x.reshape(batch, channels // s**2, height, s, width, s)
+        return read.permute(0, 3, 5, 1, 2, 4).reshape(batch, channels * s**2, height // s, width // s)
+
+
+class Reorg3d(nn.Module):
+    """[reorg3d]: the space-to-depth that [reorg] is meant to be: s × s neighbours come one after the other."""
+
+    def __init__(self, section: Section) -> None:
+        super().__init__()
+        self.stride = section.integer("stride", 1, least=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] → [B, s²C, H / s, W / s]."""
+        s = self.stride
+        batch, channels, height, width = x.shape
+        read = x.reshape(batch, channels, height // s, s, width // s, s)
         return read.permute(0, 3, 5, 1, 2, 4).reshape(batch, channels * s**2, height // s, width // s)

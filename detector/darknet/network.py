@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -9,12 +10,16 @@ from torch import Tensor, nn
 
 from detector.backbones.freeze import FreezableBackbone
 from detector.darknet.cfg import Section
-from detector.darknet.layers import Convolution, MaxPool, Multiply, Reorg, Route, Shortcut
+from detector.darknet.layers import AveragePool, Convolution, MaxPool, Multiply, Reorg, Reorg3d, Route, Shortcut
 from detector.errors import UserError
 from detector.types import FeatureInfo
 
 Shape = tuple[int, int, int]
 """Channels, height, width."""
+LARGEST_MAP = 2**29
+"""Numbers in one layer's output for one image: 2 GB."""
+LARGEST_NETWORK = 1_000_000_000
+"""Weights of all convolutions; YOLOv4-P7 has 287 million."""
 
 
 @dataclass
@@ -53,7 +58,7 @@ class Plan:
         return height // rows
 
 
-def plan_network(sections: Sequence[Section]) -> Plan:
+def plan_layers(sections: Sequence[Section]) -> Plan:
     """Modules and shapes of all layers; UserError with file, line and section where something does not fit."""
     net = sections[0]
     size = (net.integer("height", 0), net.integer("width", 0))
@@ -62,9 +67,25 @@ def plan_network(sections: Sequence[Section]) -> Plan:
             raise net.error(f"{key}={side}: a positive number of pixels must be given", key)
     if (channels := net.integer("channels", 3)) != 3:
         raise net.error(f"channels={channels}: images here have 3", "channels")
+    if 3 * size[0] * size[1] > LARGEST_MAP:
+        raise net.error(f"an image of {size[1]}×{size[0]} pixels is too large")
     plan = Plan(net.file, size)
+    weights = 0
     for section in sections[1:]:
-        plan.layers.append(_plan_layer(section, plan))
+        layer = _plan_layer(section, plan)
+        if math.prod(layer.shape) > LARGEST_MAP:
+            raise section.error(f"gives {layer.shape[0]} channels of {_size(layer.shape)}, more than fits into memory")
+        if isinstance(layer.module, Convolution):
+            weights += layer.module.convolution.weight.numel()
+            if weights > LARGEST_NETWORK:
+                raise section.error(f"is one convolution too many: all together have over {LARGEST_NETWORK:,} weights")
+        plan.layers.append(layer)
+    return plan
+
+
+def plan_network(sections: Sequence[Section]) -> Plan:
+    """The plan of a detector: `plan_layers`, and there is at least one prediction."""
+    plan = plan_layers(sections)
     if not plan.predictions():
         raise UserError(f"{plan.file}: has no [yolo] or [region] section: it describes no detector")
     return plan
@@ -90,12 +111,11 @@ def _plan_layer(section: Section, plan: Plan) -> Layer:
                 ),
                 module,
             )
-        case "maxpool":
+        case "maxpool" | "local_avgpool":
             (shape,) = _shapes(section, before, plan)
             pool = MaxPool(section)
-            return Layer(
-                section, before, _windowed(section, shape, pool.size, pool.stride, pool.before + pool.after), pool
-            )
+            windowed = _windowed(section, shape, pool.size, pool.stride, pool.before + pool.after)
+            return Layer(section, before, windowed, pool if section.name == "maxpool" else AveragePool(section))
         case "upsample":
             (shape,) = _shapes(section, before, plan)
             factor = section.integer("stride", 2, least=1)
@@ -106,10 +126,11 @@ def _plan_layer(section: Section, plan: Plan) -> Layer:
             return Layer(section, before, (shape[0], 1, 1), nn.AdaptiveAvgPool2d(1))
         case "dropout":
             (shape,) = _shapes(section, before, plan)
-            probability = section.number("probability", 0.5)
+            probability = section.number("probability", 0.2)
             if not 0 <= probability < 1:
                 raise section.error(f"probability={probability:g} is not in 0..1", "probability")
-            return Layer(section, before, shape, nn.Dropout(probability))
+            blocks = bool(section.integer("dropblock", 0))  # of training alone; here `neck.dropblock` does it
+            return Layer(section, before, shape, nn.Identity() if blocks else nn.Dropout(probability))
         case "route":
             sources = _references(section, "layers", here)
             shapes = _shapes(section, sources, plan)
@@ -144,13 +165,16 @@ def _plan_layer(section: Section, plan: Plan) -> Layer:
                     f"of {_size(other)}", "from"
                 )  # fmt: skip
             return Layer(section, sources, other, Multiply(section))
-        case "reorg":
+        case "reorg" | "reorg3d":
             (shape,) = _shapes(section, before, plan)
-            reorg = Reorg(section)
+            reorg = Reorg(section) if section.name == "reorg" else Reorg3d(section)
             if shape[0] % reorg.stride**2 or shape[1] % reorg.stride or shape[2] % reorg.stride:
                 raise section.error(f"stride={reorg.stride} does not divide {shape[0]} channels of {_size(shape)}")
             smaller = (shape[0] * reorg.stride**2, shape[1] // reorg.stride, shape[2] // reorg.stride)
             return Layer(section, before, smaller, reorg)
+        case "contrastive" | "softmax" | "cost":  # they compare with labels or turn scores into shares: no features
+            (shape,) = _shapes(section, before, plan)
+            return Layer(section, before, shape, nn.Identity(), predicts=section.name == "contrastive")
         case name:
             assert name in ("yolo", "region"), name
             if here == 0 or plan.layers[-1].section.name != "convolutional":
@@ -201,23 +225,33 @@ class DarknetNetwork(FreezableBackbone):
     """Images → the inputs of the convolutions that predict, named by the indices of those convolutions.
 
     Stage i is layer i of the file; predictions, which the head makes, leave an identity in their places.
+
+    Args:
+        plan: all layers of the file.
+        levels: instead of those inputs, the outputs of these layers, by their names.
     """
 
-    def __init__(self, plan: Plan) -> None:
-        last = max(index for index, _ in plan.predictions())
+    def __init__(self, plan: Plan, levels: dict[str, int] | None = None) -> None:
         super().__init__()
+        # (stride, name, layer whose output it is) of each feature
+        if levels is None:
+            found = [(plan.stride(i), str(i), plan.layers[i].sources[0]) for i, _ in plan.predictions()]
+        else:
+            found = [(plan.stride(layer), name, layer) for name, layer in levels.items()]
+        found.sort()
+        last = max(source for _, _, source in found) + 1
         self.stages = nn.ModuleList(nn.Identity() if layer.predicts else layer.module for layer in plan.layers[:last])
-        predictions = sorted((plan.stride(index), index) for index, _ in plan.predictions())
         self.info = FeatureInfo(
-            tuple(str(index) for _, index in predictions),
-            tuple(_shapes(plan.layers[i].section, plan.layers[i].sources, plan)[0][0] for _, i in predictions),
-            tuple(stride for stride, _ in predictions),
+            tuple(name for _, name, _ in found),
+            tuple(3 if source < 0 else plan.layers[source].shape[0] for _, _, source in found),
+            tuple(stride for stride, _, _ in found),
         )
-        self.largest_stride = max(plan.stride(i) for i, layer in enumerate(plan.layers) if layer.shape[1:] != (1, 1))
+        used = plan.layers if levels is None else plan.layers[:last]
+        self.largest_stride = max(plan.stride(i) for i, layer in enumerate(used) if layer.shape[1:] != (1, 1))
         self.file = plan.file
         self.sources = [layer.sources for layer in plan.layers[:last]]
         self.skipped = {i for i, layer in enumerate(plan.layers[:last]) if layer.predicts}
-        self.features = {plan.layers[index].sources[0]: str(index) for _, index in predictions}
+        self.features = {source: name for _, name, source in found}
         self.last_use = {
             source: i for i, layer in enumerate(plan.layers[:last]) if not layer.predicts for source in layer.sources
         }
@@ -229,7 +263,8 @@ class DarknetNetwork(FreezableBackbone):
                 f"image_size: the network of {self.file} has stride {self.largest_stride}, which does not divide "
                 f"{images.shape[-1]}×{images.shape[-2]} pixels"
             )
-        outputs, features = {-1: images}, {}
+        outputs = {-1: images}
+        features = {self.features[-1]: images} if -1 in self.features else {}
         for i, (stage, sources) in enumerate(zip(self.stages, self.sources, strict=True)):
             if i in self.skipped:
                 continue

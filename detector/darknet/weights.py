@@ -83,11 +83,13 @@ def load_weights(path: str | Path, slots: Sequence[Slot], key: str) -> int:
 
 def _read(path: str | Path, where: str) -> bytes:
     try:
+        if Path(path).is_dir():
+            raise UserError(f"{where}: is a folder; give a Darknet weights file")
+        if not Path(path).is_file():
+            raise UserError(f"{where}: no such file")
         return Path(path).read_bytes()
-    except FileNotFoundError as error:
-        raise UserError(f"{where}: no such file") from error
-    except IsADirectoryError as error:
-        raise UserError(f"{where}: is a folder; give a Darknet weights file") from error
+    except (OSError, ValueError) as error:
+        raise UserError(f"{where}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
 
 
 def _numbers(content: bytes, where: str) -> np.ndarray:

@@ -16,7 +16,7 @@ import numpy as np
 import psutil
 
 from detector.data.index import Index
-from detector.data.loading import load_image, loaded_size
+from detector.data.loading import Limit, load_image, loaded_size
 from detector.errors import UserError
 
 
@@ -30,7 +30,7 @@ class Images(Protocol):
 class DecodedImages:
     """Images decoded each time they are asked for."""
 
-    def __init__(self, index: Index, limit: int) -> None:
+    def __init__(self, index: Index, limit: Limit) -> None:
         self.index = index
         self.limit = limit
 
@@ -58,8 +58,8 @@ class CachedImages:
         return self.buffer[self.offsets[i] : self.offsets[i + 1]].reshape(height, width, 3)
 
 
-def open_images(index: Index, cache: str, limit: int) -> Images:
-    """The images of a split, loaded with at most `limit` pixels a side and kept as `cache` says: none, ram or disk.
+def open_images(index: Index, cache: str, limit: Limit) -> Images:
+    """The images of a split, loaded with `limit` (see `loaded_size`) and kept as `cache` says: none, ram or disk.
 
     Both caches are filled at once. A cache on disk lies in `cache_folder()` and is used again as long as the
     files (their paths, sizes and times) and the limit are the same.
@@ -82,12 +82,12 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "detector"
 
 
-def _loaded_shapes(index: Index, limit: int) -> np.ndarray:
+def _loaded_shapes(index: Index, limit: Limit) -> np.ndarray:
     sizes = [loaded_size(index, i, limit) for i in range(len(index))]
     return np.array([(size.height, size.width) for size in sizes], dtype=np.int64).reshape(-1, 2)
 
 
-def _cached_in_memory(index: Index, limit: int) -> CachedImages:
+def _cached_in_memory(index: Index, limit: Limit) -> CachedImages:
     shapes = _loaded_shapes(index, limit)
     needed, free = int(shapes.prod(axis=1).sum()) * 3, psutil.virtual_memory().available
     if needed > free:
@@ -99,7 +99,7 @@ def _cached_in_memory(index: Index, limit: int) -> CachedImages:
     return images
 
 
-def _cached_on_disk(index: Index, limit: int) -> CachedImages:
+def _cached_on_disk(index: Index, limit: Limit) -> CachedImages:
     if index.painter is not None:
         raise UserError("data.cache=disk keeps files that were decoded, and these images are drawn: use ram or none")
     shapes = _loaded_shapes(index, limit)
@@ -123,7 +123,7 @@ def _cached_on_disk(index: Index, limit: int) -> CachedImages:
     return CachedImages(shapes, np.memmap(file, dtype=np.uint8, mode="r", shape=(needed,)))
 
 
-def _fingerprint(index: Index, limit: int) -> str:
+def _fingerprint(index: Index, limit: Limit) -> str:
     """Changes with any file, its size or time, the annotated sizes and the image size."""
     digest = hashlib.sha256(f"{limit} {len(index)}".encode())
     digest.update(index.sizes.tobytes())
@@ -134,7 +134,7 @@ def _fingerprint(index: Index, limit: int) -> str:
     return digest.hexdigest()[:32]
 
 
-def _fill(images: CachedImages, index: Index, limit: int, where: str) -> None:
+def _fill(images: CachedImages, index: Index, limit: Limit, where: str) -> None:
     def keep(i: int) -> None:
         images.image(i)[:] = load_image(index, i, limit)
 

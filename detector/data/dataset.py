@@ -26,8 +26,8 @@ from detector.data.cache import open_images
 from detector.data.canvas import draw
 from detector.data.geometry import scaling, transform_boxes
 from detector.data.index import Index
-from detector.data.letterbox import GREY, letterbox
-from detector.data.loading import loaded_size
+from detector.data.letterbox import GREY, check_resize, fit_square
+from detector.data.loading import Limit, loaded_size
 from detector.data.mixing import cut_mix, erase, mix_up
 from detector.data.mosaic import QUADRANTS, random_centre, tile_placement
 from detector.types import Batch, Target
@@ -44,13 +44,14 @@ class DetectionDataset(Dataset[tuple[Tensor, Target]]):
     Args:
         index: what the split holds.
         image_size: side of the square that the model sees.
-        augment: for training; None for evaluation, where each image is letterboxed.
+        augment: for training; None for evaluation, where each image is brought into the square and nothing else.
         seed: with the epoch and the position it decides every random choice, so that a sample is the same whatever the
             number of loader processes, and another one each epoch.
         epochs: length of the training, from whose end `augment.mixing_off_epochs` counts.
         cache: none, ram or disk; filled here.
         proposals: boxes float32 [P, 4] of the image at a position, in its original pixels, best first: they travel with
             the objects, at most `max_proposals` with each picture.
+        resize: letterbox keeps the shape of things and leaves a grey border; stretch fills the square.
 
     Raises:
         UserError: an image cannot be read (when it is asked for), a cache does not fit, an augmentation does not exist
@@ -67,7 +68,9 @@ class DetectionDataset(Dataset[tuple[Tensor, Target]]):
         cache: str = "none",
         proposals: Callable[[int], np.ndarray] | None = None,
         max_proposals: int = 2000,
+        resize: str = "letterbox",
     ) -> None:
+        check_resize(resize)
         if augment is not None:
             check_augment(augment)
         self.index = index
@@ -80,7 +83,9 @@ class DetectionDataset(Dataset[tuple[Tensor, Target]]):
         self.albumentations = Albumentations(chain, self.size) if chain else None
         self.proposals = proposals
         self.max_proposals = max_proposals
-        self.images = open_images(index, cache, image_size)
+        self.resize = resize
+        self.limit: Limit = (image_size, image_size) if resize == "stretch" else image_size
+        self.images = open_images(index, cache, self.limit)
         # Two canvases and room for colour, used for every sample: fresh memory costs more than what is done with it.
         self._canvases = np.empty((3, self.size, self.size, 3), dtype=np.uint8)
         self._planes = np.empty((3, self.size, self.size), dtype=np.uint8)
@@ -101,7 +106,7 @@ class DetectionDataset(Dataset[tuple[Tensor, Target]]):
         """Writes one picture into `planes`, uint8 [3, S, S]."""
         epoch, i = key
         if self.augment is None:
-            canvas, objects, matrix = self._letterboxed(i)
+            canvas, objects, matrix = self._whole(i)
         else:
             canvas, objects, matrix = self._augmented(np.random.default_rng([self.seed, epoch, i]), epoch, i)
         cv2.split(canvas, list(planes))
@@ -118,8 +123,8 @@ class DetectionDataset(Dataset[tuple[Tensor, Target]]):
             proposals=None if proposals is None else torch.from_numpy(proposals[: self.max_proposals]),
         )
 
-    def _letterboxed(self, i: int) -> tuple[np.ndarray, Objects, np.ndarray]:
-        canvas, matrix = letterbox(self.images.image(i), self.size, self._canvases[0])
+    def _whole(self, i: int) -> tuple[np.ndarray, Objects, np.ndarray]:
+        canvas, matrix = fit_square(self.images.image(i), self.size, self.resize, self._canvases[0])
         matrix = matrix @ self._loading_matrix(i)
         return canvas, self._objects(i, matrix), matrix
 
@@ -161,8 +166,7 @@ class DetectionDataset(Dataset[tuple[Tensor, Target]]):
         for quadrant, member in enumerate(members):
             image = self.images.image(member)
             height, width = image.shape[:2]
-            fit = self.size / max(height, width)
-            placement = scaling(fit, fit) @ random_orientation(rng, augment, width, height)
+            placement = self._fitted(random_orientation(rng, augment, width, height), width, height)
             if centre is not None:
                 placement = tile_placement(quadrant, centre, placement, width, height) @ placement
             matrix = draw(canvas, image, view @ placement) @ self._loading_matrix(member)
@@ -170,8 +174,16 @@ class DetectionDataset(Dataset[tuple[Tensor, Target]]):
             matrices[member] = matrix
         return Objects.joined(objects).inside((0, 0, self.size, self.size)), matrices[i]
 
+    def _fitted(self, orientation: np.ndarray, width: int, height: int) -> np.ndarray:
+        """The image, mirrored and turned about its centre, at the size at which evaluation shows it."""
+        seen_width, seen_height = (np.abs(orientation[:2, :2]) @ (width, height)).tolist()
+        if self.resize == "stretch":
+            return scaling(self.size / seen_width, self.size / seen_height) @ orientation
+        fit = self.size / max(seen_width, seen_height)
+        return scaling(fit, fit) @ orientation
+
     def _loading_matrix(self, i: int) -> np.ndarray:
-        return scaling(*loaded_size(self.index, i, self.size).scale)
+        return scaling(*loaded_size(self.index, i, self.limit).scale)
 
     def _objects(self, i: int, matrix: np.ndarray) -> Objects:
         """Copies of the objects of image `i` and its proposals, mapped from its original pixels by `matrix`."""

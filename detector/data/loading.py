@@ -12,6 +12,9 @@ from detector.data.index import Index
 
 _JPEG_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif")
 
+Limit = int | tuple[int, int]
+"""Pixels of the long side; or height and width that every image gets which is larger in any direction."""
+
 
 @dataclass(frozen=True)
 class LoadedSize:
@@ -25,14 +28,18 @@ class LoadedSize:
     """(x, y): continuous original pixels → continuous loaded pixels."""
 
 
-def loaded_size(index: Index, i: int, limit: int) -> LoadedSize:
-    """Image `i` with its long side brought down to `limit` pixels; a smaller image stays as it is.
+def loaded_size(index: Index, i: int, limit: Limit) -> LoadedSize:
+    """Image `i` with its long side brought down to `limit` pixels, or stretched to it; a smaller image stays as it is.
 
     A decoder that reduces by n gives ceil(side / n) pixels, of which the last may lie partly outside the image: the
     scale accounts for it. In an image that its EXIF orientation mirrors or turns that pixel may be the first one, and
     coordinates are off by less than one loaded pixel.
     """
     height, width = index.sizes[i].tolist()
+    if isinstance(limit, tuple):
+        if height > limit[0] or width > limit[1]:
+            return LoadedSize(*limit, 1, (limit[1] / width, limit[0] / height))
+        return LoadedSize(height, width, 1, (1.0, 1.0))
     long = max(height, width)
     if long <= limit:
         return LoadedSize(height, width, 1, (1.0, 1.0))
@@ -42,7 +49,7 @@ def loaded_size(index: Index, i: int, limit: int) -> LoadedSize:
     return LoadedSize(new_height, new_width, n, (new_width / (n * -(-width // n)), new_height / (n * -(-height // n))))
 
 
-def load_image(index: Index, i: int, limit: int) -> np.ndarray:
+def load_image(index: Index, i: int, limit: Limit) -> np.ndarray:
     """Image `i` as uint8 [height, width, 3] RGB of `loaded_size(index, i, limit)`.
 
     Raises:
@@ -51,7 +58,9 @@ def load_image(index: Index, i: int, limit: int) -> np.ndarray:
     size = loaded_size(index, i, limit)
     image = index.image(i) if size.reduction == 1 else _decode_reduced(index, i, size.reduction)
     if image.shape[:2] != (size.height, size.width):
-        image = cv2.resize(image, (size.width, size.height), interpolation=cv2.INTER_AREA)
+        # bilinear from the whole image is what Darknet's networks see in training and after it
+        how = cv2.INTER_LINEAR if isinstance(limit, tuple) else cv2.INTER_AREA
+        image = cv2.resize(image, (size.width, size.height), interpolation=how)
     return image
 
 

@@ -13,7 +13,7 @@ from detector import config
 from detector.data.batch import one_thread
 from detector.data.dataset import DetectionDataset, unchanged
 from detector.data.index import Index, Problem
-from detector.data.letterbox import check_image_size
+from detector.data.letterbox import check_image_size, check_resize
 from detector.data.problems import refuse_nothing_to_learn
 from detector.data.read import read_index
 from detector.data.sampler import EpochSampler
@@ -39,6 +39,7 @@ class DetectionData(lightning.LightningDataModule):
         seed: of every random choice.
         epochs: length of the training.
         proposals: what the model asks for, if anything; computed when the loaders are asked for, unless it is on disk.
+        resize: letterbox or stretch: how an image becomes the square that the model sees.
 
     Raises:
         UserError: what the reader finds wrong; an image size that is no multiple of 32; an empty training split.
@@ -52,10 +53,13 @@ class DetectionData(lightning.LightningDataModule):
         seed: int = 0,
         epochs: int = 1,
         proposals: ProposalRequest | None = None,
+        resize: str = "letterbox",
     ) -> None:
         super().__init__()
         check_image_size(image_size)
+        check_resize(resize)
         self.image_size = image_size
+        self.resize = resize
         self.data = data
         self.augment = augment
         self.seed = seed
@@ -89,7 +93,7 @@ class DetectionData(lightning.LightningDataModule):
             _open_proposals(index, self.data, self.proposals)
         if self.data.cache == "disk":
             for index in (self.train_index, self.val_index):
-                DetectionDataset(index, self.image_size, cache="disk")
+                DetectionDataset(index, self.image_size, cache="disk", resize=self.resize)
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Augmented training batches in random order; the last, smaller batch of an epoch is left out."""
@@ -100,6 +104,7 @@ class DetectionData(lightning.LightningDataModule):
             self.seed,
             self.epochs,
             self.data.cache,
+            resize=self.resize,
             **_open_proposals(self.train_index, self.data, self.proposals),
         )
         current_epoch = None if self.trainer is None else self._current_epoch
@@ -115,9 +120,14 @@ class DetectionData(lightning.LightningDataModule):
         return images // size if images >= size else 1
 
     def val_dataloader(self) -> DataLoader[Batch]:
-        """Letterboxed validation batches in the index's order, each image once."""
+        """Validation batches, not augmented, in the index's order, each image once."""
         return evaluation_loader(
-            self.val_index, self.data, self.image_size, **self._processes(), proposals=self.proposals
+            self.val_index,
+            self.data,
+            self.image_size,
+            **self._processes(),
+            proposals=self.proposals,
+            resize=self.resize,
         )
 
     def state_dict(self) -> dict[str, int]:
@@ -147,14 +157,17 @@ def evaluation_loader(
     rank: int = 0,
     world_size: int = 1,
     proposals: ProposalRequest | None = None,
+    resize: str = "letterbox",
 ) -> DataLoader[Batch]:
-    """Letterboxed batches of any split, each image once on one of the processes, with the proposals asked for.
+    """Batches of any split, not augmented, each image once on one of the processes, with the proposals asked for.
 
     Raises:
         UserError: an image size that is no multiple of 32; a cache that does not fit.
     """
     check_image_size(image_size)
-    dataset = DetectionDataset(index, image_size, cache=data.cache, **_open_proposals(index, data, proposals))
+    dataset = DetectionDataset(
+        index, image_size, cache=data.cache, resize=resize, **_open_proposals(index, data, proposals)
+    )
     return _loader(dataset, EpochSampler(len(dataset), shuffle=False, rank=rank, world_size=world_size), data)
 
 

@@ -38,13 +38,13 @@ def run(given: config.Evaluate) -> dict[str, Any]:
 
     - `metrics.json`: what this function returns: the numbers of `detector.evaluation.evaluate.evaluate`, what was
       measured (`checkpoint` or `detections`, `split`, `images`, `category_ids` by class name) and, of a checkpoint,
-      `image_size` and `images_per_second`;
+      `image_size`, `resize` and `images_per_second`;
     - of a checkpoint also `detections.json`, a COCO result file with the data's own ids, and `predictions.png`, the
       first images with what is annotated and what is detected.
 
-    A checkpoint is measured as during its training: averaged weights, float32, letterboxed images of one size, at most
-    100 detections an image with a score above 0.001 (unless its `model` options say otherwise). Its class names are the
-    label space, whatever the order of the data's own.
+    A checkpoint is measured as during its training: averaged weights, float32, images of one size, letterboxed or
+    stretched as the model wants them, at most 100 detections an image with a score above 0.001 (unless its `model`
+    options say otherwise). Its class names are the label space, whatever the order of the data's own.
 
     Raises:
         UserError: not exactly one of `checkpoint` and `detections` is given, the data has other classes than the
@@ -88,7 +88,7 @@ def _measure_checkpoint(given: config.Evaluate, checkpoint: Checkpoint) -> dict[
     index = _index_of(checkpoint, data, given.split)
     predictor = Predictor(checkpoint, given.image_size, given.accelerator)
     proposals = proposal_request(checkpoint.config.model)
-    loader = evaluation_loader(index, data, predictor.image_size, proposals=proposals)
+    loader = evaluation_loader(index, data, predictor.image_size, proposals=proposals, resize=predictor.resize)
     folder = output_folder(given.output, Path("runs") / "evaluate")
     _introduce(index, given.split)
 
@@ -106,6 +106,7 @@ def _measure_checkpoint(given: config.Evaluate, checkpoint: Checkpoint) -> dict[
         "checkpoint": str(checkpoint.path),
         **_measured(index, given.split),
         "image_size": predictor.image_size,
+        "resize": predictor.resize,
         "images_per_second": len(index) / seconds,
     }
     write_results(folder / DETECTIONS, results)

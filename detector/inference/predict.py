@@ -80,7 +80,7 @@ def _detected(
     for pictures in _batches(source, batch_size):
         clock = StageClock()
         with clock.watching():
-            batch = predictor.letterboxed([picture.model_input for picture in pictures])
+            batch = predictor.preprocess([picture.model_input for picture in pictures])
         started = time.perf_counter()
         found = predictor.detect(batch)
         timings.append((len(pictures), time.perf_counter() - started + clock.seconds["proposals"]))

@@ -21,6 +21,7 @@ from detector.data.paths import header_sizes
 from detector.errors import UserError
 from detector.models.detector import Detector, detect_batch
 from detector.models.stages import stage
+from detector.self_contained import resize_of
 from detector.types import Batch, Detections, Target
 
 Picture = str | Path | np.ndarray | Image.Image
@@ -42,6 +43,7 @@ class Predictor:
     def __init__(self, checkpoint: Checkpoint, image_size: int | None = None, accelerator: str = "auto") -> None:
         self.image_size = checkpoint.config.image_size if image_size is None else image_size
         check_image_size(self.image_size)
+        self.resize = resize_of(checkpoint.config.model)
         self.checkpoint = checkpoint
         self.device = choose_device(accelerator)
         network: Any = checkpoint.detector().to(self.device)
@@ -85,14 +87,14 @@ class Predictor:
         if batch_size < 1:
             raise UserError(f"batch_size={batch_size}: at least 1 picture goes through the model at a time")
         if isinstance(pictures, Picture):
-            return _at_least(self.detect(self.letterboxed([pictures])), score)[0]
+            return _at_least(self.detect(self.preprocess([pictures])), score)[0]
         return [
             found
             for start in range(0, len(pictures), batch_size)
-            for found in _at_least(self.detect(self.letterboxed(pictures[start : start + batch_size])), score)
+            for found in _at_least(self.detect(self.preprocess(pictures[start : start + batch_size])), score)
         ]
 
-    def letterboxed(self, pictures: Sequence[Picture]) -> Batch:
+    def preprocess(self, pictures: Sequence[Picture]) -> Batch:
         """The pictures as the model sees them: the batch that evaluation would make of them, without objects.
 
         Where the model asks for proposals, they are searched for here, on the whole picture as for evaluation.
@@ -103,10 +105,10 @@ class Predictor:
     def _sample(self, index: Index) -> tuple[Tensor, Target]:
         request = proposal_request(self.checkpoint.config.model)
         if request is None:
-            return DetectionDataset(index, self.image_size)[0, 0]
+            return DetectionDataset(index, self.image_size, resize=self.resize)[0, 0]
         with stage("proposals"):
             proposals = request.search(index.image(0))[: request.limit]
-        return DetectionDataset(index, self.image_size, proposals=lambda _: proposals)[0, 0]
+        return DetectionDataset(index, self.image_size, proposals=lambda _: proposals, resize=self.resize)[0, 0]
 
     @torch.inference_mode()
     def detect(self, batch: Batch) -> list[Detections]:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from torch import nn
 
 from detector.darknet.cfg import parse, read_text
 from detector.darknet.head import DarknetHead
-from detector.darknet.layers import Convolution
 from detector.darknet.network import DarknetNetwork, plan_network
 from detector.darknet.options import check_options
-from detector.darknet.weights import Slot, load_weights
+from detector.darknet.slots import layers_held, slots
+from detector.darknet.weights import load_weights
 
 
 def darknet(
@@ -35,24 +34,19 @@ def darknet(
     plan = plan_network(sections)
     network, head = DarknetNetwork(plan), DarknetHead(plan, classes)
     if weights:
-        first = layers_held(weights)
-        slots = [
-            Slot(
-                f"layer {i} ([{layer.section.name}], line {layer.section.line} of {plan.file})",
-                layer.module.convolution,
-                layer.module.norm,
-            )
-            for i, layer in enumerate(plan.layers[:first])
-            if isinstance(layer.module, Convolution)
-        ]
-        load_weights(weights, slots, "model.weights")
+        load_weights(weights, slots(plan, layers_held(weights)), "model.weights")
     return network, head
 
 
-def layers_held(weights: str) -> int | None:
-    """N of a file called NAME.conv.N; None where the file holds all layers."""
-    found = re.search(r"\.conv\.(\d+)$", weights)
-    return int(found.group(1)) if found else None
+def images_line(cfg: str, cfg_text: str, resize: str, image_size: int) -> str:
+    """How images reach the network, and what becomes of a `.cfg` whose input is no square."""
+    net = parse(cfg_text, Path(cfg).name)[0]
+    width, height = net.integer("width", 0), net.integer("height", 0)
+    how = "letterboxed" if resize == "letterbox" else "stretched"
+    line = f"images: RGB in 0..1, {how} to {image_size}×{image_size} pixels"
+    if width != height:
+        line += f"; {Path(cfg).name} was made for {width}×{height}, and images here are square: expect other scores"
+    return line
 
 
 def introduction(cfg: str, cfg_text: str, weights: str | None, network: DarknetNetwork, head: DarknetHead) -> list[str]:
@@ -66,7 +60,15 @@ def introduction(cfg: str, cfg_text: str, weights: str | None, network: DarknetN
         f"{len(sections) - 1} layers, {parameters:,} parameters "
         f"({parameters + statistics:,} with the statistics of batch norms, which Darknet counts too)"
     ]
+    for section in sections[1:]:
+        given, read = len(section.numbers("anchors")), 2 * section.integer("num", 1)
+        if section.name in ("yolo", "region") and given > read:
+            lines.append(
+                f"line {section.line}: {given} numbers of anchors, num={read // 2} reads {read}, as in Darknet"
+            )
     if weights:
+        if anew := [str(section.line) for section in sections if section.integer("dontload", 0)]:
+            lines.append(f"layers without weights in the file (dontload=1), in lines {', '.join(anew)}, are new")
         first = layers_held(weights)
         lines.append(f"weights: {weights}: " + ("all layers" if first is None else f"the first {first} layers"))
     if head.remade and weights:

@@ -22,6 +22,7 @@ from detector.build import proposal_request
 from detector.data.module import DetectionData
 from detector.errors import UserError
 from detector.output import new_folder, write_json
+from detector.self_contained import resize_of
 from detector.training.module import DetectionModule
 from detector.training.progress import surroundings
 from detector.training.trainer import lightning_precision, quieten
@@ -71,6 +72,7 @@ def find_lr(settings: config.FindLR) -> Path:
         seed=recipe.seed,
         epochs=recipe.trainer.epochs,
         proposals=proposal_request(recipe.model),
+        resize=resize_of(recipe.model),
     )
     module = _Searching(recipe, data.class_names, data.category_ids, data.val_index, data.batches_per_epoch)
     folder = new_folder(Path(settings.runs) / "find_lr")

@@ -9,13 +9,25 @@ from typing import Any
 from detector import config
 from detector.checkpoint import KEY, build, entry
 from detector.darknet.cfg import parse
+from detector.darknet.slots import layers_held
 from detector.data.letterbox import check_image_size
 from detector.data.read import read_index
 from detector.errors import UserError
-from detector.models.darknet import introduction, layers_held
+from detector.models.darknet import images_line, introduction
 from detector.output import output_folder
 from detector.self_contained import self_contained
 from detector.training.checkpoint_files import WholeFiles
+
+COCO_CLASSES = 80
+HISTORICAL_NAMES = {
+    "aeroplane": "airplane",
+    "diningtable": "dining table",
+    "motorbike": "motorcycle",
+    "pottedplant": "potted plant",
+    "sofa": "couch",
+    "tvmonitor": "tv",
+}
+"""Classes that Darknet's coco.names calls as Pascal VOC does, and their names in COCO's own files."""
 
 
 def import_darknet(given: config.ImportDarknet) -> Path:
@@ -61,7 +73,7 @@ def import_darknet(given: config.ImportDarknet) -> Path:
     state = {f"detector.{name}": value for name, value in detector.state_dict().items()}
     WholeFiles().save_checkpoint({"state_dict": state, "epoch": 0, KEY: entry(train, names, category_ids)}, file)
     print(*introduction(model.cfg, model.cfg_text, model.weights, detector.backbone, detector.head), sep="\n")
-    print(f"images: RGB in 0..1, letterboxed to {train.image_size}×{train.image_size} pixels")
+    print(images_line(model.cfg, model.cfg_text, model.resize, train.image_size))
     print(f"checkpoint: {file}")
     return file
 
@@ -85,6 +97,10 @@ def _classes(given: config.ImportDarknet) -> tuple[tuple[str, ...], tuple[int, .
     names = tuple(name for name in names if name)
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise UserError(f"names={given.names}: {twice} is in it twice")
+    if len(names) == COCO_CLASSES and set(HISTORICAL_NAMES) <= set(names):
+        read = ", ".join(f"{old} as {new}" for old, new in HISTORICAL_NAMES.items())
+        print(f"names: {given.names} has names older than COCO's: read {read}")
+        names = tuple(HISTORICAL_NAMES.get(name, name) for name in names)
     return names, tuple(range(1, len(names) + 1))
 
 
@@ -96,5 +112,8 @@ def _image_size(cfg: str, text: str) -> int:
     net = parse(text, cfg)[0]
     width, height = net.integer("width", 0), net.integer("height", 0)
     if width != height:
-        raise UserError(f"image_size=... must be given: {cfg} is made for {width}×{height}, images here are square")
+        raise UserError(
+            f"image_size=... must be given: {cfg} is made for {width}×{height}, images here are square; "
+            f"image_size={max(width, height)} keeps all detail, scores will not be the published ones"
+        )
     return width

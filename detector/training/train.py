@@ -26,9 +26,9 @@ from detector.data.problems import (
 )
 from detector.errors import UserError
 from detector.evaluation.report import table
-from detector.models.darknet import introduction
+from detector.models.darknet import images_line, introduction
 from detector.output import new_folder, write_json
-from detector.self_contained import self_contained
+from detector.self_contained import resize_of, self_contained
 from detector.training.callbacks import Stopwatch
 from detector.training.checkpoint_files import LAST, WholeFiles
 from detector.training.module import DetectionModule
@@ -80,6 +80,7 @@ def train(settings: config.Train) -> Path:
         seed=settings.seed,
         epochs=epochs,
         proposals=proposal_request(settings.model),
+        resize=resize_of(settings.model),
     )
     if stopped is not None:
         stopped.order_classes(data)
@@ -178,10 +179,11 @@ def _introduce(settings: config.Train, module: DetectionModule, data: DetectionD
         weights = model.weights if new else None
         network, head = module.detector.backbone, module.detector.head
         print(*introduction(model.cfg, model.cfg_text, weights, network, head), sep="\n")
+        print(images_line(model.cfg, model.cfg_text, resize_of(model), settings.image_size))
     else:
         parts = [part.name for part in (settings.backbone, settings.neck, settings.head) if part is not None]
         print(f"detector: {settings.model.name} of {', '.join(parts)}: {parameters:,} parameters")
-    if new and isinstance(backbone := settings.backbone, config.Darknet53) and backbone.weights:
+    if new and isinstance(backbone := settings.backbone, config.Darknet53 | config.DarknetCfg) and backbone.weights:
         mean, std = settings.model.mean, settings.model.std
         print(f"backbone: weights of {backbone.weights}; they see RGB in 0..1 as model.mean={mean} model.std={std}")
     if settings.trainer.ema and averages_itself(settings):

@@ -84,7 +84,7 @@ def test_operations_and_regions_are_means_over_images_where_they_depend_on_the_i
         return []
 
     predictor = Predictor(open_checkpoint(file), accelerator="cpu")
-    regions = [regions_of(predictor.letterboxed([index.image(i)]).images) for i in range(len(index))]
+    regions = [regions_of(predictor.preprocess([index.image(i)]).images) for i in range(len(index))]
     assert len(set(regions)) > 1
     monkeypatch.setattr(Predictor, "detect", looks_at_regions)
     cost = measure_cost(file, index, latency=False, accelerator="cpu")
@@ -162,7 +162,7 @@ def test_memory_grows_by_what_prediction_holds(tiny: Configure, tmp_path: Path) 
     peaks = {}
     for size in (96, 1280):
         predictor = Predictor(open_checkpoint(file), image_size=size, accelerator="cpu")
-        peaks[size] = peak_memory(file, [predictor.letterboxed([picture])], "cpu")
+        peaks[size] = peak_memory(file, [predictor.preprocess([picture])], "cpu")
     # the first convolution alone gives 16 channels of float32 at half of 1280 pixels: 25 MiB; its activation as many
     assert peaks[96] > 1
     assert peaks[1280] - peaks[96] > 40

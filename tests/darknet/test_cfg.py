@@ -82,6 +82,21 @@ def test_a_file_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
         (NET + "[yolo]\nclasses=2\n", r"line 5, \[yolo\]: must follow the \[convolutional\]"),
         (NET + "[net]\nwidth=3\n", r"line 5, \[net\]: a second \[net\]"),
         (NET + "[convolutional]\nsize=99\n", r"line 6, .*size=99 is larger than its input of 64×64"),
+        (SMALL.replace("filters=8", "filters=1000000000"), r"line 6, .*has 27,000,000,000 weights, more than"),
+        (SMALL.replace("filters=8", "filters=99999999999999999999"), r"filters=9+ is not a whole number"),
+        (SMALL.replace("filters=8", "filters=1_0"), r"filters=1_0 is not a whole number"),
+        (SMALL.replace("size=3", "size=" + "9" * 5000, 1), r"size=9{40}… is not a whole number"),
+        (SMALL.replace("[upsample]\nstride=2", "[upsample]\nstride=100000"), r"line 43, .*more than fits into memory"),
+        (SMALL.replace("64", "1000000"), r"line 1, \[net\]: an image of 1000000×1000000 pixels is too large"),
+        (SMALL.replace("[upsample]", "[route]\nlayers=-1,-1\n" * 40 + "[upsample]"), r"more than fits into memory"),
+        (SMALL.replace("20,30", "20,nan", 1), r"line 35, \[yolo\]: anchors=4,5,8,9,20,nan is not numbers"),
+        (SMALL.replace("20,30", "20,1e400", 1), r"anchors=4,5,8,9,20,1e400 is not numbers"),
+        (SMALL.replace("scale_x_y = 1.1", "scale_x_y = inf"), r"line 38, \[yolo\]: scale_x_y=inf is not a number"),
+        (SMALL.replace("channels=3", "channels=3\nnonsense=1").replace("[upsample]", "[Gaussian_yolo]"),
+         r"line 44, \[Gaussian_yolo\]: is no layer that can be built"),
+        (SMALL.replace("channels=3", "channels=3\nnonsense=1").replace("filters=12", "filters=12\nxnor=1"),
+         r"line 22, \[convolutional\]: xnor=1 is not supported"),
+        (SMALL.replace("[upsample]", "[softmax]"), r"line 43, \[softmax\]: ends a classifier.*backbone=darknet_cfg"),
         (NO_STRIDE, r"line 5, .*its 31×31 map has no whole stride in an image of 64×64"),
     ],
 )  # fmt: skip
@@ -90,6 +105,47 @@ def test_every_mistake_is_answered_with_the_file_the_section_and_the_line(text: 
         build(text)
     assert str(caught.value).startswith("some.cfg")
     assert "\n" not in str(caught.value)
+
+
+TRAINING_KEYS = """
+batch subdivisions momentum decay angle saturation exposure hue learning_rate burn_in max_batches policy steps scales mosaic
+cutmix mixup letter_box flip adam max_crop min_crop aspect optimized_memory workspace_size_limit_MB ema_alpha max_epochs
+"""
+YOLO_KEYS = """
+jitter random resize truth_thresh ignore_thresh iou_thresh iou_loss iou_normalizer cls_normalizer obj_normalizer
+uc_normalizer delta_normalizer nms_kind beta_nms max_delta label_smooth_eps focal_loss counters_per_class
+objectness_smooth show_details max
+"""
+
+
+def test_keys_of_training_alone_change_nothing() -> None:
+    def given(keys: str) -> str:
+        return "".join(f"{key}=1\n" for key in keys.split())
+
+    text = SMALL.replace("channels=3\n", "channels=3\n" + given(TRAINING_KEYS)).replace(
+        "num=3\n", "num=3\n" + given(YOLO_KEYS)
+    )
+    text = text.replace("filters=8", "filters=8\n" + given("stopbackward assisted_excitation grad_centr dont_update"))
+    sections = parse(text, "some.cfg")
+    listed = check_options(sections)
+    assert set(listed) == {
+        *(f"net.{key}" for key in TRAINING_KEYS.split()),
+        *(f"yolo.{key}" for key in YOLO_KEYS.split()),
+        *(f"convolutional.{key}" for key in ("stopbackward", "assisted_excitation", "grad_centr", "dont_update")),
+    }
+    plain, trained = ([layer.shape for layer in plan_network(parse(one, "some.cfg")).layers] for one in (SMALL, text))
+    assert plain == trained
+
+
+def test_anchors_beyond_num_are_not_read() -> None:
+    assert build(SMALL.replace("20,30", "20,30, 7,7")).anchors == build(SMALL).anchors
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "gbk", "latin-1", "utf-16", "cp1251"])
+def test_comments_may_be_in_any_encoding(encoding: str, tmp_path: Path) -> None:
+    comment = {"gbk": "类别", "latin-1": "hauteur réelle", "cp1251": "слой"}.get(encoding, "层 слой")
+    (tmp_path / "some.cfg").write_bytes(SMALL.replace("[net]", f"[net]  # {comment}").encode(encoding))
+    assert build(read_text(tmp_path / "some.cfg")).strides == build(SMALL).strides
 
 
 @pytest.mark.parametrize("name", ["nothing.cfg", "folder", "picture.cfg"])

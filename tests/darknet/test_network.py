@@ -8,7 +8,7 @@ from darknet_files import NET, SMALL
 from torch import Tensor, nn
 
 from detector.darknet.cfg import Section, parse
-from detector.darknet.layers import MaxPool, Reorg
+from detector.darknet.layers import AveragePool, MaxPool, Reorg, Reorg3d
 from detector.darknet.network import DarknetNetwork, plan_network
 from detector.darknet.options import check_options
 from detector.errors import UserError
@@ -229,3 +229,24 @@ def test_freezing_keeps_the_first_layers_from_training() -> None:
     assert all(name.startswith("stages.2.") for name in trained)
     built.freeze(len(built.stages))
     assert not any(p.requires_grad for p in built.parameters())
+
+
+def test_reorg3d_puts_neighbours_into_channels() -> None:
+    """Channel (dy · s + dx) · C + c of the output holds the pixel (s · y + dy, s · x + dx) of channel c."""
+    x = torch.rand(2, 3, 4, 6)
+    found = Reorg3d(section("reorg3d", stride=2))(x)
+    assert found.shape == (2, 12, 2, 3)
+    for offset in range(4):
+        dy, dx = divmod(offset, 2)
+        assert torch.equal(found[:, 3 * offset : 3 * offset + 3], x[:, :, dy::2, dx::2])
+
+
+@pytest.mark.parametrize(("size", "stride", "padding"), [(4, 4, 3), (2, 2, 1), (3, 1, 2), (2, 2, 0), (4, 2, 2)])
+def test_an_average_pool_counts_only_pixels_of_the_image(size: int, stride: int, padding: int) -> None:
+    x = torch.rand(1, 2, 8, 12)
+    found = AveragePool(section("local_avgpool", size=size, stride=stride, padding=padding))(x)
+    for i in range(found.shape[2]):
+        for j in range(found.shape[3]):
+            top, left = i * stride - padding // 2, j * stride - padding // 2
+            window = x[:, :, max(top, 0) : top + size, max(left, 0) : left + size]
+            torch.testing.assert_close(found[:, :, i, j], window.mean(dim=(2, 3)))

@@ -83,7 +83,7 @@ def test_files_are_seen_exactly_as_evaluation_sees_them(predictor: Predictor, tm
     (batch,) = evaluation_loader(read_index(data, "val"), data, predictor.image_size)
 
     files = [tmp_path / f"{i}.jpg" for i in range(len(sizes))]
-    ours = predictor.letterboxed(files)
+    ours = predictor.preprocess(files)
     assert torch.equal(ours.images, batch.images)
     for found, expected in zip(predictor.predict(files, score=0), predictor.detect(batch), strict=True):
         _assert_equal(found, expected)
@@ -158,7 +158,7 @@ def test_load_gives_a_predictor_with_its_class_names_and_size(tiny: Configure, t
     assert model.class_names == CLASS_NAMES
     assert model.image_size == 96
     larger = detector.load(str(file), image_size=160, accelerator="cpu")
-    assert larger.letterboxed([_picture(50, 80)]).images.shape == (1, 3, 160, 160)
+    assert larger.preprocess([_picture(50, 80)]).images.shape == (1, 3, 160, 160)
 
 
 def test_importing_the_package_does_not_import_torch() -> None:

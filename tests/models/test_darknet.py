@@ -149,3 +149,11 @@ def test_weights_of_darknet53_are_given_rgb_in_0_to_1_unless_a_mean_is_chosen(
     backbone = config.Darknet53(weights="darknet53.conv.74")
     settings = self_contained(tiny(backbone=backbone, model=config.SingleShot(mean=mean)))
     assert settings.model.mean == expected
+
+
+def test_a_checkpoint_older_than_the_choice_is_letterboxed(tiny: Configure, files: config.Darknet) -> None:
+    for settings in (self_contained(tiny(model=files)), tiny()):
+        values = asdict(settings)
+        del values["model"]["resize"]
+        assert config.from_dict(values).model.resize == "letterbox"
+    assert self_contained(tiny(model=files)).model.resize == "stretch"

@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from darknet_files import FIVE, FIVE_SHAPES, write_weights
@@ -33,7 +34,7 @@ def test_the_checkpoint_is_evaluated_and_predicts_without_the_files(
     file = import_darknet(given)
     said = capsys.readouterr().out
     assert f"weights: {given.model.weights}: all layers" in said
-    assert "letterboxed to 64×64" in said
+    assert "stretched to 64×64" in said
     for path in (given.model.cfg, given.model.weights, given.names):
         Path(str(path)).unlink()
 
@@ -88,8 +89,49 @@ def test_other_names_than_the_network_predicts_are_refused(given: config.ImportD
         import_darknet(replace(given, names=str(tmp_path / "twice.names")))
 
 
-def test_a_network_for_images_that_are_no_squares_needs_a_size(given: config.ImportDarknet) -> None:
+def test_a_network_for_images_that_are_no_squares_needs_a_size(
+    given: config.ImportDarknet, capsys: pytest.CaptureFixture[str]
+) -> None:
     Path(given.model.cfg).write_text(FIVE.replace("width=64", "width=96"))
     with pytest.raises(UserError, match=r"image_size=\.\.\. must be given: .*five\.cfg is made for 96×64"):
         import_darknet(given)
     assert load(import_darknet(replace(given, image_size=96)), accelerator="cpu").image_size == 96
+    assert "five.cfg was made for 96×64, and images here are square" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"), [("", "stretch"), ("letter_box=0", "stretch"), ("letter_box=1", "letterbox")]
+)
+def test_images_are_stretched_unless_the_cfg_says_letter_box(
+    given: config.ImportDarknet, line: str, expected: str
+) -> None:
+    Path(given.model.cfg).write_text(FIVE.replace("channels=3", f"channels=3\n{line}", 1))
+    predictor = load(import_darknet(given), accelerator="cpu")
+    assert predictor.resize == expected
+    wide = np.full((32, 64, 3), 255, dtype=np.uint8)
+    (seen,) = predictor.preprocess([wide]).images
+    assert (seen == 255).all().item() == (expected == "stretch")
+
+
+def test_a_choice_of_the_user_goes_before_the_cfg(given: config.ImportDarknet) -> None:
+    given = replace(given, model=replace(given.model, resize="letterbox"))
+    assert load(import_darknet(given), accelerator="cpu").resize == "letterbox"
+
+
+OLDER = ("aeroplane", "diningtable", "motorbike", "pottedplant", "sofa", "tvmonitor")
+COCO = ("airplane", "dining table", "motorcycle", "potted plant", "couch", "tv")
+
+
+@pytest.mark.parametrize(("count", "renamed"), [(80, True), (20, False)], ids=["COCO", "Pascal VOC"])
+def test_classes_of_darknets_coco_names_are_called_as_in_coco(
+    given: config.ImportDarknet, tmp_path: Path, capsys: pytest.CaptureFixture[str], count: int, renamed: bool
+) -> None:
+    others = [f"thing {i}" for i in range(count - len(OLDER))]
+    (tmp_path / "some.names").write_text("\n".join([*OLDER, *others]))
+    filters = 5 + count
+    text = FIVE.replace("classes=5", f"classes={count}").replace("filters=20", f"filters={2 * filters}")
+    Path(given.model.cfg).write_text(text.replace("filters=10", f"filters={filters}"))
+    write_weights(tmp_path / "five.weights", [*FIVE_SHAPES[:2], (12, 2 * filters, 1, False), (20, filters, 1, False)])
+    names = load(import_darknet(replace(given, names=str(tmp_path / "some.names"))), accelerator="cpu").class_names
+    assert names == ((*COCO, *others) if renamed else (*OLDER, *others))
+    assert ("sofa as couch" in capsys.readouterr().out) == renamed
