@@ -13,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from detector import config
 from detector.composition import choices
-from detector.errors import UserError
+from detector.errors import LoaderError, UserError
 
 _USERS_ERRORS = {errno.ENOSPC, errno.EACCES, errno.EPERM, errno.EROFS, errno.EDQUOT}
 
@@ -28,6 +28,8 @@ def answer_mistakes() -> Iterator[None]:
     except UserError as error:
         # a loader process's error comes wrapped in its traceback; the message itself is one line
         _fail(str(error).strip().splitlines()[-1].removeprefix("detector.errors.UserError: "))
+    except LoaderError as error:
+        _fail(str(error), 1)
     except (HydraException, OmegaConfBaseException) as error:
         _fail(_one_line(error))
     except OSError as error:

@@ -2,10 +2,13 @@
 
 from detector import config
 from detector.command import command
+from detector.data.processes import expect_loading
 
 
 def main(settings: config.Evaluate) -> None:
     """Imports late: a misspelt key is answered at once."""
+    if settings.checkpoint:
+        expect_loading(settings.data)
     from detector.evaluation.run import run
 
     run(settings)

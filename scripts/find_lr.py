@@ -2,10 +2,12 @@
 
 from detector import config
 from detector.command import command
+from detector.data.processes import expect_loading
 
 
 def main(settings: config.FindLR) -> None:
     """Imports late: a misspelt key is answered at once."""
+    expect_loading(settings.data, settings.augment)
     from detector.training.find_lr import find_lr
 
     find_lr(settings)

@@ -2,10 +2,12 @@
 
 from detector import config
 from detector.command import command
+from detector.data.processes import expect_loading
 
 
 def main(settings: config.Train) -> None:
     """Imports late: Lightning takes seconds, a misspelt key is answered at once."""
+    expect_loading(settings.data, settings.augment)
     from detector.training.train import train
 
     train(settings)

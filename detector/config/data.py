@@ -21,6 +21,8 @@ class Data:
     """Images a step and a process."""
     workers: int = 2
     """Loader processes; 0 loads in the training process."""
+    timeout: int = 120
+    """Seconds after which a loader process that gives nothing ends the run; 1 or more."""
     cache: str = "none"
     """Decoded images are kept: none | ram | disk."""
     proposals: str | None = None

@@ -9,6 +9,7 @@ import sys
 import threading
 from pathlib import Path
 
+from detector.data.processes import expect_loading
 from detector.mistakes import answer_mistakes
 from detector.training.run_folder import read_config
 
@@ -17,9 +18,11 @@ def main(folder: Path) -> None:
     """Goes on with the run in `folder`, or starts it, and ends when the sweep ends, however that ends."""
     threading.Thread(target=_end_with_the_sweep, daemon=True).start()
     with answer_mistakes():
+        settings = read_config(folder)
+        expect_loading(settings.data, settings.augment)
         from detector.training.train import train
 
-        train(dataclasses.replace(read_config(folder), resume=str(folder)))
+        train(dataclasses.replace(settings, resume=str(folder)))
 
 
 def _end_with_the_sweep() -> None:
