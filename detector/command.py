@@ -27,6 +27,7 @@ from detector.composition import (
     register_schemas,
     to_object,
 )
+from detector.data.processes import expect_loading
 from detector.errors import UserError
 from detector.memory import answer_memory
 from detector.mistakes import answer_mistakes
@@ -56,6 +57,7 @@ def command(name: str, function: Callable[[Any], Any] | str, positional: str | N
             _say_left_out(leave_out_absent_parts(composed, HydraConfig.get()))
             settings = _resumed(composed) if composed.get("resume") else to_object(composed)
             _say_found(complete_data(settings))
+            _expect_loading(settings)
             called = _imported(function) if isinstance(function, str) else function
             signals.goes_on(lambda: "before it had finished; the same command starts again")
             with signals.unwinding(), answer_memory(settings):
@@ -88,6 +90,15 @@ def _sweep_job(composed: DictConfig) -> None:
     os.chdir(directory)
     with signals.unwinding():
         run_job(job(settings, list(hydra_config.overrides.task)), settings, directory)
+
+
+def _expect_loading(settings: Any) -> None:
+    """The server of loader processes imports while this process does, so that less is waited for later."""
+    match settings:
+        case config.Train() | config.FindLR():
+            expect_loading(settings.data, settings.augment)
+        case config.Evaluate() if settings.checkpoint:
+            expect_loading(settings.data)
 
 
 def _imported(function: str) -> Callable[[Any], Any]:

@@ -22,6 +22,8 @@ class Data:
     """Images a step and a process."""
     workers: Annotated[int, Range(0, 1024)] = 2
     """Loader processes; 0 loads in the training process."""
+    timeout: Annotated[int, Range(1, 86_400)] = 120
+    """Seconds after which a loader process that gives nothing ends the run."""
     cache: Annotated[str, OneOf("none", "ram", "disk")] = "none"
     """Where decoded images are kept."""
     proposals: str | None = None

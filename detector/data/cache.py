@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import psutil
 
 from detector.data.index import Index
 from detector.data.loading import Limit, load_image, loaded_size
+from detector.data.shared_memory import SharedMemory
 from detector.errors import UserError
 
 
@@ -40,11 +40,11 @@ class DecodedImages:
 
 
 class CachedImages:
-    """Images that lie one after the other in a uint8 buffer, which forked loader processes share.
+    """Images that lie one after the other in a uint8 buffer.
 
     Args:
         shapes: int64 [I, 2], (height, width) of each.
-        buffer: uint8, their pixels: an array in memory or a memory-mapped file.
+        buffer: uint8, their pixels: a view of `SharedMemory`, which loader processes share.
     """
 
     def __init__(self, shapes: np.ndarray, buffer: np.ndarray) -> None:
@@ -89,14 +89,15 @@ def _loaded_shapes(index: Index, limit: Limit) -> np.ndarray:
 
 def _cached_in_memory(index: Index, limit: Limit) -> CachedImages:
     shapes = _loaded_shapes(index, limit)
-    needed, free = int(shapes.prod(axis=1).sum()) * 3, psutil.virtual_memory().available
-    if needed > free:
-        raise UserError(
-            f"data.cache=ram needs {_gigabytes(needed)} of memory, {_gigabytes(free)} are free: use disk or none"
-        )
-    images = CachedImages(shapes, np.empty(needed, dtype=np.uint8))
-    _fill(images, index, limit, "in memory")
-    return images
+    needed = int(shapes.prod(axis=1).sum()) * 3
+    try:
+        memory = SharedMemory.allocate(max(needed, 1), "data.cache=ram")
+    except UserError as error:
+        raise UserError(f"{error}: use disk or none") from None
+    _fill(CachedImages(shapes, memory.array()[:needed]), index, limit, "in memory")
+    pixels = memory.array()[:needed]
+    pixels.flags.writeable = False
+    return CachedImages(shapes, pixels)
 
 
 def _cached_on_disk(index: Index, limit: Limit) -> CachedImages:
@@ -120,7 +121,7 @@ def _cached_on_disk(index: Index, limit: Limit) -> CachedImages:
             unfinished.rename(file)
         finally:
             unfinished.unlink(missing_ok=True)
-    return CachedImages(shapes, np.memmap(file, dtype=np.uint8, mode="r", shape=(needed,)))
+    return CachedImages(shapes, SharedMemory.of_file(file, needed).array())
 
 
 def _fingerprint(index: Index, limit: Limit) -> str:

@@ -21,15 +21,17 @@ from detector.data.augment import (
     random_orientation,
     random_view,
 )
-from detector.data.batch import empty_images
-from detector.data.cache import open_images
+from detector.data.batch import NO_SHARED_MEMORY, empty_images
+from detector.data.cache import Images, open_images
 from detector.data.canvas import draw
 from detector.data.geometry import scaling, transform_boxes
 from detector.data.index import Index
 from detector.data.letterbox import GREY, check_resize, fit_square
-from detector.data.loading import Limit, loaded_size
+from detector.data.loader import no_note
+from detector.data.loading import loaded_size, loading_limit
 from detector.data.mixing import cut_mix, erase, mix_up
 from detector.data.mosaic import QUADRANTS, random_centre, tile_placement
+from detector.errors import RunError
 from detector.types import Batch, Target
 
 Key = tuple[int, int]
@@ -39,7 +41,7 @@ Key = tuple[int, int]
 class DetectionDataset(Dataset[tuple[Tensor, Target]]):
     """Samples of one split: (uint8 [3, S, S] RGB, its target in pixels of that picture), S = `image_size`.
 
-    A loader with `collate_fn=unchanged` gets whole batches, each picture written only once, where it is to be.
+    A loader with `collate_fn=collate` gets whole batches, each picture written only once, where it is to be.
 
     Args:
         index: what the split holds.
@@ -48,14 +50,14 @@ class DetectionDataset(Dataset[tuple[Tensor, Target]]):
         seed: with the epoch and the position it decides every random choice, so that a sample is the same whatever the
             number of loader processes, and another one each epoch.
         epochs: length of the training, from whose end `augment.mixing_off_epochs` counts.
-        cache: none, ram or disk; filled here.
+        images: the index's images; decoded each time they are asked for, if not given.
         proposals: boxes float32 [P, 4] of the image at a position, in its original pixels, best first: they travel with
             the objects, at most `max_proposals` with each picture.
         resize: letterbox keeps the shape of things and leaves a grey border; stretch fills the square.
 
     Raises:
-        UserError: an image cannot be read (when it is asked for), a cache does not fit, an augmentation does not exist
-            or a value of it is out of its range.
+        UserError: an image cannot be read (when it is asked for), an augmentation does not exist or a value of it is out
+            of its range.
     """
 
     def __init__(
@@ -65,7 +67,7 @@ class DetectionDataset(Dataset[tuple[Tensor, Target]]):
         augment: config.Augment | None = None,
         seed: int = 0,
         epochs: int = 1,
-        cache: str = "none",
+        images: Images | None = None,
         proposals: Callable[[int], np.ndarray] | None = None,
         max_proposals: int = 2000,
         resize: str = "letterbox",
@@ -84,11 +86,23 @@ class DetectionDataset(Dataset[tuple[Tensor, Target]]):
         self.proposals = proposals
         self.max_proposals = max_proposals
         self.resize = resize
-        self.limit: Limit = (image_size, image_size) if resize == "stretch" else image_size
-        self.images = open_images(index, cache, self.limit)
+        self.limit = loading_limit(image_size, resize)
+        self.images = open_images(index, "none", self.limit) if images is None else images
+        self.note: Callable[[int | None], None] = no_note
+        self._make_room()
+
+    def _make_room(self) -> None:
         # Two canvases and room for colour, used for every sample: fresh memory costs more than what is done with it.
         self._canvases = np.empty((3, self.size, self.size, 3), dtype=np.uint8)
         self._planes = np.empty((3, self.size, self.size), dtype=np.uint8)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but what a process writes to."""
+        return {name: value for name, value in vars(self).items() if name not in ("_canvases", "_planes")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._make_room()
 
     def __len__(self) -> int:
         return len(self.index)
@@ -98,9 +112,26 @@ class DetectionDataset(Dataset[tuple[Tensor, Target]]):
         return batch.images[0], batch.targets[0]
 
     def __getitems__(self, keys: Sequence[Key]) -> Batch:
-        """The samples of several keys as one batch; the loader calls this in place of `__getitem__`."""
-        images = empty_images(len(keys), self.size)
-        return Batch(images, [self._sample(key, planes) for key, planes in zip(keys, images.numpy(), strict=True)])
+        """The samples of several keys as one batch; the loader calls this in place of `__getitem__`.
+
+        Raises:
+            RunError: no shared memory is left for it.
+        """
+        try:
+            images = empty_images(len(keys), self.size)
+        except RunError as error:
+            raise RunError(f"{error} before loading {self.where(keys[0][1])}; {NO_SHARED_MEMORY}") from error
+        targets = [self._sample(key, planes) for key, planes in zip(keys, images.numpy(), strict=True)]
+        self.note(None)
+        return Batch(images, targets)
+
+    def where(self, position: int) -> str:
+        """The file of the image at a position of the index, or its id where it is drawn."""
+        return self.index.where(position)
+
+    def _image(self, i: int) -> np.ndarray:
+        self.note(i)
+        return self.images.image(i)
 
     def _sample(self, key: Key, planes: np.ndarray) -> Target:
         """Writes one picture into `planes`, uint8 [3, S, S]."""
@@ -124,7 +155,7 @@ class DetectionDataset(Dataset[tuple[Tensor, Target]]):
         )
 
     def _whole(self, i: int) -> tuple[np.ndarray, Objects, np.ndarray]:
-        canvas, matrix = fit_square(self.images.image(i), self.size, self.resize, self._canvases[0])
+        canvas, matrix = fit_square(self._image(i), self.size, self.resize, self._canvases[0])
         matrix = matrix @ self._loading_matrix(i)
         return canvas, self._objects(i, matrix), matrix
 
@@ -164,7 +195,7 @@ class DetectionDataset(Dataset[tuple[Tensor, Target]]):
         canvas.fill(GREY)
         objects, matrices = [], {}
         for quadrant, member in enumerate(members):
-            image = self.images.image(member)
+            image = self._image(member)
             height, width = image.shape[:2]
             placement = self._fitted(random_orientation(rng, augment, width, height), width, height)
             if centre is not None:
@@ -196,8 +227,3 @@ class DetectionDataset(Dataset[tuple[Tensor, Target]]):
             index.area[rows].copy(),
             None if self.proposals is None else transform_boxes(self.proposals(i), matrix),
         )
-
-
-def unchanged(batch: Any) -> Any:
-    """The loader's `collate_fn`: the data set gives batches already."""
-    return batch

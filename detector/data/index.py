@@ -34,7 +34,7 @@ class Problem:
 class Index:
     """I images with N objects: what a split holds, without a pixel.
 
-    Arrays with offsets, so that a loader's worker processes share the memory instead of copying objects. The objects
+    Arrays with offsets, so that loader processes share the memory instead of copying objects. The objects
     that a detector is trained on are those of `boxes`; the ones of image i are the rows `offsets[i]:offsets[i + 1]`.
     Measuring uses `annotations` alone.
     """
@@ -76,6 +76,10 @@ class Index:
     def image_id(self, i: int) -> ImageId:
         """The id of image `i` as a plain int or str."""
         return id_of(self.image_ids, i)
+
+    def where(self, i: int) -> str:
+        """The file of image `i`, or its id where it is drawn."""
+        return str(self.files[i]) if self.painter is None else f"image {self.image_id(i)}"
 
     def target(self, i: int) -> Target:
         """The objects of image `i` in original pixels (the transform is the identity)."""

@@ -28,6 +28,11 @@ class LoadedSize:
     """(x, y): continuous original pixels → continuous loaded pixels."""
 
 
+def loading_limit(image_size: int, resize: str) -> Limit:
+    """The most that a model of `image_size` needs of an image that is brought to it by `resize`: letterbox or stretch."""
+    return (image_size, image_size) if resize == "stretch" else image_size
+
+
 def loaded_size(index: Index, i: int, limit: Limit) -> LoadedSize:
     """Image `i` with its long side brought down to `limit` pixels, or stretched to it; a smaller image stays as it is.
 

@@ -2,35 +2,54 @@
 
 from __future__ import annotations
 
-import sys
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import lightning
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from detector import config
-from detector.data.batch import one_thread
-from detector.data.dataset import DetectionDataset, unchanged
+from detector.data.batch import collate
+from detector.data.cache import Images, open_images
+from detector.data.dataset import DetectionDataset
 from detector.data.index import Index, Problem
 from detector.data.letterbox import check_image_size, check_resize
+from detector.data.loader import LoadedSet, Loader
+from detector.data.loading import loading_limit
+from detector.data.machine import from_this_machine
 from detector.data.problems import refuse_nothing_to_learn
+from detector.data.processes import expect_loading
 from detector.data.read import read_index
 from detector.data.sampler import EpochSampler
+from detector.data.shared_memory import Shared, share
 from detector.errors import UserError
 from detector.proposals.compute import ProposalRequest, open_proposals
 from detector.types import Batch, ImageId
 
 PREFETCH = 4
 """Batches that each loader process is ahead: enough to hide an uneven one, little memory."""
+_SPLITS = ("train", "val")
+
+
+@dataclass
+class _Opened:
+    """A split that can be loaded from."""
+
+    source: Index
+    """What it was opened from."""
+    index: Index
+    """The same without `problems`, of which loader processes would get a copy each."""
+    images: Images
+    shared: Shared[tuple[Index, Images]] | None = None
 
 
 class DetectionData(lightning.LightningDataModule):
     """Training and validation split and their loaders.
 
     Both indices are read at once, so that class names are known before a model is built; images are only looked at (and
-    caches filled) when the loaders are asked for. Lightning's own distributed sampler must be off
-    (`Trainer(use_distributed_sampler=False)`): the samplers here share the images out themselves.
+    caches filled) when a trainer prepares the data or the loaders are asked for. Lightning's own distributed sampler must be
+    off (`Trainer(use_distributed_sampler=False)`): the samplers here share the images out themselves.
 
     Args:
         data: format, place, batch size a process, loader processes, cache.
@@ -66,6 +85,8 @@ class DetectionData(lightning.LightningDataModule):
         self.epochs = epochs
         self.proposals = proposals
         self._resumed_at = 0
+        self._opened: dict[str, _Opened] = {}
+        expect_loading(data, augment)
         self.train_index = read_index(data, "train")
         if len(self.train_index) == 0:
             raise UserError(f"data: the training split {data.train} of {data.root} has no images")
@@ -88,30 +109,62 @@ class DetectionData(lightning.LightningDataModule):
         return {"train": self.train_index.problems, "val": self.val_index.problems}
 
     def prepare_data(self) -> None:
-        """Fills caches on disk; on one process of each machine, while the others wait."""
-        for index in (self.train_index, self.val_index):
-            _open_proposals(index, self.data, self.proposals)
-        if self.data.cache == "disk":
-            for index in (self.train_index, self.val_index):
-                DetectionDataset(index, self.image_size, cache="disk", resize=self.resize)
+        """Fills caches, computes proposals; on one process of each machine, while the others wait."""
+        for split in _SPLITS:
+            _open_proposals(self._index(split), self.data, self.proposals)
+            self._open(split)
+
+    def setup(self, stage: str) -> None:
+        """On every process: those of a machine share the indices and caches of the one that filled them."""
+        shared = {split: opened.shared for split, opened in self._opened.items() if opened.shared is not None}
+        for split, of_machine in (from_this_machine(shared or None) or {}).items():
+            if split not in self._opened:
+                self._take(split, of_machine)
+
+    def _index(self, split: str) -> Index:
+        return self.train_index if split == "train" else self.val_index
+
+    def _open(self, split: str) -> _Opened:
+        """The split's images, its cache filled, and its index, both in shared memory if any other process needs them."""
+        index = self._index(split)
+        opened = self._opened.get(split)
+        if opened is None or opened.source is not index:
+            bare = replace(index, problems=[])
+            images = open_images(bare, self.data.cache, loading_limit(self.image_size, self.resize))
+            if self.data.workers or self._processes()["world_size"] > 1:
+                return self._take(split, share((bare, images)))
+            opened = self._opened[split] = _Opened(index, bare, images)
+        return opened
+
+    def _take(self, split: str, shared: Shared[tuple[Index, Images]]) -> _Opened:
+        """From now on the split's arrays are those in shared memory."""
+        bare, images = shared.open()
+        index = replace(bare, problems=self._index(split).problems)
+        if split == "train":
+            self.train_index = index
+        else:
+            self.val_index = index
+        self._opened[split] = opened = _Opened(index, bare, images, shared)
+        return opened
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Augmented training batches in random order; the last, smaller batch of an epoch is left out."""
+        opened = self._open("train")
         dataset = DetectionDataset(
-            self.train_index,
+            opened.index,
             self.image_size,
             self.augment,
             self.seed,
             self.epochs,
-            self.data.cache,
+            opened.images,
             resize=self.resize,
-            **_open_proposals(self.train_index, self.data, self.proposals),
+            **_open_proposals(opened.index, self.data, self.proposals),
         )
         current_epoch = None if self.trainer is None else self._current_epoch
         sampler = EpochSampler(
             len(dataset), shuffle=True, seed=self.seed, current_epoch=current_epoch, **self._processes()
         )
-        return _loader(dataset, sampler, self.data, drop_last=len(sampler) >= self.data.batch_size)
+        return _loader(dataset, sampler, self.data, "training data", drop_last=len(sampler) >= self.data.batch_size)
 
     def batches_per_epoch(self, world_size: int) -> int:
         """Training batches of an epoch on each of `world_size` processes; makes no loader."""
@@ -121,13 +174,15 @@ class DetectionData(lightning.LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Validation batches, not augmented, in the index's order, each image once."""
-        return evaluation_loader(
-            self.val_index,
+        opened = self._open("val")
+        return _evaluation_loader(
+            opened.index,
             self.data,
             self.image_size,
-            **self._processes(),
-            proposals=self.proposals,
+            opened.images,
+            self.proposals,
             resize=self.resize,
+            **self._processes(),
         )
 
     def state_dict(self) -> dict[str, int]:
@@ -165,10 +220,26 @@ def evaluation_loader(
         UserError: an image size that is no multiple of 32; a cache that does not fit.
     """
     check_image_size(image_size)
+    index = replace(index, problems=[])
+    images = open_images(index, data.cache, loading_limit(image_size, resize))
+    return _evaluation_loader(index, data, image_size, images, proposals, rank, world_size, resize)
+
+
+def _evaluation_loader(
+    index: Index,
+    data: config.Data,
+    image_size: int,
+    images: Images,
+    proposals: ProposalRequest | None,
+    rank: int,
+    world_size: int,
+    resize: str,
+) -> DataLoader[Batch]:
     dataset = DetectionDataset(
-        index, image_size, cache=data.cache, resize=resize, **_open_proposals(index, data, proposals)
+        index, image_size, images=images, resize=resize, **_open_proposals(index, data, proposals)
     )
-    return _loader(dataset, EpochSampler(len(dataset), shuffle=False, rank=rank, world_size=world_size), data)
+    sampler = EpochSampler(len(dataset), shuffle=False, rank=rank, world_size=world_size)
+    return _loader(dataset, sampler, data, "validation data")
 
 
 def _open_proposals(index: Index, data: config.Data, request: ProposalRequest | None) -> dict[str, Any]:
@@ -180,25 +251,19 @@ def _open_proposals(index: Index, data: config.Data, request: ProposalRequest | 
 
 
 def _loader(
-    dataset: DetectionDataset, sampler: EpochSampler, data: config.Data, drop_last: bool = False
+    dataset: DetectionDataset, sampler: EpochSampler, data: config.Data, name: str, drop_last: bool = False
 ) -> DataLoader[Batch]:
-    for key, least in (("batch_size", 1), ("workers", 0)):
-        if getattr(data, key) < least:
-            raise UserError(f"data.{key}={getattr(data, key)}: must be {least} or more")
     workers = data.workers
-    return DataLoader(
-        cast(Dataset[Batch], dataset),  # what it gives the loader in place of samples, see __getitems__
+    return Loader(
+        cast(LoadedSet[Batch], dataset),  # what it gives the loader in place of samples, see __getitems__
+        name=name,
+        workers=workers,
+        timeout=data.timeout,
         batch_size=data.batch_size,
         sampler=sampler,
-        num_workers=workers,
-        collate_fn=unchanged,
+        collate_fn=collate,
         drop_last=drop_last,
         pin_memory=torch.cuda.is_available(),
-        worker_init_fn=one_thread,
         persistent_workers=workers > 0,
         prefetch_factor=PREFETCH if workers else None,
-        # Forked processes share the parent's arrays and cache; started anew, each would get a copy.
-        multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
-        # A loader without a generator of its own takes a number from torch's global one at each start of an epoch.
-        generator=torch.Generator().manual_seed(0),
     )

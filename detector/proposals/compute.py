@@ -5,18 +5,15 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import numpy as np
-import torch
-from torch.utils.data import DataLoader, Dataset
 
-from detector.data.batch import one_thread
 from detector.data.index import Index
+from detector.data.loader import Loader, no_note
 from detector.errors import UserError
 from detector.inference.progress import with_progress
 from detector.proposals.cache import Found, file_of, key, proposal_folder, read, write
@@ -25,6 +22,8 @@ from detector.proposals.selective_search import SelectiveSearch
 
 AN_IMAGE_EACH = 4
 """A process of its own pays from so many images on."""
+AT_MOST_AN_IMAGE = 3600
+"""Seconds after which a process that searches one image is given up."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ class SplitProposals:
         self.search = search
         self.folder = folder
         self.limit = limit
-        # a flat array, not a list: forked loader processes would copy a list bit by bit
+        # a flat array, not a list: it lies in memory that loader processes share
         self._keys = np.array(_on_all_cores(self._key, len(index)), dtype="U32")
 
     def found(self, i: int) -> Found:
@@ -112,31 +111,37 @@ def open_proposals(
 def _compute(proposals: SplitProposals, missing: Sequence[int]) -> float:
     """The seconds that all processes together spent."""
     workers = min(_cores(), len(missing) // AN_IMAGE_EACH)
-    loader = DataLoader(
-        cast(Dataset[float], _Missing(proposals, missing)),
+    loader = Loader(
+        _Missing(proposals, missing),
+        name="proposals",
+        workers=workers,
+        timeout=AT_MOST_AN_IMAGE,
         batch_size=None,
-        num_workers=workers,
-        worker_init_fn=one_thread,
-        multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
         in_order=False,
-        # One without its own takes a number from torch's: a training would depend on what lies in the cache.
-        generator=torch.Generator().manual_seed(0),
     )
     return sum(map(float, with_progress(loader, len(missing), "proposals of image")))
 
 
-class _Missing(Dataset[float]):
+class _Missing:
     """Computes proposals; its items are only the seconds that they took."""
 
     def __init__(self, proposals: SplitProposals, positions: Sequence[int]) -> None:
         self.proposals = proposals
         self.positions = positions
+        self.note: Callable[[int | None], None] = no_note
 
     def __len__(self) -> int:
         return len(self.positions)
 
     def __getitem__(self, n: int) -> float:
-        return self.proposals.found(self.positions[n]).seconds
+        self.note(self.positions[n])
+        seconds = self.proposals.found(self.positions[n]).seconds
+        self.note(None)
+        return seconds
+
+    def where(self, position: int) -> str:
+        """The file of the image at a position of the index, or its id where it is drawn."""
+        return self.proposals.index.where(position)
 
 
 def _recall_line(proposals: SplitProposals) -> str:

@@ -18,11 +18,14 @@ def main(folder: Path) -> None:
     from detector.mistakes import answer_mistakes
 
     with answer_mistakes():
+        from detector.data.processes import expect_loading
         from detector.memory import answer_memory
         from detector.training.run_folder import read_config
-        from detector.training.train import train
 
         settings = dataclasses.replace(read_config(folder), resume=str(folder))
+        expect_loading(settings.data, settings.augment)
+        from detector.training.train import train
+
         with signals.unwinding(), answer_memory(settings):
             train(settings)
     signals.done()

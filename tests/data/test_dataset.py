@@ -7,7 +7,10 @@ from painted_scenes import painted_index
 from torch.utils.data import DataLoader
 
 from detector import config
-from detector.data.dataset import DetectionDataset, unchanged
+from detector.data.batch import collate
+from detector.data.cache import open_images
+from detector.data.dataset import DetectionDataset
+from detector.data.loader import Loader
 from detector.data.sampler import EpochSampler
 from detector.types import Batch
 
@@ -33,14 +36,15 @@ EVERYTHING = config.Augment(
 
 
 def loader(dataset: DetectionDataset, workers: int, shuffle: bool = True) -> DataLoader[Batch]:
-    return DataLoader(
+    return Loader(
         dataset,  # type: ignore[arg-type]
+        name="scenes",
+        workers=workers,
+        timeout=120,
         batch_size=4,
         sampler=EpochSampler(len(dataset), shuffle=shuffle, seed=dataset.seed),
-        num_workers=workers,
-        collate_fn=unchanged,
+        collate_fn=collate,
         persistent_workers=workers > 0,
-        multiprocessing_context="fork" if workers else None,
     )
 
 
@@ -61,7 +65,9 @@ def same(a: tuple[torch.Tensor, torch.Tensor], b: tuple[torch.Tensor, torch.Tens
 def test_pictures_are_the_same_whatever_the_number_of_workers(cache: str) -> None:
     results = []
     for workers in (0, 1, 2):
-        batches = loader(DetectionDataset(painted_index(), 96, EVERYTHING, seed=5, epochs=10, cache=cache), workers)
+        index = painted_index()
+        images = open_images(index, cache, 96)
+        batches = loader(DetectionDataset(index, 96, EVERYTHING, seed=5, epochs=10, images=images), workers)
         results.append([epoch_of(batches, epoch) for epoch in (0, 1)])
     for other in results[1:]:
         for expected, got in zip(results[0], other, strict=True):
