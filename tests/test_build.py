@@ -28,7 +28,7 @@ PARTS = [
     pytest.param(group, part, id=f"{group}-{part.name}")  # type: ignore[attr-defined]
     for group in ("backbone", "neck", "head")
     for part in config.GROUPS[group]
-    if part is not config.Timm  # keeps its own: tests/backbones/test_timm.py
+    if part not in (config.Timm, config.DarknetCfg)  # keep their own: tests/backbones/test_timm.py, test_darknet_cfg.py
 ]
 
 

@@ -19,7 +19,11 @@ CHOICES = sorted(
     for path in CONFIGS.glob("*/*.yaml")
     if path.parent.name in {*config.GROUPS, "experiment", "sweep", "freebie"}
 )
-REQUIRED = {"backbone=timm": ["backbone.model=resnet18"], "model=darknet": ["model.cfg=some.cfg"]}
+REQUIRED = {
+    "backbone=timm": ["backbone.model=resnet18"],
+    "model=darknet": ["model.cfg=some.cfg"],
+    "backbone=darknet_cfg": ["backbone.cfg=some.cfg"],
+}
 """What a choice cannot do without."""
 
 
@@ -78,6 +82,9 @@ def test_every_group_is_a_folder_and_every_folder_a_group() -> None:
         (["data=shapes", "model=faster_rcnn", "freebie=giou"], ["loss", "model=faster_rcnn"]),
         (["data=shapes", "model=faster_rcnn", "model.box_loss=l2"], ["model.box_loss=l2", "smooth_l1", "ciou"]),
         (["data=shapes", "backbone=timm"], ["backbone.model=... must be given"]),
+        (["data=shapes", "backbone=darknet_cfg"], ["backbone.cfg=... must be given"]),
+        (["data=shapes", "backbone=darknet_cfg", "backbone.cfg=x.cfg"], ["backbone.cfg=x.cfg", "no such file"]),
+        (["data=shapes", "model.resize=crop"], ["model.resize=crop", "letterbox, stretch"]),
         (["data=shapes", "head=null"], ["head=null", "anchor_based, anchor_free"]),
         (["data=shapes", "model=darknet", "model.cfg=x.cfg", "freebie=dropblock"], ["neck", "model=darknet"]),
         (["data=shapes", "sweep=seeds"], ["sweep=seeds", "give -m as well"]),
