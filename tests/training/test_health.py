@@ -90,7 +90,7 @@ def test_what_cannot_be_watched_is_refused(
 def test_a_level_without_objects_is_said_and_not_flagged(
     tiny: Configure, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Objects of 6 pixels, far from the shapes of the anchors of P4 and P5."""
+    """Objects of 6 pixels, far from the shapes of the anchors of P5."""
     for split in ("train", "val"):
         for kind in ("images", "labels"):
             (tmp_path / "data" / kind / split).mkdir(parents=True)
@@ -111,7 +111,7 @@ def test_a_level_without_objects_is_said_and_not_flagged(
     )
     said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("health: no object")]
     assert len(said) == 1
-    assert said[0].startswith("health: no object was assigned to P4 or P5 in the 2 steps measured: ")
+    assert said[0].startswith("health: no object was assigned to P5 in the 2 steps measured: ")
 
 
 def test_a_gradient_of_0_where_there_was_no_object_is_no_measurement() -> None:
