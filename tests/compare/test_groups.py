@@ -23,7 +23,7 @@ def test_runs_that_differ_in_seed_and_place_alone_are_one_group(tiny: Configure)
     runs = [
         as_run(tiny(seed=3, name="x"), "a"),
         as_run(tiny(loss=config.Loss(name="giou", box="giou")), "b"),
-        as_run(tiny(seed=1, runs="elsewhere"), "c"),
+        as_run(tiny(seed=1, runs="elsewhere", callbacks=config.Callbacks(name="health", health_every=50)), "c"),
     ]
     groups = group_runs(runs)
     assert [[run.folder.name for run in group.runs] for group in groups] == [["c", "a"], ["b"]]

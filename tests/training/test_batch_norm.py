@@ -72,8 +72,8 @@ def test_what_is_measured_later_is_not_changed_by_a_bit(
     early = train(settings)
     assert measured(never)[0] != measured(early)[0]
     assert measured(never)[1:] == measured(early)[1:]
-    for name, value in weights(never).items():
-        assert torch.equal(value, weights(early)[name]), name
+    expected, found = weights(never), weights(early)
+    assert all(torch.equal(value, found[name]) for name, value in expected.items())
 
     step = module_file.DetectionModule.training_step
 
@@ -87,11 +87,12 @@ def test_what_is_measured_later_is_not_changed_by_a_bit(
         with pytest.raises(RuntimeError, match="power cut"):
             train(settings)
     stopped = (early.parent / "latest").resolve()
-    assert any(not torch.equal(value, weights(never)[name]) for name, value in weights(stopped).items())
+    found = weights(stopped)
+    assert not all(torch.equal(value, found[name]) for name, value in expected.items())
     train(dataclasses.replace(read_config(stopped), resume=str(stopped)))
     assert measured(stopped)[1:] == measured(never)[1:]
-    for name, value in weights(never).items():
-        assert torch.equal(value, weights(stopped)[name]), name
+    found = weights(stopped)
+    assert all(torch.equal(value, found[name]) for name, value in expected.items())
 
 
 class Drawing(nn.Module):

@@ -13,6 +13,9 @@ import torch
 
 from detector import config
 from detector.errors import UserError
+from detector.health.flags import find_flags
+from detector.health.measure import LayerHealth
+from detector.training.health import _learning
 from detector.training.train import train
 
 Configure = Callable[..., config.Train]
@@ -87,7 +90,7 @@ def test_what_cannot_be_watched_is_refused(
 def test_a_level_without_objects_is_said_and_not_flagged(
     tiny: Configure, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Objects of 6 pixels between the points of stride 32 (16, 48, 80), so that none is assigned to P5."""
+    """Objects of 6 pixels, far from the shapes of the anchors of P5."""
     for split in ("train", "val"):
         for kind in ("images", "labels"):
             (tmp_path / "data" / kind / split).mkdir(parents=True)
@@ -101,11 +104,21 @@ def test_a_level_without_objects_is_said_and_not_flagged(
             (tmp_path / "data" / "labels" / split / f"{number}.txt").write_text("\n".join(lines))
     (tmp_path / "data" / "data.yaml").write_text("train: images/train\nval: images/val\nnames: [dot]\n")
     data = config.Yolo(root=str(tmp_path / "data"), batch_size=4, workers=0)
-    folder = train(tiny(data=data, augment=config.Augment(), callbacks=WATCHED))
-    said = capsys.readouterr().out
-    assert "no object was assigned to P5 in the 2 steps measured" in said
-    assert "health: head.box_branches.P5" not in said
-    empty = [row for row in rows(folder) if row["layer"].startswith("head.box_branches.P5") and row["kind"] == "Conv2d"]
-    assert empty
-    assert all(row["gradient"] == "" for row in empty)
-    assert all(row["gradient"] for row in rows(folder) if row["layer"].startswith("head.box_branches.P3"))
+    train(
+        tiny(
+            data=data, augment=config.Augment(), callbacks=WATCHED, head=config.AnchorBased(), assigner=config.MaxIoU()
+        )
+    )
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("health: no object")]
+    assert len(said) == 1
+    assert said[0].startswith("health: no object was assigned to P5 in the 2 steps measured: ")
+
+
+def test_a_gradient_of_0_where_there_was_no_object_is_no_measurement() -> None:
+    still = LayerHealth("head.box_branches.P5.0.convolution", "Conv2d", None, 1.0, 0.0, 0.001)
+    assert _learning(still, {"P3": 9, "P5": 0}) == dataclasses.replace(still, gradient=None)
+    moved = dataclasses.replace(still, gradient=1e-9)
+    for layer, taken in ((still, {"P5": 1}), (still, {}), (still, {"P4": 0, "P5": 2}), (moved, {"P5": 0})):
+        assert _learning(layer, taken) == layer
+    assert find_flags([[_learning(still, {"P5": 0})]] * 3) == []
+    assert [flag.illness for flag in find_flags([[still]] * 3)] == ["vanishing"]

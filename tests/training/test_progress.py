@@ -10,12 +10,15 @@ import termios
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
+import torch
 
 from detector import config
 from detector.training import progress
-from detector.training.progress import clock, losses_in
+from detector.training.progress import LogLines, clock, losses_in
 from detector.training.train import train
 
 Configure = Callable[..., config.Train]
@@ -99,28 +102,29 @@ def test_a_log_gets_plain_lines_with_loss_rate_and_time_left(
     )
 
 
-def test_the_loss_of_a_line_is_the_mean_since_the_line_before(
-    tiny: Configure, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_a_line_tells_the_mean_loss_since_the_last_one_the_rate_of_training_and_the_time_left_of_all(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from detector.training import module
-
-    losses: list[float] = []
-    step = module.DetectionModule.training_step
-
-    def training_step(self: module.DetectionModule, batch: object, index: int) -> object:
-        loss = step(self, batch, index)  # type: ignore[arg-type]
-        losses.append(float(loss))
-        return loss
-
-    monkeypatch.setattr(module.DetectionModule, "training_step", training_step)
-    monkeypatch.setattr(progress, "FIRST_LINE", 0.0)
-    now = iter(range(10**6))
-    monkeypatch.setattr(progress.time, "perf_counter", lambda: float(next(now)) if losses else 0.0)
-    monkeypatch.setattr(progress, "LONGEST_SILENCE", 2.5)
-    train(settings(tiny))
-    said = [line for line in capsys.readouterr().out.splitlines() if ", batch " in line]
-    first = float(said[0].split("loss ")[1].split(",")[0])
-    assert any(first == pytest.approx(sum(losses[:n]) / n, rel=5e-3) for n in (1, 2, 3))
+    """Batches of two seconds, and an evaluation of twelve after the fourth."""
+    watch = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(progress, "time", SimpleNamespace(perf_counter=lambda: watch.now))
+    trainer: Any = SimpleNamespace(
+        is_global_zero=True, accumulate_grad_batches=1, num_training_batches=4, current_epoch=0, max_epochs=2
+    )
+    lines, nothing = LogLines(), cast(Any, None)
+    lines.on_train_start(trainer, nothing)
+    for number in range(6):
+        watch.now += 2
+        trainer.current_epoch = number // 4
+        lines.on_train_batch_end(trainer, nothing, {"loss": torch.tensor(number + 1.0)}, nothing, number % 4)
+        if number == 3:
+            lines.on_validation_start(trainer, nothing)
+            watch.now += 12
+            lines.on_validation_end(trainer, nothing)
+    assert capsys.readouterr().out.splitlines() == [
+        "epoch 1/2, batch 3/4: loss 2, 0.5 batches a second, 0:10 left",
+        "epoch 2/2, batch 1/4: loss 4.5, 0.5 batches a second, 0:13 left",
+    ]
 
 
 def test_a_run_asked_to_be_silent_is(tiny: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
