@@ -70,9 +70,18 @@ def run(folder: Path, body: str, number: int) -> Script:
     return script
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)])
 @pytest.mark.parametrize(
-    "body", [WAITS, WRITES, BREAKS, NEVER, SWALLOWS], ids=["waits", "writes", "breaks", "never", "swallows"]
+    ("body", "number", "code"),
+    [
+        pytest.param(WAITS, signal.SIGTERM, 143, id="waits-SIGTERM"),
+        pytest.param(WAITS, signal.SIGINT, 130, id="waits-SIGINT"),
+        pytest.param(WAITS, signal.SIGHUP, 129, id="waits-SIGHUP"),
+        pytest.param(WRITES, signal.SIGTERM, 143, id="writes-SIGTERM"),
+        pytest.param(BREAKS, signal.SIGINT, 130, id="breaks-SIGINT"),
+        pytest.param(NEVER, signal.SIGTERM, 143, id="never-SIGTERM"),
+        pytest.param(NEVER, signal.SIGINT, 130, id="never-SIGINT"),
+        pytest.param(SWALLOWS, signal.SIGTERM, 143, id="swallows-SIGTERM"),
+    ],
 )
 def test_a_signal_ends_a_program_with_its_code_one_line_and_nothing_half_written(
     body: str, number: signal.Signals, code: int, tmp_path: Path
@@ -103,8 +112,10 @@ def test_a_signal_that_the_shell_ignores_stays_ignored(tmp_path: Path) -> None:
     assert (ended.code, ended.output, ended.errors) == (0, "done\n", [])
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-@pytest.mark.parametrize("name", ["train", "evaluate", "check_data", "seminar"])
+@pytest.mark.parametrize(
+    ("name", "number", "code"),
+    [("train", signal.SIGTERM, 143), ("train", signal.SIGINT, 130), ("compare", signal.SIGTERM, 143)],
+)
 def test_a_signal_while_a_script_imports_is_answered_in_one_line(
     name: str, number: signal.Signals, code: int, tmp_path: Path
 ) -> None:
