@@ -128,6 +128,8 @@ def _fingerprint(index: Index, limit: Limit) -> str:
     """Changes with any file, its size or time, the annotated sizes and the image size."""
     digest = hashlib.sha256(f"{limit} {len(index)}".encode())
     digest.update(index.sizes.tobytes())
+    if index.as_stored:
+        digest.update(b"as stored")
     for name in index.files.tolist():
         path = Path(name).resolve()
         state = path.stat() if path.exists() else None

@@ -14,11 +14,12 @@ from detector.boxes import transform
 from detector.build import proposal_request
 from detector.checkpoint import Checkpoint, open_checkpoint
 from detector.data.index import Index
+from detector.data.layout import complete
 from detector.data.module import evaluation_loader
 from detector.data.paths import nearest_names
 from detector.data.problems import summarise
 from detector.data.read import read_index
-from detector.data.voc import list_file
+from detector.data.voc import list_file, split_folder
 from detector.errors import UserError
 from detector.evaluation.evaluate import evaluate
 from detector.evaluation.report import table
@@ -70,8 +71,15 @@ def _measure_file(given: config.Evaluate, file: Path) -> dict[str, Any]:
         if getattr(given, key) is not None:
             raise UserError(f"{key}: has no meaning with detections=FILE, which no model is run for")
     index = read_index(given.data, given.split, _listed_classes(given.data, given.split))
+    try:
+        results = read_results(file, index)
+    except UserError:  # of a model that knows classes which the split does not list
+        wider = _classes_of_training(given.data, given.split)
+        if wider is None or not {*index.class_names} < {*wider}:
+            raise
+        index = read_index(given.data, given.split, wider)
+        results = read_results(file, index)
     _introduce(index, given.split)
-    results = read_results(file, index)
     folder = output_folder(given.output, Path("runs") / "evaluate")
     metrics = {**evaluate(index, results), "detections": str(file), **_measured(index, given.split)}
     return _conclude(folder, metrics, METRICS)
@@ -148,9 +156,20 @@ def _listed_classes(data: config.Data, split: str) -> tuple[str, ...] | None:
 
     VOC lists its classes nowhere: they are the names in the training split's annotations, as in a training.
     """
-    if isinstance(data, config.Voc) and split != "train" and data.train and list_file(data, "train").is_file():
+    data, _ = complete(data)
+    if not isinstance(data, config.Voc) or split == "train" or not data.train:
+        return None
+    if list_file(data, "train").is_file() or split_folder(data, "train") is not None:
         return read_index(data, "train").class_names
     return None
+
+
+def _classes_of_training(data: config.Data, split: str) -> tuple[str, ...] | None:
+    """Those of the training split of a COCO data set, where there is one beside `split`."""
+    data, _ = complete(data)
+    if not isinstance(data, config.Coco) or split == "train" or not data.train:
+        return None
+    return read_index(data, "train").class_names
 
 
 def _measured(index: Index, split: str) -> dict[str, Any]:

@@ -75,7 +75,8 @@ class SplitProposals:
         if index.painter is not None:
             return key(self.search, index.image(i).tobytes())
         try:
-            return key(self.search, Path(index.files[i]).read_bytes())
+            content = Path(index.files[i]).read_bytes()
+            return key(self.search, content + b"as stored" if index.as_stored else content)
         except FileNotFoundError:
             raise UserError(f"image {index.files[i]} is missing (scripts/check_data.py lists all such files)") from None
 

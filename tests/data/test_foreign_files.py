@@ -1,6 +1,8 @@
 """COCO and VOC files with what labelling tools, other machines and other conventions put into them."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from detector.data.problems import missing_images, nothing_to_measure, refuse_no
 from detector.data.read import read_index
 from detector.errors import UserError
 from detector.evaluation.results import read_results, write_results
+from detector.evaluation.run import run
 
 CATEGORIES = [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}]
 
@@ -401,3 +404,29 @@ def test_validation_of_backgrounds_alone_is_said(tmp_path: Path) -> None:
     line = nothing_to_measure(read_index(coco(tmp_path, []), "train"))
     assert line == "data.val has no object: nothing is measured, last.ckpt is kept"
     assert nothing_to_measure(read_index(coco(tmp_path, [{}]), "train")) is None
+
+
+# ------------------------------------------------------------------------------------------------------- measuring, CLI
+def test_stored_detections_may_be_of_a_class_that_the_split_does_not_list(tmp_path: Path) -> None:
+    coco(tmp_path, [{}], categories=CATEGORIES[:1])
+    as_val(tmp_path)
+    data = coco(tmp_path, [{}])
+    found = [{"image_id": 0, "category_id": c, "bbox": [4, 5, 20, 30], "score": 0.5} for c in (1, 2)]
+    write_results(tmp_path / "detections.json", found)
+    given = config.Evaluate(data=data, detections=str(tmp_path / "detections.json"), output=str(tmp_path / "out"))
+    metrics = run(given)
+    assert metrics["AP"] == pytest.approx(1)
+    assert metrics["per_class"]["dog"]["AP"] is None
+
+
+def test_the_folder_is_all_that_a_command_needs(tmp_path: Path) -> None:
+    picture(tmp_path / "images/a.png")
+    coco(tmp_path, [{}, {"area": 0}])
+    as_val(tmp_path)
+    coco(tmp_path, [{}])
+    arguments = [f"data.root={tmp_path}", "samples=0", f"output={tmp_path / 'report'}"]
+    done = subprocess.run(
+        [sys.executable, "scripts/check_data.py", *arguments], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith(f"data: COCO layout in {tmp_path}: train.json (train), val.json (val)\n")
+    assert "area not annotated: val.json, annotation 1: its area is 0" in done.stdout
