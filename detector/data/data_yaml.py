@@ -99,7 +99,9 @@ def _of_data_file(file: Path) -> Description:
     names = finder.find(options["names"])
     if names is None:
         raise UserError(f"{file}, key names: there is no file {plain(options['names'])}")
-    entries = {split: (options[key],) for split, keys in _KEYS.items() for key in reversed(keys) if options.get(key)}
+    entries: dict[str, tuple[str, ...]] = {
+        split: (options[key],) for split, keys in _KEYS.items() for key in reversed(keys) if options.get(key)
+    }
     found = _checked(file, read_names(names), options.get("classes"), "classes")
     return Description(
         file, found, entries, keys=tuple(options), note=f"{file.name} and {len(found)} class names from {names.name}"

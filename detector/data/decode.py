@@ -55,7 +55,7 @@ def stored_pixels(content: np.ndarray, reduction: int = 1) -> tuple[np.ndarray, 
     Raises:
         ValueError: as `decode`; the text follows the file's name.
     """
-    source = Source.of_bytes(memoryview(content))
+    source = Source.of_bytes(content)
     header = parse_header(source)
     if header.orientation_tag is not None:
         # Some versions of OpenCV turn a TIFF and some do not.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import itertools
 import os
 from collections.abc import Mapping
@@ -125,7 +124,7 @@ def _decode(file: str, size: list[int], as_stored: bool) -> tuple[bytes | None, 
         return None, Problem("missing image" if "missing" in str(error) else "unreadable image", file, str(error)), []
     except OSError as error:
         return None, Problem("missing image", file, error.strerror or str(error)), []
-    digest = hashlib.blake2b(content, digest_size=16).digest()
+    digest = hashlib.blake2b(content.tobytes(), digest_size=16).digest()
     try:
         peculiarities = _pages(content)
         image, header = stored_pixels(content)
@@ -147,9 +146,10 @@ def _pages(content: np.ndarray) -> list[str]:
     Raises:
         ValueError: Pillow, which notices a JPEG that is cut off, does not read it to its end.
     """
-    header = parse_header(Source.of_bytes(memoryview(content)))
+    source = Source.of_bytes(content)
+    header = parse_header(source)
     try:
-        with Image.open(io.BytesIO(content), formats=PILLOW_FORMATS) as picture:
+        with source.stream() as stream, Image.open(stream, formats=PILLOW_FORMATS) as picture:
             if header.is_jpeg:
                 picture.draft("RGB", (1, 1))  # it is read to its end but unpacked at an eighth of its size
                 picture.load()

@@ -34,7 +34,8 @@ def walk(folder: Path) -> Iterator[tuple[Path, list[str]]]:
 
 def contents(folder: Path) -> tuple[list[str], list[str]]:
     """The names of the folders and of the files in a folder, sorted; none where it cannot be listed."""
-    folders, files = [], []
+    folders: list[str] = []
+    files: list[str] = []
     try:
         with os.scandir(folder) as entries:
             for entry in entries:

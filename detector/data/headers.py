@@ -81,11 +81,10 @@ class Source:
     """A reader of all bytes from the first."""
 
     @classmethod
-    def of_bytes(cls, content: bytes | memoryview) -> Source:
-        """The bytes themselves."""
-        return cls(
-            len(content), lambda start, count: bytes(content[start : start + count]), lambda: io.BytesIO(content)
-        )
+    def of_bytes(cls, content: bytes | np.ndarray) -> Source:
+        """The bytes themselves, or uint8 numbers of which later changes are seen."""
+        view = memoryview(content)  # type: ignore[arg-type]
+        return cls(len(view), lambda start, count: bytes(view[start : start + count]), lambda: io.BytesIO(view))
 
 
 def header_sizes(files: Sequence[str]) -> np.ndarray:
@@ -319,5 +318,5 @@ def picture_kind(file: os.PathLike[str]) -> str | None:
             start = stream.read(16)
     except OSError:
         return None
-    parser = next((parser for signature, parser in _PARSERS[:5] if signature.match(start)), None)
-    return None if parser is None else {_jpeg: "JPEG", _png: "PNG", _tiff: "TIFF", _webp: "WebP", _gif: "GIF"}[parser]
+    kinds = ("JPEG", "PNG", "TIFF", "WebP", "GIF")
+    return next((kind for kind, (signature, _) in zip(kinds, _PARSERS, strict=False) if signature.match(start)), None)

@@ -41,8 +41,8 @@ class PathFinder:
         readings = list(_readings(text))
         for reading in readings:
             for base in self.bases:
-                if self.test(path := base / reading):
-                    return path
+                if self.test(base / reading):
+                    return base / reading
         for reading in readings:
             if (path := self._by_its_end(reading)) is not None:
                 self.moved.append((text, path))
@@ -72,7 +72,7 @@ def _readings(text: str) -> Iterator[str]:
     for one in (slashed, unquote(slashed, errors="replace")):
         found[one] = None
         for form in ("NFC", "NFD"):
-            found[unicodedata.normalize(form, one)] = None  # type: ignore[arg-type]
+            found[unicodedata.normalize(form, one)] = None
     if slashed.startswith("../"):
         found[re.sub(r"^(\.\./)+", "", slashed)] = None
     if slashed.startswith("~"):

@@ -51,6 +51,7 @@ def split_images(
         UserError: a folder or list is missing or has no image.
     """
     override = {"train": data.train, "val": data.val, "test": data.test}[split]
+    entries: tuple[str, ...]
     if override:
         key, bases, entries = f"data.{split}", [root], (override,)
     else:

@@ -84,12 +84,13 @@ def decode_text(content: bytes, name: str) -> str:
 def _by_zero_bytes(start: bytes) -> str:
     """A text begins with an ASCII character here, so the places of zero bytes tell the encoding."""
     zeros = tuple(byte == 0 for byte in start)
-    return {
+    encodings: dict[tuple[bool, ...], str] = {
         (False, True, True, True): "utf-32-le",
         (True, True, True, False): "utf-32-be",
         (False, True, False, True): "utf-16-le",
         (True, False, True, False): "utf-16-be",
-    }.get(zeros, "utf-8")
+    }
+    return encodings.get(zeros, "utf-8")
 
 
 def _decoded(content: bytes, encoding: str, name: str, advice: str) -> str:

@@ -5,6 +5,7 @@ import os
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,7 +17,13 @@ from detector.data.headers import IMAGE_SUFFIXES, MAX_PIXELS, header_sizes, imag
 from detector.errors import UserError
 
 ORIENTATION = 0x0112
-TURNABLE = {"jpg": {"quality": 95}, "png": {}, "tif": {}, "webp": {"lossless": True}, "avif": {"quality": 95}}
+TURNABLE: dict[str, dict[str, Any]] = {
+    "jpg": {"quality": 95},
+    "png": {},
+    "tif": {},
+    "webp": {"lossless": True},
+    "avif": {"quality": 95},
+}
 
 
 def photograph(height: int = 48, width: int = 80, seed: int = 0) -> np.ndarray:
@@ -25,9 +32,9 @@ def photograph(height: int = 48, width: int = 80, seed: int = 0) -> np.ndarray:
     return cv2.normalize(soft, None, 0, 255, cv2.NORM_MINMAX)
 
 
-def saved(kind: str, image: Image.Image | None = None, **options: object) -> bytes:
+def saved(kind: str, image: Image.Image | None = None, **options: Any) -> bytes:
     buffer = io.BytesIO()
-    (image or Image.fromarray(photograph())).save(buffer, kind, **options)  # type: ignore[arg-type]
+    (image or Image.fromarray(photograph())).save(buffer, kind, **options)
     return buffer.getvalue()
 
 

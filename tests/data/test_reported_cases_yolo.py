@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import cv2
@@ -26,7 +26,7 @@ def paint(file: Path) -> Path:
     return file
 
 
-def put(root: Path, content: dict[str, str | bytes | None]) -> config.Yolo:
+def put(root: Path, content: Mapping[str, str | bytes | None]) -> config.Yolo:
     """Path → text, bytes, or None for a painted picture."""
     for name, value in content.items():
         file = root / name
