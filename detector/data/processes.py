@@ -24,16 +24,28 @@ from detector import config
 PRELOADED = ["torch.utils.data._utils.worker", "cv2", "detector.data.dataset", "detector.data.shapes"]
 """Imported once by the server; none of these modules starts a thread, and neither does albumentations."""
 _ENVIRONMENT = {
-    **{name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")},
+    **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
     "NO_ALBUMENTATIONS_UPDATE": "1",
 }
 """Of the server: OpenBLAS starts its threads when it is imported, and albumentations asks the network."""
 _SERVER = "forkserver"
 
 
+if sys.platform != "win32":
+    from multiprocessing.context import ForkServerContext, ForkServerProcess
+
+    class _LoaderProcess(ForkServerProcess):
+        def terminate(self) -> None:
+            """Its SIGTERM is blocked."""
+            self.kill()
+
+    class _ServerContext(ForkServerContext):
+        Process = _LoaderProcess
+
+
 def loader_context() -> BaseContext:
     """What a `DataLoader` takes as `multiprocessing_context`."""
-    return multiprocessing.get_context(_SERVER if _has_server() else "spawn")
+    return _ServerContext() if _has_server() else multiprocessing.get_context("spawn")
 
 
 def expect_loading(data: config.Data | None, augment: config.Augment | None = None) -> None:
