@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 
 from detector import config
+from detector.data import processes
 
 Configure = Callable[..., config.Train]
+
+processes.PRELOADED.append("albumentations")  # once, for all loader processes that tests start
 
 
 @pytest.fixture(autouse=True)

@@ -31,6 +31,8 @@ T_co = TypeVar("T_co", covariant=True)
 
 CHECK = 1.0
 """Seconds between two looks at whether the processes live, while nothing comes."""
+_SERVER_LOST = 255
+"""What Python gives as the exit code of a process when the server of such processes has gone."""
 _STARTING, _STARTED, _LOADING, _DONE = 0, 1, 2, 3
 """States of a loader process, beside which it notes the position of the image."""
 
@@ -108,7 +110,8 @@ class _Watched(_MultiProcessingDataLoaderIter):
     def __init__(self, loader: Loader[Any]) -> None:
         self._shutdown = True  # until torch's own __init__ says otherwise: if it fails, there is nothing to end
         self._workers: list[BaseProcess] = []
-        self._loader = loader
+        # Not the loader itself: it holds this iterator, and both would outlive their last use.
+        self._loaded, self._data_name, self._patience = loader.loaded, loader.data_name, loader.patience
         self._semaphore_names: list[Callable[[], Any]] = []
         shared = cast(_InSharedMemory, loader.dataset).shared
         memory = SharedMemory.allocate(16 * loader.num_workers, "a loader", writable=True)
@@ -124,13 +127,11 @@ class _Watched(_MultiProcessingDataLoaderIter):
                 reason = f"no loader process can be started for the {loader.data_name}: {_reason(error)}"
                 raise RunError(reason) from error
             raise
-        # Their SIGTERM is blocked, with which torch would end those that hang, and Python all at its own end, and wait.
-        for process in self._workers:
-            process.terminate = process.kill  # type: ignore[method-assign]
+        # Their SIGTERM is blocked, with which Python would end them at its own end, and wait.
         multiprocessing.util.Finalize(self, _kill, (self._workers,), exitpriority=100)
 
     def _get_data(self) -> Any:
-        end = time.monotonic() + self._loader.patience
+        end = time.monotonic() + self._patience
         while True:
             try:
                 received, data = self._try_get_data(CHECK)
@@ -149,13 +150,16 @@ class _Watched(_MultiProcessingDataLoaderIter):
                 worker = self._awaited()
                 raise self._failure(
                     worker,
-                    f"gave nothing for {self._loader.patience:g} seconds",
+                    f"gave nothing for {self._patience:g} seconds",
                     f" ({_state(self._workers[worker])}); data.timeout=SECONDS waits longer",
                 )
 
     def _process_data(self, data: Any, *more: Any) -> Any:
         if isinstance(data, ExceptionWrapper) and issubclass(data.exc_type, RunError):
-            worker, text = int(data.where.split()[-1]), data.exc_msg.strip().splitlines()[-1].partition("RunError: ")[2]
+            worker, text = (
+                int(data.where.split()[-1]),
+                data.exc_msg.strip().splitlines()[-1].partition("RunError: ")[2],
+            )
             raise RunError(f"{self._name(worker)} {text}")
         return super()._process_data(data, *more)
 
@@ -182,12 +186,12 @@ class _Watched(_MultiProcessingDataLoaderIter):
         state, position = self._notes[worker].tolist()
         place = "before its first image"
         if state in (_LOADING, _DONE):
-            place = f"{'while loading' if state == _LOADING else 'after loading'} {self._loader.loaded.where(position)}"
+            place = f"{'while loading' if state == _LOADING else 'after loading'} {self._loaded.where(position)}"
         _kill(self._workers)
         return RunError(f"{self._name(worker)} {what} {place}{more}")
 
     def _name(self, worker: int) -> str:
-        return f"loader process {worker} (pid {self._workers[worker].pid}) of the {self._loader.data_name}"
+        return f"loader process {worker} (pid {self._workers[worker].pid}) of the {self._data_name}"
 
 
 def _kill(processes: list[BaseProcess]) -> None:
@@ -227,6 +231,8 @@ def _end_with_parent() -> None:
 
 def _cause_of_death(exitcode: int | None) -> tuple[str, str]:
     """What happened to a process, and what to do about it."""
+    if exitcode == _SERVER_LOST:
+        return "has lost the process that it was forked from", ""
     if exitcode is None or exitcode >= 0:
         return f"ended with exit code {exitcode}", ""
     name = signal.Signals(-exitcode).name if -exitcode in set(signal.Signals) else f"signal {-exitcode}"

@@ -48,8 +48,8 @@ class DetectionData(lightning.LightningDataModule):
     """Training and validation split and their loaders.
 
     Both indices are read at once, so that class names are known before a model is built; images are only looked at (and
-    caches filled) when a trainer prepares the data or the loaders are asked for. Lightning's own distributed sampler must be
-    off (`Trainer(use_distributed_sampler=False)`): the samplers here share the images out themselves.
+    caches filled) when a trainer prepares the data or the loaders are asked for. Lightning's own distributed sampler must
+    be off (`Trainer(use_distributed_sampler=False)`): the samplers here share the images out themselves.
 
     Args:
         data: format, place, batch size a process, loader processes, cache.

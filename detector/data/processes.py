@@ -31,9 +31,21 @@ _ENVIRONMENT = {
 _SERVER = "forkserver"
 
 
+if sys.platform != "win32":
+    from multiprocessing.context import ForkServerContext, ForkServerProcess
+
+    class _LoaderProcess(ForkServerProcess):
+        def terminate(self) -> None:
+            """Its SIGTERM is blocked."""
+            self.kill()
+
+    class _ServerContext(ForkServerContext):
+        Process = _LoaderProcess
+
+
 def loader_context() -> BaseContext:
     """What a `DataLoader` takes as `multiprocessing_context`."""
-    return multiprocessing.get_context(_SERVER if _has_server() else "spawn")
+    return _ServerContext() if _has_server() else multiprocessing.get_context("spawn")
 
 
 def expect_loading(data: config.Data | None, augment: config.Augment | None = None) -> None:
