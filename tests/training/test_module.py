@@ -43,9 +43,7 @@ def rates(settings: config.Train, monkeypatch: pytest.MonkeyPatch) -> list[float
     return seen
 
 
-def test_multi_scale_training_moves_the_boxes_with_the_images(
-    tiny: Configure, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_multi_scale_training_moves_the_boxes_with_the_images(tiny: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
     step, losses = DetectionModule.training_step, SingleShot.losses
     given: list[tuple[Tensor, list[Target]]] = []
     received: list[tuple[Tensor, list[Target]]] = []
@@ -96,7 +94,9 @@ def test_gradients_reach_the_optimizer_no_longer_than_clip(
     norms: list[float] = []
 
     def look(optimizer: Optimizer) -> None:
-        gradients = [p.grad.flatten() for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+        gradients = [
+            p.grad.flatten() for group in optimizer.param_groups for p in group["params"] if p.grad is not None
+        ]
         norms.append(float(torch.cat(gradients).norm()))
 
     each_step(monkeypatch, look)
@@ -144,4 +144,6 @@ def test_a_frozen_stage_has_no_gradient_and_its_statistics_stay(tiny: Configure)
     for name, value in trained.items():
         if name.startswith(frozen):
             assert torch.equal(value, untrained[name]), name
-    assert not torch.equal(trained["backbone.stages.2.0.norm.running_mean"], untrained["backbone.stages.2.0.norm.running_mean"])
+    assert not torch.equal(
+        trained["backbone.stages.2.0.norm.running_mean"], untrained["backbone.stages.2.0.norm.running_mean"]
+    )
