@@ -324,3 +324,10 @@ def test_scaled_channels_and_depth_are_those_of_the_published_nano_to_extra_larg
     assert [scale_depth(n, 0.33) for n in (3, 6, 9)] == [1, 2, 3]
     assert [scale_depth(n, 0.67) for n in (3, 6, 9)] == [2, 4, 6]
     assert scale_depth(1, 0.1) == 1
+
+
+def test_batch_norm_has_the_momentum_and_epsilon_of_the_yolox_code() -> None:
+    """Megvii's YOLOX (Ge et al. 2021, exp/yolox_base.py, `init_yolo`): eps 1e-3, momentum 0.03."""
+    norm = make_norm("batch", 8)
+    assert isinstance(norm, torch.nn.BatchNorm2d)
+    assert (norm.eps, norm.momentum) == (1e-3, 0.03)

@@ -7,7 +7,7 @@ from painted_scenes import assert_boxes_fit, painted_index, painted_regions
 
 from detector import config
 from detector.data.albumentations import Albumentations
-from detector.data.augment import Objects, jitter_colour
+from detector.data.augment import Objects, jitter_colour, random_view
 from detector.data.dataset import DetectionDataset
 from detector.data.geometry import MINIMUM_SIDE, clip_boxes, rotation, transform_boxes
 from detector.errors import UserError
@@ -270,3 +270,33 @@ def test_a_picture_after_albumentations_still_has_its_regions() -> None:
     (noisy, target), (clean, _) = dataset[0, 0], plain[0, 0]
     assert not torch.equal(noisy, clean)
     assert len(painted_regions(noisy.permute(1, 2, 0).numpy())) >= len(target.boxes)
+
+
+def test_zoom_and_both_shifts_are_uniform_in_their_ranges_and_independent() -> None:
+    """Of 4,000 views: a shift of 0.2 of 100 pixels about the middle, a zoom of 0.5; standard deviation range / √3."""
+    augment = config.Augment(name="view", translate=0.2, scale=0.5)
+    rng = np.random.default_rng(0)
+    views = np.array([random_view(rng, augment, 100) for _ in range(4000)])
+    assert views[:, 0, 0] == pytest.approx(views[:, 1, 1])
+    assert not views[:, 0, 1].any()
+    drawn = np.stack([views[:, 0, 0], views[:, 0, 2], views[:, 1, 2]])
+    for values, middle, reach in zip(drawn, (1.0, 50.0, 50.0), (0.5, 20.0, 20.0), strict=True):
+        assert np.abs(values - middle).max() <= reach + 1e-9
+        assert values.mean() == pytest.approx(middle, abs=0.04 * reach)
+        assert values.std() == pytest.approx(reach / 3**0.5, rel=0.04)
+    assert np.abs(np.corrcoef(drawn) - np.eye(3)).max() < 0.05
+
+
+def test_rotation_and_both_shears_are_uniform_in_their_ranges_and_independent() -> None:
+    rng = np.random.default_rng(0)
+    turned = np.array([random_view(rng, config.Augment(name="turn", degrees=30), 100) for _ in range(2000)])
+    angles = np.degrees(np.arctan2(turned[:, 1, 0], turned[:, 0, 0]))
+    assert np.abs(angles).max() <= 30
+    assert angles.std() == pytest.approx(30 / 3**0.5, rel=0.05)
+    assert np.linalg.det(turned[:, :2, :2]) == pytest.approx(np.ones(2000))
+    sheared = np.array([random_view(rng, config.Augment(name="shear", shear=20), 100) for _ in range(2000)])
+    x, y = np.degrees(np.arctan(sheared[:, 0, 1])), np.degrees(np.arctan(sheared[:, 1, 0]))
+    for shear in (x, y):
+        assert np.abs(shear).max() <= 20 + 1e-9
+        assert shear.std() == pytest.approx(20 / 3**0.5, rel=0.05)
+    assert abs(np.corrcoef(x, y)[0, 1]) < 0.07

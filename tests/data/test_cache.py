@@ -97,3 +97,14 @@ def test_a_cache_that_does_not_fit_is_refused_before_it_is_filled(
 def test_an_unknown_cache_is_named_with_the_choices(files: Index) -> None:
     with pytest.raises(UserError, match=r"data\.cache=gpu: use none, ram or disk"):
         cache.open_images(files, "gpu", 96)
+
+
+@pytest.mark.parametrize("suffix", [".bmp", ".png"])
+def test_a_file_written_again_with_the_same_length_fills_another_cache(tmp_path: Path, suffix: str) -> None:
+    """A BMP of one size always has the same number of bytes: only the time tells the two apart."""
+    file = tmp_path / f"picture{suffix}"
+    for number, grey in enumerate((40, 200)):
+        cv2.imwrite(str(file), np.full((32, 48, 3), grey, dtype=np.uint8))
+        os.utime(file, ns=(10**18, 10**18 + number))
+        index = assemble(["a"], [1], [0], [str(file)], np.array([[32, 48]]), Objects([], [], [], [], where=str))
+        assert (cache.open_images(index, "disk", 64).image(0) == grey).all()

@@ -153,3 +153,29 @@ def test_a_loader_opens_few_files_however_many_objects_it_passes_on() -> None:
     kept = list(loader(dataset, workers=2))
     assert len(os.listdir("/proc/self/fd")) < 4 * len(kept) + 100 if os.path.isdir("/proc/self/fd") else True
     assert sum(len(batch.targets) for batch in kept) == 200
+
+
+@pytest.mark.parametrize("size", [64, 96, 288])
+def test_training_without_augmentation_shows_what_evaluation_shows(size: int) -> None:
+    """Small images are enlarged and large ones made smaller, as the letterbox does, to a pixel's rounding."""
+    index = painted_index()
+    trained = DetectionDataset(index, size, config.Augment(name="none"))
+    evaluated = DetectionDataset(index, size)
+    for i in range(len(index)):
+        (picture, target), (letterboxed, expected) = trained[0, i], evaluated[0, i]
+        torch.testing.assert_close(target.boxes, expected.boxes, atol=1.0, rtol=0)
+        assert torch.equal(target.labels, expected.labels)
+        torch.testing.assert_close(target.transform, expected.transform, atol=1.0, rtol=0.02)
+        assert (picture.float() - letterboxed.float()).abs().mean() < 6
+
+
+def test_pictures_of_one_epoch_differ_between_images_and_seeds() -> None:
+    """Nothing but the generator of (seed, epoch, index) decides: one index twice is the same view of two pictures."""
+    index = painted_index()
+    augment = config.Augment(name="view", translate=0.3, scale=0.5)
+    dataset = DetectionDataset(index, 96, augment, seed=1)
+    transforms = [dataset[0, i][1].transform for i in range(len(index))]
+    places = torch.stack([t[:2, 2] / 96 for t in transforms])
+    assert places.std(dim=0).min() > 0.05
+    other = DetectionDataset(index, 96, augment, seed=2)
+    assert not any(torch.equal(t, other[0, i][1].transform) for i, t in enumerate(transforms))

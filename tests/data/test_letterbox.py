@@ -1,3 +1,4 @@
+import math
 from pathlib import Path
 
 import cv2
@@ -147,3 +148,25 @@ def test_an_image_without_objects_is_a_sample_like_any_other(tmp_path: Path) -> 
     assert [tensor.dtype for tensor in shapes] == [torch.float32, torch.int64, torch.bool, torch.float32]
     assert target.transform.dtype == torch.float32
     assert planes.shape == (3, 64, 64)
+
+
+def test_a_picture_made_smaller_is_averaged_over_areas_and_one_made_larger_is_interpolated() -> None:
+    """A checkerboard of single pixels, a third as large, is nearly grey; bilinear samples would keep contrast."""
+    board = ((np.indices((192, 192)).sum(axis=0) % 2) * 255).astype(np.uint8)
+    canvas, _ = letterbox(np.repeat(board[..., None], 3, axis=2), 64)
+    blocks = board.reshape(64, 3, 64, 3).mean(axis=(1, 3))
+    assert np.abs(canvas[..., 0] - blocks).max() <= 1
+    larger, _ = letterbox(np.repeat(np.array([[0, 200], [0, 200]], dtype=np.uint8)[..., None], 3, axis=2), 8)
+    assert larger[0, :, 0].tolist() == pytest.approx([0, 0, 25, 75, 125, 175, 200, 200], abs=1)
+
+
+@pytest.mark.parametrize(("height", "width", "limit"), [(1501, 1999, 224), (1003, 1777, 416), (2000, 333, 200)])
+def test_the_scale_of_a_reduced_jpeg_is_that_of_its_decoded_pixels(height: int, width: int, limit: int) -> None:
+    """libjpeg gives ceil(side / n) pixels of n original pixels each, which are then resized to the loaded size."""
+    index = index_of(Path("large.jpg"), (height, width), [])
+    size = loaded_size(index, 0, limit)
+    n = size.reduction
+    assert n in (2, 4, 8)
+    assert n * limit <= max(height, width) < 2 * n * limit or n == 8
+    assert size.scale[0] == pytest.approx(size.width / (n * math.ceil(width / n)), abs=0, rel=1e-12)
+    assert size.scale[1] == pytest.approx(size.height / (n * math.ceil(height / n)), abs=0, rel=1e-12)

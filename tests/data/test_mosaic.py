@@ -107,3 +107,14 @@ def test_the_same_seed_gives_the_same_mosaic_and_another_epoch_another_one() -> 
     assert (first[1, 5][0] == second[1, 5][0]).all()
     assert (first[1, 5][0] != second[2, 5][0]).any()
     assert (first[1, 5][0] != DetectionDataset(index, 128, MOSAIC, seed=4, epochs=10)[1, 5][0]).any()
+
+
+def test_the_centre_lies_anywhere_within_half_a_canvas_of_the_plane_s() -> None:
+    """Uniform in -50..50 of a canvas of 100: mean 0, standard deviation 100 / √12 = 28.9, both coordinates on their own."""
+    rng = np.random.default_rng(0)
+    centres = np.array([random_centre(rng, 100) for _ in range(4000)])
+    assert np.abs(centres).max() <= 50
+    assert np.abs(centres).max(axis=0) == pytest.approx([50, 50], abs=0.5)
+    assert centres.mean(axis=0) == pytest.approx([0, 0], abs=2)
+    assert centres.std(axis=0) == pytest.approx([28.87, 28.87], rel=0.03)
+    assert abs(np.corrcoef(centres.T)[0, 1]) < 0.05

@@ -131,3 +131,13 @@ def test_bccd_is_read_and_its_zero_size_box_found(split: str, images: int, bad: 
     assert (index.labels == 1).sum() == text.count("<name>RBC</name>") - 1
     assert [(p.kind, p.where) for p in index.problems] == [("degenerate box", f"Annotations/BloodImage_{bad}")]
     assert index.image(0).shape == (*index.sizes[0], 3)
+
+
+def test_a_validation_split_without_the_first_class_keeps_the_labels_of_training(tmp_path: Path) -> None:
+    from detector.data.module import DetectionData
+
+    data = make_voc(tmp_path, {n: SIZE + an_object(n, (5, 5, 29, 29)) for n in ("ant", "bee", "cat")})
+    make_voc(tmp_path, {"v": SIZE + an_object("cat", (5, 5, 29, 29)) + an_object("bee", (9, 9, 39, 39))}, "val")
+    module = DetectionData(data, config.Augment(name="none"), 64)
+    assert module.val_index.class_names == ("ant", "bee", "cat")
+    assert module.val_index.labels.tolist() == [2, 1]

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from torchvision.ops import FeaturePyramidNetwork
 
 from detector.errors import UserError
-from detector.layers import ACTIVATIONS, NORMS
+from detector.layers import ACTIVATIONS, NORMS, Residual
 from detector.necks.fpn import FPN
 from detector.necks.none import NoNeck
 from detector.necks.pan import PAN
@@ -194,3 +194,25 @@ def test_p2_is_refused_where_the_backbone_has_no_c2(name: str) -> None:
     assert neck(without).info.names == ("P3", "P4", "P5")
     with pytest.raises(UserError, match=r"neck\.lowest: the backbone gives C3, C4, C5 and no C2; choose 3"):
         neck(without, lowest=2)
+
+
+def test_pan_s_blocks_have_no_shortcut() -> None:
+    """With all norms at zero a residual block without shortcut gives 0, and one with it gives its input."""
+    neck = PAN(FEATURES, width=0.125)
+    residuals = [module for module in neck.modules() if isinstance(module, Residual)]
+    assert len(residuals) == 4
+    for block in residuals:
+        torch.nn.init.zeros_(block.expand.norm.weight)  # type: ignore[arg-type]
+        x = torch.randn(1, block.reduce.convolution.in_channels, 4, 4)
+        assert not block.eval()(x).any()
+
+
+def test_pan_is_initialised_as_he_et_al_say() -> None:
+    """σ = √2 / √fan_out for SiLU, fan_out = 3 · 3 · channels, in every convolution (He et al. 2015, section 2.2)."""
+    torch.manual_seed(0)
+    neck = PAN(FEATURES, width=0.5)
+    for module in neck.modules():
+        if isinstance(module, torch.nn.Conv2d) and module.weight.numel() > 10_000:
+            wanted = (2 / (module.kernel_size[0] ** 2 * module.out_channels)) ** 0.5
+            assert module.weight.std().item() == pytest.approx(wanted, rel=0.05)
+            assert abs(module.weight.mean().item()) < 0.05 * wanted

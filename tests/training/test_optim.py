@@ -32,6 +32,56 @@ def ours(part: config.Optim, total: int, warmup: int = 0) -> list[tuple[float, f
     return walk(optimizer, build_schedule(part, optimizer, total, warmup), total)
 
 
+@pytest.mark.parametrize("part", [config.SGD(weight_decay=0.3), config.AdamW(weight_decay=0.3)])
+def test_weights_decay_and_norms_and_biases_do_not(part: config.Optim) -> None:
+    module = network()
+    optimizer = build_optimizer(part, module, fused=False)
+    decay = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
+    named = {name: decay[id(parameter)] for name, parameter in module.named_parameters()}
+    assert named == {"0.weight": 0.3, "0.bias": 0.0, "1.weight": 0.0, "1.bias": 0.0}
+
+
+def test_what_is_frozen_is_not_given_to_the_optimizer() -> None:
+    module = network()
+    module[0].requires_grad_(False)  # type: ignore[index]
+    optimizer = build_optimizer(config.SGD(), module, fused=False)
+    given = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    assert given == {id(p) for p in module[1].parameters()}  # type: ignore[index]
+
+
+def test_two_steps_of_sgd_are_nesterov_s_by_hand() -> None:
+    """Sutskever et al. 2013 as PyTorch writes it: v ← μ v + g, w ← w − lr (g + μ v), g with the decay λ w in it."""
+    lr, momentum, decay = 0.1, 0.9, 0.01
+    module = nn.Conv2d(1, 1, 1, bias=False)
+    nn.init.constant_(module.weight, 2.0)
+    optimizer = build_optimizer(config.SGD(lr=lr, momentum=momentum, weight_decay=decay), module, fused=False)
+    weight, velocity = 2.0, 0.0
+    for gradient in (3.0, -1.0):
+        module.weight.grad = torch.full_like(module.weight, gradient)
+        optimizer.step()
+        slope = gradient + decay * weight
+        velocity = momentum * velocity + slope
+        weight -= lr * (slope + momentum * velocity)
+        assert module.weight.item() == pytest.approx(weight)
+
+
+def test_two_steps_of_adamw_are_the_paper_s_by_hand() -> None:
+    """Loshchilov & Hutter 2019, algorithm 2, with β1 = `momentum`."""
+    lr, momentum, decay = 0.1, 0.6, 0.05
+    module = nn.Conv2d(1, 1, 1, bias=False)
+    nn.init.constant_(module.weight, 2.0)
+    optimizer = build_optimizer(config.AdamW(lr=lr, momentum=momentum, weight_decay=decay), module, fused=False)
+    weight, first, second = 2.0, 0.0, 0.0
+    for t, gradient in enumerate((3.0, -1.0), start=1):
+        module.weight.grad = torch.full_like(module.weight, gradient)
+        optimizer.step()
+        first = momentum * first + (1 - momentum) * gradient
+        second = 0.999 * second + 0.001 * gradient**2
+        corrected = first / (1 - momentum**t) / (math.sqrt(second / (1 - 0.999**t)) + 1e-8)
+        weight = weight - lr * decay * weight - lr * corrected
+        assert module.weight.item() == pytest.approx(weight)
+
+
 @pytest.mark.parametrize("kind", [config.SGD, config.AdamW])
 def test_one_cycle_is_what_smith_and_topin_describe(kind: type[config.SGD]) -> None:
     part = kind(lr=0.2, schedule="one_cycle", rise=0.25, momentum=0.95, lowest_momentum=0.85)

@@ -1,0 +1,63 @@
+import torch
+from torch import Tensor, nn
+
+from detector.training.ema import AveragedDetector
+
+
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 2, 1))
+
+
+def test_every_parameter_and_buffer_follows_the_recursion_by_hand() -> None:
+    """d(n) = min(decay, n / (n + 9)); 120 updates: the ramp reaches 0.9 at update 81 and the limit counts from there."""
+    decay, module = 0.9, network().train()
+    average = AveragedDetector(module, decay)
+    expected: dict[str, Tensor] = {name: value.double().clone() for name, value in module.state_dict().items()}
+    generator = torch.Generator().manual_seed(1)
+    ramp = []
+    for n in range(1, 121):
+        with torch.no_grad():
+            for parameter in module.parameters():
+                parameter += torch.randn(parameter.shape, generator=generator)
+        module(torch.randn(2, 3, 8, 8, generator=generator) * n)  # moves the running statistics
+        average.update(module)
+        d = min(decay, n / (n + 9))
+        ramp.append(d)
+        for name, value in module.state_dict().items():
+            expected[name] = d * expected[name] + (1 - d) * value.double()
+    assert ramp[0] == 0.1
+    assert sum(d == decay for d in ramp) == 40
+
+    found = average.module.state_dict()
+    assert {"1.running_mean", "1.running_var", "0.weight", "2.bias"} <= found.keys()
+    for name, value in found.items():
+        if value.is_floating_point():
+            torch.testing.assert_close(value.double(), expected[name], rtol=1e-4, atol=1e-4)
+    assert found["1.num_batches_tracked"] == 120
+
+
+def test_the_first_update_forgets_nine_tenths_of_the_random_start() -> None:
+    module = nn.Linear(1, 1, bias=False)
+    nn.init.zeros_(module.weight)
+    average = AveragedDetector(module, 0.9998)
+    nn.init.ones_(module.weight)
+    average.update(module)
+    torch.testing.assert_close(average.module.weight, torch.tensor([[0.9]]))
+
+
+def test_a_resumed_average_goes_on_counting() -> None:
+    module = network()
+    first = AveragedDetector(module, 0.99)
+    for _ in range(5):
+        first.update(module)
+    second = AveragedDetector(module, 0.99)
+    second.load_state_dict(first.state_dict())
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter += 1
+    first.update(module)
+    second.update(module)
+    assert int(second.updates) == 6
+    for a, b in zip(first.module.parameters(), second.module.parameters(), strict=True):
+        assert torch.equal(a, b)
