@@ -103,7 +103,7 @@ def _expect_loading(settings: Any) -> None:
 
 def _imported(function: str) -> Callable[[Any], Any]:
     module, _, name = function.partition(":")
-    return getattr(import_module(module), name)  # type: ignore[no-any-return]
+    return getattr(import_module(module), name)
 
 
 def _refuse_sweep_without_multirun() -> None:

@@ -45,11 +45,17 @@ FASTER = "tests/models/test_faster_rcnn.py"
 DATASET, VOC, MOSAIC, MIXING, AUGMENT = (
     f"tests/data/test_{name}.py" for name in ("dataset", "voc_reader", "mosaic", "mixing", "augment")
 )
-LETTERBOX, CACHE, SAMPLER, ANCHORS = (f"tests/data/test_{name}.py" for name in ("letterbox", "cache", "sampler", "anchors"))
+LETTERBOX, CACHE, SAMPLER, ANCHORS = (
+    f"tests/data/test_{name}.py" for name in ("letterbox", "cache", "sampler", "anchors")
+)
 NECKS, LAYERS, GROUPS, NMS = "tests/necks", "tests/test_layers.py", "tests/compare/test_groups.py", "tests/test_nms.py"
 SCHEDULE_FREE, HEADS = "tests/training/test_schedule_free.py", "tests/heads"
 
-_MODULE, _CRITERION, _DATASET = "detector/training/module.py", "detector/losses/criterion.py", "detector/data/dataset.py"
+_MODULE, _CRITERION, _DATASET = (
+    "detector/training/module.py",
+    "detector/losses/criterion.py",
+    "detector/data/dataset.py",
+)
 
 MISTAKES = [
     # averaged weights
@@ -140,7 +146,18 @@ def notices(mistake: Mistake, root: Path) -> bool:
     before = file.read_text(encoding="utf-8")
     file.write_text(mistake.planted(root), encoding="utf-8")
     try:
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "-m", "not slow", "-p", "no:cacheprovider", *mistake.tests.split()]
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-x",
+            "-q",
+            "-m",
+            "not slow",
+            "-p",
+            "no:cacheprovider",
+            *mistake.tests.split(),
+        ]
         environment = {**os.environ, "PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
         run = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
     finally:

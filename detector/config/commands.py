@@ -328,7 +328,7 @@ def from_dict(values: Any, where: str = "") -> Train:
         values = {**values, "model": {"resize": "letterbox", **model}}  # all there was before it could be chosen
     settings = _object(Train, values, "", where)
     check(settings, where)
-    return settings  # type: ignore[no-any-return]
+    return settings
 
 
 def _object(cls: type, values: Any, prefix: str, where: str) -> Any:

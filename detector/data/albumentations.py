@@ -95,7 +95,7 @@ def _transform(library: Any, number: int, spec: dict[str, Any], size: int) -> An
     if not isinstance(spec, dict) or "name" not in spec:
         raise UserError(f"{where} is {spec!r}: write it as {{name: ClassName, argument: value, ...}}")
     name = str(spec["name"])
-    made = getattr(library, name, None)
+    made: Any = getattr(library, name, None)
     if not (inspect.isclass(made) and issubclass(made, library.BasicTransform)):
         raise UserError(f"{where}: albumentations {library.__version__} has no transform {name}")
     arguments = {key: value for key, value in spec.items() if key != "name"}

@@ -80,7 +80,8 @@ class Lookup:
         identity = identifier(value)
         if identity is None:
             return None
-        return self._positions.get(identity if self._exact else loose(identity))
+        meant = identity if self._exact else loose(identity)
+        return None if meant is None else self._positions.get(meant)
 
 
 def in_order(ids: Iterable[ImageId]) -> list[ImageId]:

@@ -109,7 +109,7 @@ class _Watched(_MultiProcessingDataLoaderIter):
 
     def __init__(self, loader: Loader[Any]) -> None:
         self._shutdown = True  # until torch's own __init__ says otherwise: if it fails, there is nothing to end
-        self._workers: list[BaseProcess] = []
+        self._workers: list[BaseProcess] = []  # type: ignore[assignment]
         # Not the loader itself: it holds this iterator, and both would outlive their last use.
         self._loaded, self._data_name, self._patience = loader.loaded, loader.data_name, loader.patience
         self._semaphore_names: list[Callable[[], Any]] = []

@@ -86,14 +86,16 @@ def starting_processes(need_main: bool = False) -> Iterator[list[Callable[[], An
     main = sys.modules["__main__"]
     if not need_main:
         sys.modules["__main__"] = types.ModuleType("__main__")
-    earlier = set(multiprocessing.util._finalizer_registry)
+    registry: dict[Any, Any] = multiprocessing.util._finalizer_registry  # type: ignore[attr-defined]
+    cleanup = SemLock._cleanup  # type: ignore[attr-defined]
+    earlier = set(registry)
     names: list[Callable[[], Any]] = []
     try:
         yield names
     finally:
         sys.modules["__main__"] = main
-        for key, finalizer in list(multiprocessing.util._finalizer_registry.items()):
-            if key not in earlier and getattr(finalizer, "_callback", None) is SemLock._cleanup:
+        for key, finalizer in list(registry.items()):
+            if key not in earlier and getattr(finalizer, "_callback", None) is cleanup:
                 names.append(finalizer)
 
 

@@ -92,7 +92,7 @@ class SharedMemory(mmap.mmap):
         if sys.platform == "win32":
             return _copied, (bytes(self), self.writable)
         if context.get_spawning_popen() is not None:
-            return _received, (reduction.DupFd(self.descriptor), len(self), self.writable)  # type: ignore[attr-defined]
+            return _received, (reduction.DupFd(self.descriptor), len(self), self.writable)
         return _opened, (f"/proc/{os.getpid()}/fd/{self.descriptor}", len(self), self.writable)
 
 

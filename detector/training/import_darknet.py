@@ -17,6 +17,7 @@ from detector.models.darknet import images_line, introduction
 from detector.output import output_folder
 from detector.self_contained import self_contained
 from detector.training.checkpoint_files import WholeFiles
+from detector.types import ImageId
 
 COCO_CLASSES = 80
 HISTORICAL_NAMES = {
@@ -78,7 +79,7 @@ def import_darknet(given: config.ImportDarknet) -> Path:
     return file
 
 
-def _classes(given: config.ImportDarknet) -> tuple[tuple[str, ...], tuple[int, ...]]:
+def _classes(given: config.ImportDarknet) -> tuple[tuple[str, ...], tuple[ImageId, ...]]:
     if (given.names is None) == (given.data is None):
         raise UserError(
             "names, data: exactly one must be given, names=FILE with a class on each line or data=... with the same classes"

@@ -75,7 +75,7 @@ class OtherLength(Callback):
         before = trainer.optimizers[0].param_groups[0]["lr"]
         for entry in trainer.lr_scheduler_configs:
             entry.scheduler.last_epoch -= 1
-            entry.scheduler.step()
+            entry.scheduler.step()  # type: ignore[call-arg]
         if trainer.is_global_zero:
             print(self._line(before, trainer.optimizers[0].param_groups[0]["lr"]), flush=True)
 

@@ -48,7 +48,7 @@ def loader(dataset: Any, workers: int = 2, timeout: float = 120, **options: Any)
 
 
 def processes(batches: Iterator[Any]) -> list[BaseProcess]:
-    return batches._workers  # type: ignore[attr-defined, no-any-return]
+    return batches._workers  # type: ignore[attr-defined]
 
 
 def started(dataset: Images, patience: float) -> Iterator[Any]:

@@ -123,7 +123,7 @@ def test_ids_that_differ_in_type_alone_are_two_where_the_file_has_both() -> None
 # -------------------------------------------------------------------------------------------------------------- boxes
 def test_polygons_give_boxes_where_there_is_no_bbox(tmp_path: Path) -> None:
     polygons = {"segmentation": [[4, 5, 24, 5, 14, 35.5], [30, 6, 31, 6, 31, 7]]}
-    index = read_index(coco(tmp_path, [polygons | {"bbox": box} for box in (None, [])]), "train")
+    index = read_index(coco(tmp_path, [polygons | {"bbox": box} for box in (None, list[float]())]), "train")
     assert index.boxes.tolist() == [[4, 5, 31, 35.5]] * 2
     assert index.annotations.boxes.tolist() == [[4, 5, 27, 30.5]] * 2
 

@@ -105,9 +105,9 @@ def test_changing_a_target_leaves_the_index_alone() -> None:
 def test_a_pickled_index_is_not_larger_than_its_arrays() -> None:
     count = 20_000
     index = make_index([[1, 1, 5, 5]] * count, list(range(count)), images=count)
-    arrays = (index.image_ids, index.files, index.sizes, index.offsets, index.boxes, index.labels, index.crowd)
     kept = index.annotations
-    arrays += (index.area, kept.offsets, kept.boxes, kept.area, kept.labels, kept.crowd)
+    arrays = [index.image_ids, index.files, index.sizes, index.offsets, index.boxes, index.labels, index.crowd]
+    arrays += [index.area, kept.offsets, kept.boxes, kept.area, kept.labels, kept.crowd]
     assert len(pickle.dumps(index)) < sum(a.nbytes for a in arrays) + 10_000
 
 

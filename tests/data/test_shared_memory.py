@@ -2,6 +2,7 @@ import gc
 import os
 import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,7 +34,8 @@ def test_arrays_that_lie_in_shared_memory_are_not_copied_again() -> None:
     memories = {id(memory): len(memory) for memory, _, _ in again.pieces}
     assert len(memories) == 2
     assert memories[id(first.pieces[0][0])] >= 1.5 * LARGE.nbytes
-    assert np.array_equal(again.open()["opened"][1], LARGE[::2])
+    opened: Any = again.open()
+    assert np.array_equal(opened["opened"][1], LARGE[::2])
     assert np.array_equal(share(first.open()[0][100:]).open(), LARGE[100:])
 
 

@@ -10,9 +10,11 @@ from painted_scenes import assert_boxes_fit, painted_index
 from torch import Tensor
 
 from detector import config
+from detector.data.cache import open_images
 from detector.data.dataset import DetectionDataset
 from detector.data.index import Objects, assemble
 from detector.data.letterbox import stretch
+from detector.data.loading import loading_limit
 from detector.data.module import DetectionData, evaluation_loader
 from detector.errors import UserError
 from detector.evaluation.evaluate import evaluate
@@ -64,8 +66,9 @@ def test_training_without_augmentation_prediction_and_evaluation_show_the_same(
     )
     shown: list[Tensor] = []
     for cache in ("none", "ram"):
+        images = open_images(index, cache, loading_limit(128, "stretch"))
         for augment in (None, config.Augment(name="none")):
-            planes, target = DetectionDataset(index, 128, augment, cache=cache, resize="stretch")[0, 0]
+            planes, target = DetectionDataset(index, 128, augment, images=images, resize="stretch")[0, 0]
             shown.append(planes)
             torch.testing.assert_close(target.boxes, torch.tensor([[32.0, 64.0, 96.0, 115.2]]), atol=1e-3, rtol=0)
     expected = torch.from_numpy(cv2.resize(image, (128, 128), interpolation=cv2.INTER_LINEAR)).permute(2, 0, 1)

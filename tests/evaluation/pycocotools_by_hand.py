@@ -17,9 +17,10 @@ from detector.evaluation.coco import METRICS
 from detector.evaluation.comparison import match
 from detector.evaluation.evaluate import evaluate
 from detector.evaluation.results import flatten, read_results
+from detector.types import ImageId
 
 
-def by_hand(annotations: Path, results: Path) -> tuple[list[float], dict[int, tuple[float, float] | None]]:
+def by_hand(annotations: Path, results: Path) -> tuple[list[float], dict[ImageId, tuple[float, float] | None]]:
     """The twelve numbers, and AP and AP50 by category id, as Detectron2 and others take them from pycocotools."""
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO(str(annotations))
@@ -27,7 +28,7 @@ def by_hand(annotations: Path, results: Path) -> tuple[list[float], dict[int, tu
         found.evaluate()
         found.accumulate()
         found.summarize()
-    per_category: dict[int, tuple[float, float] | None] = {}
+    per_category: dict[ImageId, tuple[float, float] | None] = {}
     for k, category in enumerate(found.params.catIds):
         precision = found.eval["precision"][:, :, k, 0, -1]
         present, fifty = precision[precision > -1], precision[0][precision[0] > -1]

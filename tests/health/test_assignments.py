@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -36,7 +37,7 @@ def test_taken_points_are_counted_by_the_stride_of_their_level(
     tiny: Configure, head: config.Head, assigner: config.Assigner
 ) -> None:
     torch.manual_seed(0)
-    detector = build(tiny(head=head, assigner=assigner), 3, pretrained=False)
+    detector: Any = build(tiny(head=head, assigner=assigner), 3, pretrained=False)
     strides: Counter[int] = Counter()
     original = detector.criterion.assigner
 

@@ -19,7 +19,7 @@ def test_every_parameter_and_buffer_follows_the_recursion_by_hand() -> None:
     for n in range(1, 121):
         with torch.no_grad():
             for parameter in module.parameters():
-                parameter += torch.randn(parameter.shape, generator=generator)
+                parameter.add_(torch.randn(parameter.shape, generator=generator))
         module(torch.randn(2, 3, 8, 8, generator=generator) * n)  # moves the running statistics
         average.update(module)
         d = min(decay, n / (n + 9))
@@ -55,7 +55,7 @@ def test_a_resumed_average_goes_on_counting() -> None:
     second.load_state_dict(first.state_dict())
     with torch.no_grad():
         for parameter in module.parameters():
-            parameter += 1
+            parameter.add_(1)
     first.update(module)
     second.update(module)
     assert int(second.updates) == 6

@@ -117,6 +117,11 @@ def _alias_bomb(folder: Path) -> None:
         file.write("a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\n")
 
 
+def _folder(folder: Path) -> None:
+    (folder / "last.ckpt").unlink()
+    (folder / "last.ckpt").mkdir()
+
+
 def _loop(folder: Path) -> None:
     (folder / "last.ckpt").unlink()
     (folder / "last.ckpt").symlink_to("last.ckpt")
@@ -127,7 +132,7 @@ DAMAGED: dict[str, tuple[Callable[[Path], Any], str]] = {
     "empty": (_replace("last.ckpt", b""), "is not a checkpoint"),
     "text": (_replace("last.ckpt", b"hello\n"), "is not a checkpoint"),
     "one bit": (_flip, "has changed since it was written"),
-    "a folder": (lambda f: ((f / "last.ckpt").unlink(), (f / "last.ckpt").mkdir()), "is a folder"),
+    "a folder": (_folder, "is a folder"),
     "a link to itself": (_loop, "no such file"),
     "weights only": (lambda f: shutil.copy(f / "best.ckpt", f / "last.ckpt"), "init="),
     "edited": (_edited(lambda c: c["state_dict"].popitem(), keep_digest=True), "has changed since it was written"),
