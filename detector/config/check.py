@@ -45,7 +45,7 @@ def check(settings: Any, where: str = "") -> None:
 def violations(settings: Any, prefix: str = "") -> Iterator[str]:
     """`key=value: what would be right`, of every value of a dataclass object that cannot be."""
     right = True
-    for name, hint in hints(type(settings)).items():
+    for name, hint in hints(type(settings)).items():  # type: ignore[arg-type]  # every class can be hashed
         for violation in _of_value(getattr(settings, name), hint, f"{prefix}{name}"):
             right = False
             yield violation

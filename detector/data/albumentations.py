@@ -95,9 +95,10 @@ def _transform(library: Any, number: int, spec: dict[str, Any], size: int) -> An
     if not isinstance(spec, dict) or "name" not in spec:
         raise UserError(f"{where} is {spec!r}: write it as {{name: ClassName, argument: value, ...}}")
     name = str(spec["name"])
-    made: Any = getattr(library, name, None)
-    if not (inspect.isclass(made) and issubclass(made, library.BasicTransform)):
+    found = getattr(library, name, None)
+    if not (inspect.isclass(found) and issubclass(found, library.BasicTransform)):
         raise UserError(f"{where}: albumentations {library.__version__} has no transform {name}")
+    made: Any = found
     arguments = {key: value for key, value in spec.items() if key != "name"}
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)  # all that it does about a misspelt argument is to warn

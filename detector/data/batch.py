@@ -70,7 +70,7 @@ class _Sent:
 
 
 def _received(images: Tensor, targets: bytes | Tensor) -> Batch:
-    return Batch(images, pickle.loads(memoryview(targets.numpy()) if isinstance(targets, Tensor) else targets))
+    return Batch(images, pickle.loads(targets.numpy().data if isinstance(targets, Tensor) else targets))
 
 
 _TARGET_ARRAYS = ("boxes", "labels", "crowd", "area", "transform")

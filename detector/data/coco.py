@@ -61,7 +61,7 @@ def read_coco(data: config.Coco, split: str, class_names: tuple[str, ...] | None
     sizes = np.array([_size(image) for image in images], dtype=np.int32).reshape(-1, 2)
     unknown = np.flatnonzero((sizes == 0).any(axis=1))
     sizes[unknown] = header_sizes([files[i] for i in unknown])
-    sized: np.ndarray = (sizes > 0).all(axis=1)
+    sized = np.all(sizes > 0, axis=1)
     for i in np.flatnonzero(~sized):
         what = f"left out: no height and width that an image can have, and {files[i]} cannot be read"
         problems.append(Problem("image of unknown size", f"{where}, image {ids[i]}", what))
