@@ -83,6 +83,9 @@ class Loader(DataLoader[T_co]):
             **options,
         )
 
+    def check_worker_number_rationality(self) -> None:
+        """Says nothing, where torch would warn that there are more processes than cores: they also wait for disks."""
+
     def _get_iterator(self) -> _BaseDataLoaderIter:
         return _Watched(self) if self.num_workers else super()._get_iterator()
 
