@@ -142,20 +142,31 @@ class _Watched(_MultiProcessingDataLoaderIter):
                 self._raise_if_dead(wait=1.0)
                 raise self._failure(self._awaited(), f"cannot be heard any more ({_reason(error)})") from error
             if received:
-                if self._semaphore_names and (self._notes[:, 0] != _STARTING).all():
-                    while self._semaphore_names:
-                        self._semaphore_names.pop()()
+                self._take_names_off(end)
                 return data
             self._raise_if_dead()
             if self._pin_memory and not self._pin_memory_thread.is_alive():
                 raise self._failure(self._awaited(), "gives batches that cannot be pinned in memory")
-            if time.monotonic() > end:
-                worker = self._awaited()
-                raise self._failure(
-                    worker,
-                    f"gave nothing for {self._patience:g} seconds",
-                    f" ({_state(self._workers[worker])}); data.timeout=SECONDS waits longer",
-                )
+            self._raise_if_late(self._awaited(), end)
+
+    def _take_names_off(self, end: float) -> None:
+        """Takes the names off the semaphores when every process has opened them: from now on a kill leaves none behind."""
+        while self._semaphore_names:
+            starting = np.flatnonzero(self._notes[:, 0] == _STARTING)
+            if starting.size:
+                self._raise_if_dead()
+                self._raise_if_late(int(starting[0]), end)
+                time.sleep(0.005)
+            else:
+                self._semaphore_names.pop()()
+
+    def _raise_if_late(self, worker: int, end: float) -> None:
+        if time.monotonic() > end:
+            raise self._failure(
+                worker,
+                f"gave nothing for {self._patience:g} seconds",
+                f" ({_state(self._workers[worker])}); data.timeout=SECONDS waits longer",
+            )
 
     def _process_data(self, data: Any, *more: Any) -> Any:
         if isinstance(data, ExceptionWrapper) and issubclass(data.exc_type, RunError):

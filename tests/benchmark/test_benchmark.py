@@ -158,7 +158,7 @@ def _peaks_around_a_block(size: int, results: Any) -> None:
 
 
 def test_the_peak_stays_when_the_memory_is_given_back() -> None:
-    context = multiprocessing.get_context("fork")  # a process with a peak of its own
+    context = multiprocessing.get_context("spawn")  # a process with a peak of its own
     results = context.Queue()
     process = context.Process(target=_peaks_around_a_block, args=(400 * 2**20, results))
     process.start()

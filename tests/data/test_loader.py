@@ -118,9 +118,9 @@ def test_a_running_loader_has_nothing_in_shared_memory_that_has_a_name() -> None
 
 def test_a_batch_arrives_whole_in_a_message_that_a_pipe_takes_at_once() -> None:
     batches = list(loader(Batches(count=30), workers=1, collate_fn=send))
-    assert len(pickle.dumps(batches[-1].targets)) > 100 * SHORT
+    assert len(pickle.dumps(batches[-1].targets)) > 50 * SHORT
     for i, batch in enumerate(batches):
-        assert 0 < batch.images[0, 0, 0, 0] * 16 < 4000
+        assert 0 < int(batch.images[0, 0, 0, 0]) * 16 < 4000
         assert (batch.images[1] == i).all()
         torch.manual_seed(i)
         for expected, got in zip((target(0), target(i * 100)), batch.targets, strict=True):
