@@ -119,13 +119,14 @@ def _has_type(value: Any, wanted: Any, conditions: list[Condition]) -> bool:
     if wanted is int:
         return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
     if wanted is float:
-        return _is_finite(value)
+        return is_finite_number(value)
     if wanted is str:
         return isinstance(value, str) and _is_text(value, any(isinstance(one, Lines) for one in conditions))
     return False
 
 
-def _is_finite(value: Any) -> bool:
+def is_finite_number(value: Any) -> bool:
+    """Whether a value is an int or a float, not true or false, that a float can hold."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     try:
@@ -159,7 +160,7 @@ def _of_any(value: Any, key: str, depth: int) -> Iterator[str]:
     elif isinstance(value, bool) or value is None:
         return
     elif (isinstance(value, int) and not _has_type(value, int, [])) or (
-        isinstance(value, float) and not _is_finite(value)
+        isinstance(value, float) and not is_finite_number(value)
     ):
         yield f"{key}={shown(value)}: a finite number of at most 64 bits"
     elif isinstance(value, str) and value and not _is_text(value, lines=False):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from detector.config.check import is_finite_number
 from detector.data.file_values import Lookup, ids_of
 from detector.data.index import Index
 from detector.errors import UserError
@@ -111,20 +111,11 @@ def _problem(entry: Any, images: Lookup, categories: Lookup) -> str | None:
         return f"image_id {_quoted(image_id)} is not in the data"
     if categories(category_id) is None:
         return f"category_id {_quoted(category_id)} is not in the data"
-    if not (isinstance(box, list) and len(box) == 4 and all(map(_is_number, box)) and min(box[2:]) >= 0):
+    if not (isinstance(box, list) and len(box) == 4 and all(map(is_finite_number, box)) and min(box[2:]) >= 0):
         return f"bbox {_quoted(box)} is not [x, y, width, height] in pixels"
-    if not _is_number(score):
+    if not is_finite_number(score):
         return f"score {_quoted(score)} is not a finite number"
     return None
-
-
-def _is_number(value: Any) -> bool:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    try:
-        return math.isfinite(value)
-    except OverflowError:  # a whole number beyond every float
-        return False
 
 
 def _quoted(value: Any, most: int = 120) -> str:
