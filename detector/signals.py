@@ -34,6 +34,7 @@ class Stopped(BaseException):
 _unfinished: set[Path] = set()
 _received: int | None = None
 _unwinds = False
+_held = False
 _goes_on: Callable[[], str] = lambda: "before anything was done: nothing is lost"  # noqa: E731
 _said = False
 _last_word = threading.Lock()
@@ -92,6 +93,20 @@ def unwinding() -> Iterator[None]:
 
 
 @contextmanager
+def held() -> Iterator[None]:
+    """Within, which must be brief, the first signal waits until the end: two acts that belong together are both done."""
+    global _held
+    earlier = _received
+    _held = True
+    try:
+        yield
+    finally:
+        _held = False
+        if earlier is None and _received is not None:
+            _end(_received, first=True)
+
+
+@contextmanager
 def written_whole(unfinished: Path) -> Iterator[None]:
     """Within, `unfinished` is being written and is then renamed; however the program ends, it is not left behind."""
     _unfinished.add(unfinished)
@@ -144,13 +159,19 @@ def end_children(of: int | None = None) -> None:
 
 def _handle(number: int, frame: FrameType | None) -> None:
     global _received
+    first = _received is None
     if _received is None:
         _received = number
-        if _unwinds:
-            raise Stopped(number)
+    if not (first and _held):
+        _end(_received, first)
+
+
+def _end(number: int, first: bool) -> None:
+    if first and _unwinds:
+        raise Stopped(number)
     with suppress(Exception):
         sys.stdout.flush()
-    end_at_once(_line(_received), 128 + _received)
+    end_at_once(_line(number), 128 + number)
 
 
 def _line(number: int) -> str | None:

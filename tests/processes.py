@@ -70,10 +70,10 @@ class Script:
         """To the whole group, as a terminal and most schedulers do."""
         os.killpg(self.process.pid, number)
 
-    def end(self, seconds: float = 60) -> Ended:
+    def end(self, seconds: float = PATIENCE) -> Ended:
         """Waits until nothing of the group is left."""
         output, errors = self.process.communicate(timeout=seconds)
-        until = time.monotonic() + 15
+        until = time.monotonic() + PATIENCE / 10
         while time.monotonic() < until and _group(self.process.pid):
             time.sleep(0.1)
         left = _group(self.process.pid)

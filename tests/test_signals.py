@@ -55,6 +55,13 @@ STUBBORN = """
         except BaseException:
             signals.GRACE = 600; Path("caught").touch(); time.sleep(600)
 """
+HOLDS = """
+    with signals.held():
+        ready()
+        while signals.received() is None: time.sleep(0.01)
+        Path("went on").touch()
+    Path("too far").touch()
+"""
 BREAKS = """
     try:
         ready(); time.sleep(600)
@@ -78,6 +85,7 @@ def run(folder: Path, body: str, number: int) -> Script:
         pytest.param(WAITS, signal.SIGHUP, 129, id="waits-SIGHUP"),
         pytest.param(WRITES, signal.SIGTERM, 143, id="writes-SIGTERM"),
         pytest.param(BREAKS, signal.SIGINT, 130, id="breaks-SIGINT"),
+        pytest.param(HOLDS, signal.SIGTERM, 143, id="holds-SIGTERM"),
         pytest.param(NEVER, signal.SIGTERM, 143, id="never-SIGTERM"),
         pytest.param(NEVER, signal.SIGINT, 130, id="never-SIGINT"),
         pytest.param(SWALLOWS, signal.SIGTERM, 143, id="swallows-SIGTERM"),
@@ -90,7 +98,7 @@ def test_a_signal_ends_a_program_with_its_code_one_line_and_nothing_half_written
     assert ended.code == code
     assert ended.errors == [f"stopped by {number.name} here"]
     assert {path.name for path in tmp_path.iterdir()} == {"ready", *(["cleaned"] if body == WAITS else [])} | (
-        {"went on"} if body == SWALLOWS else set()
+        {"went on"} if body in (SWALLOWS, HOLDS) else set()
     )
 
 

@@ -36,8 +36,9 @@ def run_job(job: Job, settings: config.Train, cwd: Path) -> None:
         describe(job.folder, self_contained(settings))
     (job.folder / ERROR).unlink(missing_ok=True)
     code, last = _train(job.folder, cwd)
-    if code - 128 in signals.HANDLED:  # someone has told the job alone to stop: it can go on, and so can the sweep
-        raise signals.Stopped(code - 128)
+    number = -code if code < 0 else code - 128
+    if number in signals.HANDLED:  # someone has told the job alone to stop: it can go on, and so can the sweep
+        raise signals.Stopped(number)
     if code:
         reason = _reason(code, last)
         write_text(job.folder / ERROR, "\n".join([reason, "", *last]) + "\n")
@@ -70,6 +71,9 @@ def _train(folder: Path, cwd: Path) -> tuple[int, list[str]]:
                     log.write(process.communicate(timeout=signals.GRACE / 2)[0] or "")
             signals.end_children(process.pid)
             process.kill()
+            process.wait()
+            for unfinished in folder.glob(".*.unfinished"):  # one that was killed has not tidied up
+                unfinished.unlink(missing_ok=True)
             raise
     return process.returncode, list(last)
 

@@ -13,7 +13,7 @@ from lightning.fabric.utilities.types import _PATH
 from detector.checkpoint import DIGEST, KEY, without_digest
 from detector.digest import digest
 from detector.errors import UserError
-from detector.signals import Stopped, written_whole
+from detector.signals import Stopped, held, written_whole
 
 LAST = "last.ckpt"
 
@@ -38,7 +38,10 @@ class WholeFiles(TorchCheckpointIO):
                     torch.save(checkpoint, file)
                     file.flush()
                     os.fsync(file.fileno())
-                os.replace(unfinished, final)
+                with held():
+                    os.replace(unfinished, final)
+                    if final.name == LAST:
+                        self.finished_epochs = checkpoint["epoch"] + 1
         except (OSError, RuntimeError) as error:
             # torch, closing the file after what has broken off the writing, raises a RuntimeError of its own over it
             cause = error if isinstance(error, OSError) else error.__context__
@@ -47,5 +50,3 @@ class WholeFiles(TorchCheckpointIO):
             if not isinstance(cause, OSError):
                 raise
             raise UserError(f"{final} cannot be written: {cause.strerror}") from error
-        if final.name == LAST:
-            self.finished_epochs = checkpoint["epoch"] + 1

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 import lightning as L
+import torch.distributed
 
 from detector import signals
 from detector.errors import RunError, UserError
@@ -20,6 +21,9 @@ POLL = 0.2
 
 VERDICT = 2.0
 """Seconds that an error waits: another process whose end has caused it is found and named meanwhile."""
+
+LOST_VERDICT = 60.0
+"""The same for an error that says that another process has closed its connection: it is ending, however slowly."""
 
 LAST_BARRIER = 60.0
 """Seconds that the others have to end after the first process has done its work."""
@@ -41,7 +45,7 @@ def ending_together(trainer: L.Trainer) -> Iterator[None]:
         yield
     except BaseException as error:
         if trainer.world_size > 1 and isinstance(error, Exception) and not isinstance(error, UserError | RunError):
-            time.sleep(VERDICT)
+            time.sleep(LOST_VERDICT if _says_lost(error) else VERDICT)
         over.set()
         for process in _children(trainer):
             signals.end_children(process.pid)
@@ -52,6 +56,11 @@ def ending_together(trainer: L.Trainer) -> Iterator[None]:
     for process in _children(trainer):
         with suppress(subprocess.TimeoutExpired):
             process.wait(LAST_BARRIER)
+
+
+def _says_lost(error: Exception) -> bool:
+    """Gloo's error is a bare RuntimeError with its source file in the text; NCCL's and the store's have a type."""
+    return isinstance(error, torch.distributed.DistError) or "gloo" in str(error).lower()
 
 
 def _children(trainer: L.Trainer) -> list[subprocess.Popen[bytes]]:
@@ -68,10 +77,11 @@ def _watch_children(over: threading.Event, trainer: L.Trainer) -> None:
             code = process.poll()
             if not code:
                 continue
+            if signals.received() is not None:  # all were told to stop, and this one has ended on the way
+                return
             number = -code if code < 0 else code - 128
             if number in signals.HANDLED:  # it was told to stop, and so all are
-                if signals.received() is None:
-                    os.kill(os.getpid(), number)
+                os.kill(os.getpid(), number)
                 return
             killed = (
                 f"was killed by {signal.Signals(-code).name} (out of memory?)"

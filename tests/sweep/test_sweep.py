@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from detector import config
 from detector.command import command
 from detector.composition import CONFIGS
 from detector.output import write_json
+from detector.signals import Stopped
 from detector.sweep import run
 from detector.sweep.jobs import Job, digest, job
 from detector.sweep.report import table
@@ -188,13 +190,17 @@ def test_the_header_of_a_sweep_says_command_result_time_and_hardware(name: str) 
         assert word in header
 
 
-def test_an_interrupted_job_ends_the_sweep_and_is_no_failure(
-    sweep: Callable[..., int], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+@pytest.mark.parametrize(("code", "number"), [(130, signal.SIGINT), (143, signal.SIGTERM), (-15, signal.SIGTERM)])
+def test_a_job_that_is_told_to_stop_ends_the_sweep_and_is_no_failure(
+    tiny: Configure, monkeypatch: pytest.MonkeyPatch, code: int, number: signal.Signals
 ) -> None:
-    monkeypatch.setattr(run, "_train", lambda folder, cwd: (130, []))
-    assert sweep("seed=0,1") == 130
-    assert "2 of 2 jobs are not finished" in capsys.readouterr().out
-    assert not list(tmp_path.rglob("error.txt"))
+    monkeypatch.setattr(run, "_train", lambda folder, cwd: (code, []))
+    one = job(tiny(), ["seed=0"])
+    with pytest.raises(Stopped) as stopped:
+        run_job(one, tiny(), Path.cwd())
+    assert stopped.value.number == number
+    assert one.state == "new"
+    assert not (one.folder / "error.txt").exists()
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ def test_a_training_that_is_told_to_stop_goes_on_with_the_command_it_names(
     (script.send_all if group else script.send)(number)
     command = check(script.end(), tmp_path, number)
     done = torch.load((tmp_path / "runs/t/latest/last.ckpt"), weights_only=True)["epoch"] + 1
-    again = Script(tmp_path, "train", *command, f"trainer.epochs={done + 1}").end(300)
+    again = Script(tmp_path, "train", *command, f"trainer.epochs={done + 1}").end()
     assert again.code == 0, again
     assert (tmp_path / "runs/t/latest/metrics.json").is_file()
 
