@@ -11,7 +11,7 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from detector.config.missing import MISSING
 from detector.config.ranges import Condition, Lines, OneOf, OrAbsent
-from detector.errors import UserError
+from detector.errors import UserError, shown
 
 MOST_NAMED = 8
 """Mistakes that one message names; the rest are counted."""
@@ -59,23 +59,6 @@ def hints(cls: type) -> dict[str, Any]:
     """Field → type with its conditions."""
     resolved = get_type_hints(cls, include_extras=True)
     return {field.name: resolved[field.name] for field in dataclasses.fields(cls)}
-
-
-def shown(value: Any) -> str:
-    """A value as a message repeats it: short, and in one line."""
-    try:
-        if isinstance(value, str):
-            text = value if value.isprintable() and value else repr(value)
-        else:
-            text = {None: "null", True: "true", False: "false"}.get(value, "") if _is_word(value) else repr(value)
-    except ValueError:  # Python writes no whole number of more than 4,300 digits
-        text = "a number of thousands of digits"
-    text = text.encode("utf-8", "backslashreplace").decode()
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def _is_word(value: Any) -> bool:
-    return value is None or isinstance(value, bool)
 
 
 def _of_value(value: Any, hint: Any, key: str) -> Iterator[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import Annotated, Any
 
 from detector.config import parts
-from detector.config.check import check, shown
+from detector.config.check import check
 from detector.config.data import Augment, Auto, Coco, Data, Shapes, Voc, Yolo
 from detector.config.missing import MISSING
 from detector.config.ranges import (
@@ -31,7 +31,7 @@ from detector.config.ranges import (
 )
 from detector.config.training import SGD, AdamW, Callbacks, Logger, Optim, ScheduleFree, Trainer
 from detector.config.two_stage import RCNN, FasterRCNN, FastRCNN
-from detector.errors import UserError
+from detector.errors import UserError, shown
 
 
 @dataclass

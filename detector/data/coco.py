@@ -13,7 +13,7 @@ from detector import config
 from detector.data.coco_boxes import FARTHEST, box_of
 from detector.data.coco_categories import Category, annotated_elsewhere, classes, read_categories
 from detector.data.coco_json import Entries, load_coco
-from detector.data.file_values import Lookup, identifier, loose, number, shown
+from detector.data.file_values import Lookup, identifier, loose, number
 from detector.data.headers import MAX_PIXELS
 from detector.data.image_files import ImageFiles
 from detector.data.index import Index, Objects, Problem, assemble
@@ -21,7 +21,7 @@ from detector.data.orientation import annotated_as_stored, as_stored_note
 from detector.data.paths import existing, header_sizes, nearest_names, relative, root_folder, split_entry
 from detector.data.problems import summarise
 from detector.data.split_names import SPLITS, split_named
-from detector.errors import UserError
+from detector.errors import UserError, shown
 from detector.types import ImageId
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from detector.data.coco_json import load_coco
-from detector.data.file_values import Lookup, identifier, in_order, loose, shown
-from detector.errors import UserError
+from detector.data.file_values import Lookup, identifier, in_order, loose
+from detector.errors import UserError, shown
 from detector.types import ImageId
 
 

@@ -7,9 +7,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from detector.data.file_values import shown
 from detector.data.text import read_text
-from detector.errors import UserError
+from detector.errors import UserError, shown
 
 Entries = list[dict[str, Any]]
 

@@ -13,9 +13,9 @@ import yaml
 from detector import config
 from detector.data.darknet_files import data_file, names_file, read_names, read_options, split_entries
 from detector.data.moved_paths import PathFinder, is_there
-from detector.data.paths import listing, nearest_names, plain, root_folder
+from detector.data.paths import listing, nearest_names, root_folder
 from detector.data.text import read_text
-from detector.errors import UserError
+from detector.errors import UserError, shown
 
 LARGEST = 2**20
 """Bytes above which a YAML is no description of a data set."""
@@ -98,7 +98,7 @@ def _of_data_file(file: Path) -> Description:
     finder = PathFinder([file.parent, file.parent.parent], lambda path: is_there(path, False))
     names = finder.find(options["names"])
     if names is None:
-        raise UserError(f"{file}, key names: there is no file {plain(options['names'])}")
+        raise UserError(f"{file}, key names: there is no file {shown(options['names'], 300)}")
     entries: dict[str, tuple[str, ...]] = {
         split: (options[key],) for split, keys in _KEYS.items() for key in reversed(keys) if options.get(key)
     }
@@ -126,7 +126,7 @@ def _of_yaml(file: Path) -> Description:
         finder = PathFinder([file.parent, file.parent / base], lambda path: is_there(path, False))
         list_file = finder.find(str(names.value))
         if list_file is None:
-            raise UserError(f"{file}: names must list the classes, it is {plain(str(names.value), 80)!r}")
+            raise UserError(f"{file}: names must list the classes, it is {shown(str(names.value))!r}")
         found = read_names(list_file)
     else:
         found = _names(names, file)
@@ -151,9 +151,9 @@ def _tree(file: Path) -> yaml.Node | None:
         return yaml.compose(read_text(file, LARGEST), Loader=yaml.BaseLoader)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise UserError(f"{file}:{line} is not valid YAML: {plain(str(error.problem))}") from None
+        raise UserError(f"{file}:{line} is not valid YAML: {shown(str(error.problem), 300)}") from None
     except (yaml.YAMLError, RecursionError, ValueError, AttributeError) as error:
-        reason = "nested too deeply" if isinstance(error, RecursionError) else plain(str(error).splitlines()[0])
+        reason = "nested too deeply" if isinstance(error, RecursionError) else shown(str(error).splitlines()[0], 300)
         raise UserError(f"{file} is not valid YAML: {reason}") from None
 
 
@@ -165,7 +165,7 @@ def _mapping(node: yaml.Node | None, file: Path, what: str) -> dict[str, yaml.No
         if not isinstance(key, yaml.ScalarNode):
             raise UserError(f"{file}:{key.start_mark.line + 1}: a key must be text")
         if key.value in found and key.value != "<<":
-            raise UserError(f"{file}:{key.start_mark.line + 1}: {what} has {plain(key.value, 80)!r} more than once")
+            raise UserError(f"{file}:{key.start_mark.line + 1}: {what} has {shown(key.value)!r} more than once")
         found[key.value] = value
     return found
 
@@ -198,8 +198,8 @@ def _names(node: yaml.Node | None, file: Path) -> list[str]:
         found = _mapping(node, file, "names")
         keys = [int(key) if re.fullmatch(r"\d{1,9}", key, re.ASCII) else key for key in found]
         if sorted(keys, key=str) != sorted(range(len(keys)), key=str):
-            shown = ", ".join(plain(str(key), 20) for key in keys[:10]) + (", ..." if len(keys) > 10 else "")
-            raise UserError(f"{file}: the keys of names must be 0 to {len(keys) - 1}, they are [{shown}]")
+            named = ", ".join(shown(str(key), 20) for key in keys[:10]) + (", ..." if len(keys) > 10 else "")
+            raise UserError(f"{file}: the keys of names must be 0 to {len(keys) - 1}, they are [{named}]")
         by_key = dict(zip(keys, found.values(), strict=True))
         return [_name(by_key[i], file) for i in range(len(keys))]
     return []
@@ -226,14 +226,14 @@ def _checked(file: Path, names: list[str], count: str | None, key: str = "nc") -
         raise UserError(f"{file}: names must list the classes, it is None")
     for i, name in enumerate(names):
         if not name or any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in name):
-            raise UserError(f"{file}: the name of class {i} is {plain(name, 80)!r}: it must be text in one line")
+            raise UserError(f"{file}: the name of class {i} is {shown(name)!r}: it must be text in one line")
     if len(set(names)) < len(names):
         twice = next(name for i, name in enumerate(names) if name in names[:i])
-        raise UserError(f"{file}: names has {plain(twice, 80)!r} more than once")
+        raise UserError(f"{file}: names has {shown(twice)!r} more than once")
     if count is not None and (not re.fullmatch(r"\d{1,9}", count, re.ASCII) or int(count) != len(names)):
         _refuse_count(file, key, count, names)
     return tuple(names)
 
 
 def _refuse_count(file: Path, key: str, count: str, names: list[str]) -> NoReturn:
-    raise UserError(f"{file}: {key} is {plain(count, 40)}, but names has {len(names)}: {nearest_names(names, '')}")
+    raise UserError(f"{file}: {key} is {shown(count, 40)}, but names has {len(names)}: {nearest_names(names, '')}")

@@ -1,11 +1,10 @@
-"""Values of annotation files, whatever tool wrote them: numbers and ids that may be text, and text for a message."""
+"""Values of annotation files, whatever tool wrote them: numbers and ids that may be text."""
 
 from __future__ import annotations
 
 import json
 import math
 import re
-import reprlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -17,10 +16,6 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
 _LONGEST_NUMBER = 400
 _LONGEST_ID = 1000
-
-_short = reprlib.Repr()
-_short.maxlevel, _short.maxlist, _short.maxdict = 3, 6, 4
-_short.maxstring = _short.maxother = _short.maxlong = 60
 
 
 def number(value: Any) -> float:
@@ -115,10 +110,3 @@ def id_of(array: np.ndarray, i: int) -> ImageId:
 def ids_of(array: np.ndarray) -> list[ImageId]:
     """All ids of an `id_array`, as they were."""
     return [json.loads(value) for value in array.tolist()] if array.dtype.kind == "S" else array.tolist()
-
-
-def shown(value: Any, limit: int = 80) -> str:
-    """A value as it may stand in a message of one line: short, printable, text without quotes."""
-    text = value if isinstance(value, str) else _short.repr(value)
-    text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[: limit + 1])
-    return text if len(text) <= limit else f"{text[:limit]}..."

@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from detector.errors import shown
+
 FORMS = "a line is 'class cx cy width height' or 'class x1 y1 x2 y2 x3 y3 ...'"
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _LARGEST_SHARE = 2.0
@@ -43,13 +45,13 @@ def parse_rows(owner: int, text: str) -> Iterator[Row | tuple[int, str]]:
         words = content.split()
         if not words:
             continue
-        shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(words)[:60])
+        row = shown(" ".join(words), 60)
         if not all(len(word) < 400 and _NUMBER.fullmatch(word) for word in words):
-            yield line, f"skipped {shown!r}: {FORMS}"
+            yield line, f"skipped {row!r}: {FORMS}"
             continue
         first, *rest = (float(word) for word in words)
         if not first.is_integer() or len(rest) < 4:
-            yield line, f"skipped {shown!r}: {FORMS}"
+            yield line, f"skipped {row!r}: {FORMS}"
         else:
             yield Row.of(owner, line, int(first), rest)
 

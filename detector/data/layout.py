@@ -10,12 +10,11 @@ from pathlib import Path
 
 from detector import config
 from detector.data.data_yaml import read_description
-from detector.data.file_values import shown
 from detector.data.paths import listing, nearest_names, relative, root_folder
 from detector.data.split_names import SPLITS, split_named
 from detector.data.text import read_text
 from detector.data.voc import ANNOTATION_FOLDERS
-from detector.errors import UserError
+from detector.errors import UserError, shown
 
 _DESCENT = 3
 """How many folders that hold nothing but one folder are looked into."""

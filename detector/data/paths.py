@@ -10,7 +10,7 @@ from pathlib import Path
 from detector.config import Data
 from detector.data.headers import IMAGE_SUFFIXES, header_sizes
 from detector.data.moved_paths import is_there
-from detector.errors import UserError
+from detector.errors import UserError, shown
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -18,7 +18,6 @@ __all__ = [
     "header_sizes",
     "listing",
     "nearest_names",
-    "plain",
     "relative",
     "root_folder",
     "split_entry",
@@ -57,14 +56,14 @@ def existing(path: Path, key: str, folder: bool = False) -> Path:
     """
     if is_there(path, folder):
         return path
-    noun, shown = "folder" if folder else "file", plain(str(path))
+    noun, text = "folder" if folder else "file", shown(str(path), 300)
     if is_there(path):
-        raise UserError(f"{key}: {shown} is not a {noun}")
+        raise UserError(f"{key}: {text} is not a {noun}")
     parent = path.parent
     if not is_there(parent, True):
         nearest = next((p for p in parent.parents if is_there(p, True)), Path("."))
-        raise UserError(f"{key}: no {noun} {shown}; {plain(str(nearest))} exists, with {listing(nearest, '')}")
-    raise UserError(f"{key}: no {noun} {shown}; {plain(str(parent))} has {listing(parent, path.name)}")
+        raise UserError(f"{key}: no {noun} {text}; {shown(str(nearest), 300)} exists, with {listing(nearest, '')}")
+    raise UserError(f"{key}: no {noun} {text}; {shown(str(parent), 300)} has {listing(parent, path.name)}")
 
 
 def listing(folder: Path, wanted: str, limit: int = 8) -> str:
@@ -77,18 +76,11 @@ def nearest_names(names: Sequence[str], wanted: str, limit: int = 8) -> str:
     if not names:
         return "nothing"
     close = difflib.get_close_matches(wanted[:200], names, n=limit, cutoff=0.4)
-    shown = [*close, *(name for name in names if name not in close)][:limit]
-    more = len(names) - len(shown)
-    return ", ".join(plain(name, 80) for name in shown) + (f" and {more} more" if more > 0 else "")
+    named = [*close, *(name for name in names if name not in close)][:limit]
+    more = len(names) - len(named)
+    return ", ".join(map(shown, named)) + (f" and {more} more" if more > 0 else "")
 
 
 def relative(path: Path, root: Path) -> str:
     """`path` without `root`, where it lies in it, as text for a message."""
-    return plain(os.path.relpath(path, root) if path.is_relative_to(root) else str(path))
-
-
-def plain(text: str, limit: int = 300) -> str:
-    """Text of a file as it may stand in a message of one line: printable, its middle left out where it is long."""
-    if len(text) > limit:
-        text = f"{text[: limit // 2]}...{text[-limit // 2 :]}"
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return shown(os.path.relpath(path, root) if path.is_relative_to(root) else str(path), 300)

@@ -9,6 +9,11 @@ from collections.abc import Sequence
 from detector.data.index import Index, Problem
 from detector.errors import UserError
 
+LOST_OBJECTS = frozenset(
+    {*("malformed annotation", "unknown class", "degenerate box", "box outside", "annotation of a missing image")}
+)
+"""Kinds of problems of which each is an object that is not trained on, or a file of such."""
+
 
 def cheap_problems(index: Index) -> list[Problem]:
     """What reading found and the image files that are missing: takes one listing of each image folder."""
@@ -49,9 +54,10 @@ def refuse_nothing_to_learn(index: Index) -> None:
     if not index.crowd.all():
         return
     hint = ""
-    if index.problems:
-        (kind, count), *_ = Counter(problem.kind for problem in index.problems).most_common(1)
-        first = next(problem for problem in index.problems if problem.kind == kind)
+    problems = [problem for problem in index.problems if problem.kind in LOST_OBJECTS] or index.problems
+    if problems:
+        (kind, count), *_ = Counter(problem.kind for problem in problems).most_common(1)
+        first = next(problem for problem in problems if problem.kind == kind)
         hint = f"; most is lost to {count} × {kind} (first: {first.where}: {first.what})"
     elif len(index.crowd):
         hint = f"; all {len(index.crowd)} are crowd or difficult"

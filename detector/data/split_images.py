@@ -15,9 +15,9 @@ from detector.data.folders import is_data, walk
 from detector.data.headers import IMAGE_SUFFIXES, picture_kind
 from detector.data.index import Problem
 from detector.data.moved_paths import PathFinder, is_there
-from detector.data.paths import existing, plain, relative
+from detector.data.paths import existing, relative
 from detector.data.text import read_text
-from detector.errors import UserError
+from detector.errors import UserError, shown
 
 _OTHER_PICTURES = frozenset(
     {*(".heic", ".heif", ".jxl", ".svg", ".exr", ".eps", ".pdf", ".raw", ".dng", ".nef", ".cr2", ".cr3", ".arw")}
@@ -57,7 +57,7 @@ def split_images(
     else:
         key, entries = f"{description.file}, key {split}", description.entries.get(split, ())
         if not entries:
-            keys = ", ".join(plain(key, 40) for key in description.keys[:20])
+            keys = ", ".join(shown(key, 40) for key in description.keys[:20])
             raise UserError(f"data.{split}: {description.file} has no {split}; its keys are {keys}")
         bases = [*_bases(root, description), root]
     result = SplitImages()
@@ -73,10 +73,10 @@ def split_images(
         else:
             images = _in_list(place, bases, root, problems, result.notes)
         if not images:
-            raise UserError(f"{key}: no image in {plain(str(place))}{_reason(problems)}")
+            raise UserError(f"{key}: no image in {shown(str(place), 300)}{_reason(problems)}")
         for image in images:
             found.setdefault(os.path.abspath(image), image)
-    result.notes += [f"{key}: {plain(text)} is read as {relative(path, root)}" for text, path in finder.moved]
+    result.notes += [f"{key}: {shown(text, 300)} is read as {relative(path, root)}" for text, path in finder.moved]
     result.files = list(found.values())
     result.ids = _ids(list(found), [os.path.abspath(folder) for folder in result.folders])
     return result
@@ -135,17 +135,19 @@ def _in_list(file: Path, bases: list[Path], root: Path, problems: list[Problem],
             continue
         where = f"{relative(file, root)}:{line}"
         if not all(is_data(part) for part in name.replace("\\", "/").split("/")[-2:] if part not in (".", "..")):
-            problems.append(Problem("hidden image", where, f"left out: {plain(name)} is hidden or left by a tool"))
+            problems.append(Problem("hidden image", where, f"left out: {shown(name, 300)} is hidden or left by a tool"))
         elif (found := finder.find(name)) is None:
-            problems.append(Problem("missing image", where, f"left out: {plain(name)} is not there"))
+            problems.append(Problem("missing image", where, f"left out: {shown(name, 300)} is not there"))
         elif found in images:
-            problems.append(Problem("repeated image", where, f"{plain(name)} is on line {images[found]}: taken once"))
+            problems.append(
+                Problem("repeated image", where, f"{shown(name, 300)} is on line {images[found]}: taken once")
+            )
         else:
             images[found] = line
     if finder.moved:
         text, path = finder.moved[0]
         more = f", and {len(finder.moved) - 1} more likewise" if len(finder.moved) > 1 else ""
-        notes.append(f"{relative(file, root)}: {plain(text)} is read as {relative(path, root)}{more}")
+        notes.append(f"{relative(file, root)}: {shown(text, 300)} is read as {relative(path, root)}{more}")
     return list(images)
 
 

@@ -11,7 +11,6 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from detector import config
-from detector.data.file_values import shown
 from detector.data.headers import MAX_PIXELS
 from detector.data.image_files import ImageFiles
 from detector.data.index import Index, Objects, Problem, assemble
@@ -28,7 +27,7 @@ from detector.data.paths import (
 from detector.data.problems import summarise
 from detector.data.text import read_text
 from detector.data.voc_xml import VocFile, read_voc_file
-from detector.errors import UserError
+from detector.errors import UserError, shown
 
 ANNOTATION_FOLDERS = ("Annotations", "annotations", "xmls", "xml", "labels")
 PICTURE_FOLDERS = ("JPEGImages", "images", "Images", "imgs", "img")

@@ -9,10 +9,10 @@ from pathlib import Path
 from xml.parsers import expat
 
 from detector.data.coco_boxes import FARTHEST
-from detector.data.file_values import number, shown
+from detector.data.file_values import number
 from detector.data.index import Problem
 from detector.data.text import read_text
-from detector.errors import UserError
+from detector.errors import UserError, shown
 
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
 _TRUE = {"true", "yes", "y", "t"}

@@ -13,11 +13,11 @@ from detector.data.headers import header_sizes, image_header
 from detector.data.index import Index, Objects, Problem, assemble
 from detector.data.label_files import LabelFiles, label_file
 from detector.data.label_rows import Row, RowForms, parse_rows
-from detector.data.paths import nearest_names, plain, relative
+from detector.data.paths import nearest_names, relative
 from detector.data.problems import summarise
 from detector.data.split_images import split_images
 from detector.data.text import read_text
-from detector.errors import UserError
+from detector.errors import UserError, shown
 
 __all__ = ["label_file", "read_yolo"]
 
@@ -50,9 +50,8 @@ def read_yolo(data: config.Yolo, split: str, class_names: tuple[str, ...] | None
     found = split_images(data, split, root, description, problems)
     labels = LabelFiles().match(found.files, found.folders)
     if not any(labels.files):
-        raise UserError(
-            f"data.{split}: no image has a label file; the first was looked for at {plain(str(label_file(found.files[0])))}"
-        )
+        first = shown(str(label_file(found.files[0])), 300)
+        raise UserError(f"data.{split}: no image has a label file; the first was looked for at {first}")
     _refuse_shared(split, found.files, labels.files)
 
     sizes = header_sizes([str(image) for image in found.files])
@@ -88,7 +87,7 @@ def _why_unreadable(image: Path) -> str:
     try:
         image_header(str(image))
     except UserError as error:
-        return f"left out: it {plain(str(error).removeprefix(f'image {image} '))}"
+        return f"left out: it {shown(str(error).removeprefix(f'image {image} '), 300)}"
     return "left out: it cannot be decoded"
 
 
@@ -97,7 +96,7 @@ def _refuse_shared(split: str, images: Sequence[Path], files: Sequence[Path | No
     for image, file in zip(images, files, strict=True):
         if file is not None:
             if file in owners:
-                one, other = plain(str(owners[file])), plain(image.name)
+                one, other = shown(str(owners[file]), 300), shown(image.name, 300)
                 raise UserError(f"data.{split}: {one} and {other} would share a label file, {file.name}: rename one")
             owners[file] = image
 
@@ -150,7 +149,7 @@ def _rows(owner: int, file: Path, root: Path, problems: list[Problem]) -> list[R
     try:
         text = read_text(file, LARGEST_LABELS)
     except UserError as error:
-        reason = plain(str(error).removeprefix(str(file)).lstrip(": "))
+        reason = shown(str(error).removeprefix(str(file)).lstrip(": "), 300)
         problems.append(Problem("malformed annotation", relative(file, root), f"skipped: {reason}"))
         return []
     rows = []

@@ -16,7 +16,7 @@ from detector import config
 from detector.data.coco_boxes import box_of
 from detector.data.file_values import Lookup, id_array, ids_of
 from detector.data.index import Index
-from detector.data.problems import missing_images, nothing_to_measure, refuse_nothing_to_learn
+from detector.data.problems import missing_images, nothing_to_measure, refuse_nothing_to_learn, summarise
 from detector.data.read import read_index
 from detector.errors import UserError
 from detector.evaluation.results import read_results, write_results
@@ -398,6 +398,21 @@ def test_training_without_an_object_says_what_they_were_skipped_for(tmp_path: Pa
     with pytest.raises(UserError, match="all 1 are crowd"):
         refuse_nothing_to_learn(read_index(coco(tmp_path, [{"iscrowd": 1}]), "train"))
     refuse_nothing_to_learn(read_index(coco(tmp_path, [{}, {"iscrowd": 1}]), "train"))
+
+
+def test_images_without_label_file_do_not_hide_what_the_objects_were_skipped_for(tmp_path: Path) -> None:
+    for name in "abcd":
+        picture(tmp_path / f"images/{name}.png")
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels/a.txt").write_text("0 0.5 0.5 0.2 0\n0 0.5 0.5 0 0.2\n0 0.5 0.5 0.2\n")
+    (tmp_path / "labels/z.txt").write_text("0 0.5 0.5 0.2 0.2\n")
+    (tmp_path / "data.yaml").write_text("train: images\nval: images\nnames: [one]\n")
+    index = read_index(config.Yolo(root=str(tmp_path)), "train")
+    line = summarise(index.problems)
+    assert "3 × image without label file" in line
+    assert "1 × label file without image (first: labels/z.txt" in line
+    with pytest.raises(UserError, match=r"in 4 images; most is lost to 2 × degenerate box \(first: labels/a\.txt:1"):
+        refuse_nothing_to_learn(index)
 
 
 def test_validation_of_backgrounds_alone_is_said(tmp_path: Path) -> None:
