@@ -154,8 +154,8 @@ class CheckData:
     data: Data = MISSING
     augment: Augment = MISSING
     image_size: ImageSize = 640
-    samples: Count = 16
-    """Training images to draw."""
+    samples: CountOrNone = 16
+    """Training images to draw; with 0 none."""
     seed: Seed = 0
     output: str | None = None
     """Folder of the pictures; by default runs/check_data/ID."""
