@@ -49,7 +49,8 @@ LETTERBOX, CACHE, SAMPLER, ANCHORS = (
     f"tests/data/test_{name}.py" for name in ("letterbox", "cache", "sampler", "anchors")
 )
 NECKS, LAYERS, GROUPS, NMS = "tests/necks", "tests/test_layers.py", "tests/compare/test_groups.py", "tests/test_nms.py"
-SCHEDULE_FREE, HEADS = "tests/training/test_schedule_free.py", "tests/heads"
+SCHEDULE_FREE, BATCH_NORM = "tests/training/test_schedule_free.py", "tests/training/test_batch_norm.py"
+HEADS = "tests/heads"
 
 _MODULE, _CRITERION, _DATASET = (
     "detector/training/module.py",
@@ -82,8 +83,8 @@ MISTAKES = [
     Mistake("detector/training/optim.py", "if parameter.requires_grad]", "]", OPTIM),
     Mistake("detector/training/optim.py", "betas=(part.momentum, 0.999), warmup_steps=warmup_steps)", "betas=(part.momentum, 0.999))", OPTIM),
     # schedule-free training
-    Mistake("detector/training/schedule_free.py", "norm.momentum = None  # torch's word for the plain mean over all batches", "pass", SCHEDULE_FREE),
-    Mistake("detector/training/schedule_free.py", "norm.momentum = momentum\n", "pass\n", SCHEDULE_FREE),
+    Mistake("detector/training/batch_norm.py", "norm.momentum = None  # type: ignore[assignment]  # torch's word for the plain mean over all batches", "pass", SCHEDULE_FREE),
+    Mistake("detector/training/batch_norm.py", "norm.momentum = momentum\n", "pass\n", SCHEDULE_FREE + " " + BATCH_NORM),
     # the criterion
     Mistake(_CRITERION, "self.box_weight * (box_losses * pairs.weights).sum()", "self.box_weight * box_losses.sum()", CRITERION),
     Mistake(_CRITERION, "self.box_weight * (box", "(box", CRITERION),
@@ -108,7 +109,7 @@ MISTAKES = [
     Mistake("detector/models/rcnn.py", "[self.level].mean(dim=(2, 3))", "[self.level].amax(dim=(2, 3))", RCNN),
     Mistake("detector/models/rcnn.py", "self.level = backbone.info.names[-1]", "self.level = backbone.info.names[0]", RCNN),
     # pictures and boxes on their way to the network
-    Mistake(_DATASET, "fit = self.size / max(height, width)", "fit = min(1.0, self.size / max(height, width))", DATASET),
+    Mistake(_DATASET, "fit = self.size / max(seen_width, seen_height)", "fit = min(1.0, self.size / max(seen_width, seen_height))", DATASET),
     Mistake("detector/data/module.py", 'read_index(data, "val", self.class_names)', 'read_index(data, "val")', VOC),
     Mistake("detector/data/augment.py", "(0.5 + augment.translate * y) * size", "(0.5 + augment.translate * x) * size", AUGMENT),
     Mistake("detector/data/augment.py", "shearing(augment.shear * shear_x, augment.shear * shear_y)", "shearing(augment.shear * shear_x, augment.shear * shear_x)", AUGMENT),

@@ -19,7 +19,6 @@ from detector.errors import shown
         (False, "false"),
         (0.5, "0.5"),
         (math.nan, "nan"),
-        pytest.param(10**5000, "a number of thousands of digits", id="5001 digits"),
         ([1, None], "[1, None]"),
         ("two\nlines\x1b[2J", "two\\nlines\\x1b[2J"),
         ("\ud800", "\\ud800"),
@@ -31,8 +30,8 @@ def test_a_value_stands_in_a_message_as_it_was_written(value: Any, text: str) ->
 
 @pytest.mark.parametrize(
     "value",
-    ["x" * 10**6, "\n" * 10**6, [["y" * 10**6]] * 10**4, {"k" * 999: 1}, 10**4000],
-    ids=["text", "line breaks", "lists", "dictionary", "number"],
+    ["x" * 10**6, "\n" * 10**6, [["y" * 10**6]] * 10**4, {"k" * 999: 1}, 10**4000, [10**5000]],
+    ids=["text", "line breaks", "lists", "dictionary", "number", "number without text"],
 )
 def test_a_message_stays_short_and_in_one_line(value: Any) -> None:
     text = shown(value, 60)
@@ -41,4 +40,4 @@ def test_a_message_stays_short_and_in_one_line(value: Any) -> None:
 
 
 def test_of_a_long_path_both_ends_are_left() -> None:
-    assert shown("/data/" + "deep/" * 99 + "image.jpg", 40) == "/data/deep/deep/deep...ep/deep/deep/deep/image.jpg"
+    assert shown("/data/" + "deep/" * 99 + "image.jpg", 40) == "/data/deep/deep/deep.../deep/deep/image.jpg"

@@ -75,6 +75,7 @@ class DetectionData(lightning.LightningDataModule):
         resize: str = "letterbox",
     ) -> None:
         super().__init__()
+        config.check(data, "data.")
         check_image_size(image_size)
         check_resize(resize)
         self.image_size = image_size

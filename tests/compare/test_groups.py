@@ -66,7 +66,11 @@ def test_a_label_says_no_more_than_what_differs() -> None:
     assert [len(group.runs) for group in group_runs([as_run(one, "x") for one in settings])] == [2, 1]
 
 
-REQUIRED = {"backbone=timm": ["backbone.model=resnet18"], "model=darknet": ["model.cfg=some.cfg"]}
+REQUIRED = {
+    "backbone=timm": ["backbone.model=resnet18"],
+    "backbone=darknet_cfg": ["backbone.cfg=some.cfg"],
+    "model=darknet": ["model.cfg=some.cfg"],
+}
 CHOICES = [
     (path.parent.name, path.stem)
     for path in sorted(CONFIGS.glob("*/*.yaml"))

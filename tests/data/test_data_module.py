@@ -123,7 +123,7 @@ def test_an_image_size_that_the_strides_do_not_divide_is_refused(size: int, near
 
 @pytest.mark.parametrize(("key", "value"), [("batch_size", 0), ("workers", -1)])
 def test_a_loader_that_cannot_be_is_refused(key: str, value: int) -> None:
-    with pytest.raises(UserError, match=rf"data\.{key}={value}: must be"):
+    with pytest.raises(UserError, match=rf"data\.{key}={value}: a whole number from {int(key == 'batch_size')}"):
         DetectionData(shapes(**{key: value}), AUGMENT, 64).train_dataloader()
 
 
