@@ -48,6 +48,8 @@ def command(name: str, function: Callable[[Any], Any] | str, positional: str | N
 
     @hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=name)
     def main(composed: DictConfig) -> None:
+        nonlocal composing
+        composing = False
         if name == "train" and HydraConfig.get().mode == RunMode.MULTIRUN:
             _sweep_job(composed)
             return
@@ -63,6 +65,7 @@ def command(name: str, function: Callable[[Any], Any] | str, positional: str | N
             with signals.unwinding(), answer_memory(settings):
                 called(settings)
 
+    composing = True
     SweepReport.current = None
     try:
         with answer_mistakes():
@@ -70,7 +73,12 @@ def command(name: str, function: Callable[[Any], Any] | str, positional: str | N
             _check_groups(sys.argv[1:])
             if positional:
                 sys.argv[1:] = _with_list(positional, sys.argv[1:])
-            main()
+            try:
+                main()
+            except OSError as error:
+                if not composing:
+                    raise
+                raise UserError(f"hydra.run.dir: {error.filename}: {error.strerror}") from error
     finally:
         signals.done()
         finished = SweepReport.current is None or SweepReport.current.conclude()

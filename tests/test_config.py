@@ -92,6 +92,7 @@ def test_every_group_is_a_folder_and_every_folder_a_group() -> None:
         (["data=shapes", "freebie=nothing"], ["freebie=nothing", "baseline", "mosaic"]),
         (["data=shapes", "assigner=max_iou"], ["assigner=max_iou", "head=anchor_free", "head=anchor_based", "simota"]),
         (["data=shapes", "head=anchor_based", "neck.lowest=2"], ["head.anchors", "3 levels", "P2, P3, P4, P5"]),
+        (["data=shapes", "hydra.run.dir=/dev/null/x"], ["hydra.run.dir", "/dev/null/x", "Not a directory"]),
         (["data=shapes", "model.suppression=hard"], ["model.suppression=hard", "class_agnostic", "soft", "diou"]),
     ],
 )
