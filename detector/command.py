@@ -46,6 +46,8 @@ def command(name: str, function: Callable[[Any], Any] | str, positional: str | N
     register_schemas()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing and exiting with 1; the lines below answer
 
+    composing = True
+
     @hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=name)
     def main(composed: DictConfig) -> None:
         nonlocal composing
@@ -65,7 +67,6 @@ def command(name: str, function: Callable[[Any], Any] | str, positional: str | N
             with signals.unwinding(), answer_memory(settings):
                 called(settings)
 
-    composing = True
     SweepReport.current = None
     try:
         with answer_mistakes():
