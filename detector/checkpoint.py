@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -140,7 +141,9 @@ def read_content(path: Path, key: str = "checkpoint") -> dict[str, Any]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
-        raise UserError(f"{key}={path}: cannot be read ({error.strerror or 'it is damaged'})") from error
+        if error.errno in (None, errno.EINVAL):  # a place in the file that would lie before its beginning
+            raise UserError(f"{refused}, or damaged") from error
+        raise UserError(f"{key}={path}: cannot be read ({error.strerror})") from error
     except Exception as error:  # what unpickling raises on bytes that are no pickle is not documented
         raise UserError(f"{refused}, or damaged ({type(error).__name__})") from error
     if not isinstance(content, dict) or not isinstance(ours := content.get(KEY), dict):

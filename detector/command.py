@@ -77,7 +77,7 @@ def command(name: str, function: Callable[[Any], Any] | str, positional: str | N
             try:
                 main()
             except OSError as error:
-                if not composing:
+                if not composing or error.filename is None:  # Hydra's own errors are of this kind too
                     raise
                 raise UserError(f"hydra.run.dir: {error.filename}: {error.strerror}") from error
     finally:

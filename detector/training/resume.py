@@ -103,6 +103,8 @@ def stopped_run(folder: Path) -> Stopped | None:
                     f"resume={file}: lacks what a run needs to go on ({name}), as files of weights alone do; "
                     f"a new run starts from its weights with init={file}"
                 )
+    if (count := len(content["optimizer_states"])) != 1:
+        raise UserError(f"resume={file}: its state cannot be taken up (of {count} optimizers; a run has one)")
     if not all(is_finite(tensor) for tensor in _tensors(content["optimizer_states"])):
         raise UserError(f"resume={file}: the state of its optimizer is not finite")
     _check_log(folder / "metrics.csv")
