@@ -288,8 +288,9 @@ def test_two_processes_cannot_train_in_one_folder(tiny: Configure) -> None:
     with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None
         holder.stdout.readline()
+        longer = config.Trainer(epochs=2, accelerator="cpu", progress=False)
         with pytest.raises(UserError, match="another process is training there"):
-            train(resumed(folder))
+            train(dataclasses.replace(resumed(folder), trainer=longer))
         holder.kill()
 
 

@@ -52,7 +52,7 @@ def test_two_processes_train_together_and_measure_what_one_process_measures(mode
     runs = [path for path in (tmp_path / "pair").iterdir() if not path.is_symlink()]
     assert len(runs) == 1, "both processes write into one run folder"
     metrics = json.loads((runs[0] / "metrics.json").read_text())
-    assert done.stdout.count("epoch 3/3") == 1
+    assert done.stdout.count("epoch 3/3:") == 1
     assert done.stderr.count("images in memory") == 2, "one process fills the cache of each split for both"
 
     checkpoint = open_checkpoint(runs[0] / "best.ckpt")
