@@ -38,6 +38,20 @@ from detector.mistakes import answer_mistakes
 linux = pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="no /proc")
 
 
+def named_memory() -> set[str]:
+    """Names that the processes of this machine have given to semaphores and shared memory."""
+    return {name for name in os.listdir("/dev/shm") if name.startswith(("sem.mp", "torch"))}
+
+
+def assert_nothing_stays(before: set[str]) -> None:
+    """Of the names that are new since `before` none stays; other tests give some meanwhile, and take them off again."""
+    new, until = named_memory() - before, time.monotonic() + 60
+    while new:
+        assert time.monotonic() < until, f"{new} are still there"
+        time.sleep(0.1)
+        new &= named_memory()
+
+
 @pytest.mark.parametrize(
     ("fault", "what"),
     [
@@ -109,11 +123,11 @@ def test_arrays_reach_processes_without_being_copied() -> None:
 
 @linux
 def test_a_running_loader_has_nothing_in_shared_memory_that_has_a_name() -> None:
-    before = set(os.listdir("/dev/shm"))
+    before = named_memory()
     batches = iter(loader(Images(count=200), persistent_workers=True))
     for _ in range(100):
         next(batches)
-    assert not {name for name in set(os.listdir("/dev/shm")) - before if name.startswith(("sem.mp", "torch"))}
+    assert_nothing_stays(before)
 
 
 def test_a_batch_arrives_whole_in_a_message_that_a_pipe_takes_at_once() -> None:
@@ -145,7 +159,7 @@ print(sum(1 for _ in batches))
 @linux
 @pytest.mark.parametrize("die", [False, True])
 def test_a_script_on_standard_input_needs_no_guard_and_leaves_no_process_however_it_ends(die: bool) -> None:
-    before = set(os.listdir("/dev/shm"))
+    before = named_memory()
     script = SCRIPT.format(tests=str(Path(__file__).parent), die=die)
     done = subprocess.run([sys.executable], input=script, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == (-signal.SIGKILL if die else 0), done.stderr
@@ -157,7 +171,7 @@ def test_a_script_on_standard_input_needs_no_guard_and_leaves_no_process_however
     while alive := [pid for pid in pids if psutil.pid_exists(pid)]:
         assert time.monotonic() < until, f"{alive} are still there"
         time.sleep(0.05)
-    assert not {name for name in set(os.listdir("/dev/shm")) - before if name.startswith(("sem.mp", "torch"))}
+    assert_nothing_stays(before)
 
 
 @pytest.mark.parametrize("starts", [3, pytest.param(300, marks=pytest.mark.slow)])
