@@ -75,7 +75,7 @@ def test_the_average_with_statistics_of_its_own_learns_to_detect(
 ) -> None:
     """No statistics are renewed before the evaluation: what is measured is the average of everything, as in a long run.
 
-    AP is about 0.2; with buffers left out of the average, or without the ramp of the decay, it is below 0.01.
+    With buffers left out of the average the network would be measured with the statistics it began with.
     """
     monkeypatch.setattr(batch_norm, "SETTLED", 0.0)
     settings = tiny(
