@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 
 from detector import config
 from detector.benchmark.clock import Clock, images_per_second, rounded
-from detector.benchmark.memory import MEASURE, PeakMemory, resident
+from detector.benchmark.memory import MEASURE, PeakMemory, held
 from detector.build import proposal_request
 from detector.data.augment import mixing_epochs
 from detector.data.module import DetectionData
@@ -43,7 +43,7 @@ def measure_loader(settings: config.Benchmark) -> dict[str, Any]:
     for _ in range(settings.epochs):
         for _ in next(epochs):
             pass
-        memory.append(resident(_loading_processes(others)))
+        memory.append(held(_loading_processes(others)))
 
     clock = Clock(settings)
     batches = (batch for epoch in epochs for batch in epoch)

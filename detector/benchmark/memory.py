@@ -1,4 +1,4 @@
-"""Resident memory of processes and the peak of a device's memory."""
+"""Memory that processes hold and the peak of a device's memory."""
 
 from __future__ import annotations
 
@@ -15,15 +15,20 @@ import torch
 from detector.benchmark.clock import rounded
 
 MEBIBYTE = 2**20
-MEASURE = "PSS" if psutil.LINUX else "RSS"
-"""What `resident` reads. In the proportional set size (PSS) a page that n processes share counts 1/n in each."""
+MEASURE = "PSS and swap" if psutil.LINUX else "RSS"
+"""What `held` reads. In the proportional set size (PSS) a page that n processes share counts 1/n in each; pages that
+a leak keeps and nobody touches are what a system swaps out first."""
 
 
-def resident(processes: Sequence[int]) -> float:
-    """Resident memory of the processes with these ids together, in MiB."""
+def held(processes: Sequence[int]) -> float:
+    """Memory of the processes with these ids together, in MiB."""
     total = 0
     for process in map(psutil.Process, processes):
-        total += process.memory_full_info().pss if MEASURE == "PSS" else process.memory_info().rss
+        if psutil.LINUX:
+            memory = process.memory_full_info()
+            total += memory.pss + memory.swap
+        else:
+            total += process.memory_info().rss
     return total / MEBIBYTE
 
 
