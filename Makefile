@@ -8,10 +8,10 @@ train: .venv/.installed
 	$(BIN)/python scripts/evaluate.py checkpoint=runs/shapes/latest/best.ckpt split=test
 
 test: check
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal -m "not slow"
 
 test-slow: .venv/.test-installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m slow
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal -m slow
 
 check: .venv/.test-installed
 	$(BIN)/ruff check .

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,12 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
 from detector import config
-from detector.data.layout import complete
 from detector.errors import UserError
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 
 
+@cache
 def register_schemas() -> None:
     """Makes the dataclasses of `detector.config` known to Hydra, as `/schema/GROUP: NAME`."""
     store = ConfigStore.instance()
@@ -69,6 +70,8 @@ def complete_data(settings: Any) -> list[str]:
     data = getattr(settings, "data", None)
     if data is None:
         return []
+    from detector.data.layout import complete  # here, because it imports torch: a misspelt key is answered without
+
     settings.data, found = complete(data)
     return [found] if found else []
 

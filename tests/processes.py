@@ -48,8 +48,8 @@ class Script:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
-            # a shell's job in the background has it ignored, and so would all that it starts
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            # a shell's job in the background has SIGINT ignored, one under nohup SIGHUP, and so would all that it starts
+            preexec_fn=_answer_all,
         )
 
     def wait_for(self, condition: Callable[[], object]) -> None:
@@ -81,6 +81,11 @@ class Script:
             process.kill()
         assert not left, f"still there: {left}"
         return Ended(self.process.returncode, output, [line for line in errors.splitlines() if line.strip()])
+
+
+def _answer_all() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def _group(number: int) -> list[psutil.Process]:

@@ -30,10 +30,18 @@ RESNET = config.ResNet(depth=18)
     [
         pytest.param(CSP, PAN, BINS, "ciou", 120, id="csp_darknet-pan-bins"),
         pytest.param(CSP, FPN, NO_BINS, "giou", 120, id="csp_darknet-fpn-giou"),
-        pytest.param(CSP, config.FPN(channels=32, lowest=2, highest=6), BINS, "iou", 120, id="csp_darknet-fpn-P2-P6"),
-        pytest.param(RESNET, FPN, BINS, "diou", 120, id="resnet-fpn-bins"),
-        pytest.param(CSP, PAN, BINS, "l1", 200, id="csp_darknet-pan-l1"),
-        pytest.param(CSP, PAN, BINS, "l2", 200, id="csp_darknet-pan-l2"),
+        pytest.param(
+            CSP,
+            config.FPN(channels=32, lowest=2, highest=6),
+            BINS,
+            "iou",
+            120,
+            id="csp_darknet-fpn-P2-P6",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(RESNET, FPN, BINS, "diou", 120, id="resnet-fpn-bins", marks=pytest.mark.slow),
+        pytest.param(CSP, PAN, BINS, "l1", 200, id="csp_darknet-pan-l1", marks=pytest.mark.slow),
+        pytest.param(CSP, PAN, BINS, "l2", 200, id="csp_darknet-pan-l2", marks=pytest.mark.slow),
     ],
 )
 def test_overfits_four_images(
@@ -60,7 +68,7 @@ def test_overfits_four_images(
     ("head", "assigner"),
     [
         pytest.param(ANCHORS, config.MaxIoU(), id="anchor_based-max_iou"),
-        pytest.param(BINS, config.SimOTA(), id="anchor_free-simota"),
+        pytest.param(BINS, config.SimOTA(), id="anchor_free-simota", marks=pytest.mark.slow),
     ],
 )
 def test_overfits_four_images_with_every_head_and_assigner(

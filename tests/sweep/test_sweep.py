@@ -170,7 +170,17 @@ def test_resuming_is_not_for_sweeps(
     assert trainings.done == []
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in (CONFIGS / "sweep").glob("*.yaml")))
+LARGE = ("activation_norm", "backbone_neck", "box_loss", "freebies")
+"""Sweeps of more than ten jobs: composing them takes 5 to 15 s each."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(path.stem, marks=pytest.mark.slow if path.stem in LARGE else ())
+        for path in sorted((CONFIGS / "sweep").glob("*.yaml"))
+    ],
+)
 def test_every_sweep_composes_into_different_jobs(
     name: str, sweep: Callable[..., int], trainings: Trainings, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -59,13 +59,13 @@ def test_a_short_run_is_measured_and_kept_with_the_statistics_of_its_weights(
     assert torch.allclose(norm.running_var, variance, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_what_is_measured_later_is_not_changed_by_a_bit(
     tiny: Configure, monkeypatch: pytest.MonkeyPatch, workers: int
 ) -> None:
     """Epochs of three batches: with 0.1 / 0.03 the first alone is measured with renewed statistics."""
     data = config.Shapes(scene_size=96, train_images=12, val_images=6, batch_size=4, workers=workers)
-    settings = tiny(data=data, trainer=trainer(epochs=3))
+    settings = tiny(data=data, trainer=trainer(epochs=2))
     monkeypatch.setattr(batch_norm, "SETTLED", 0.0)
     never = train(settings)
     monkeypatch.setattr(batch_norm, "SETTLED", 0.1)

@@ -30,7 +30,7 @@ def rows(folder: Path) -> list[dict[str, str]]:
 def test_a_run_leaves_its_layers_health_and_the_same_weights(
     tiny: Configure, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    settings = tiny(backbone=config.ResNet(depth=18))
+    settings = tiny()
     plain = train(dataclasses.replace(settings, runs=str(tmp_path / "plain")))
     assert not (plain / "health.csv").exists()
     capsys.readouterr()
@@ -47,6 +47,7 @@ def test_a_run_leaves_its_layers_health_and_the_same_weights(
         assert torch.equal(a, b)
 
 
+@pytest.mark.slow
 def test_dead_units_are_flagged_by_name_and_the_remedied_twin_is_not(
     tiny: Configure, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

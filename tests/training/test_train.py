@@ -89,19 +89,27 @@ def test_a_second_run_of_the_same_name_gets_a_folder_of_its_own(tiny: Configure)
     assert (first / "metrics.json").is_file()
 
 
+ON_PROPOSALS = config.RCNN(search_side=96, max_proposals=60, sampled_regions=8)
+
+
 @pytest.mark.parametrize(
     ("model", "workers", "optim"),
     [
-        (config.SingleShot(), 0, config.AdamW(warmup_epochs=1.0)),
         (config.SingleShot(), 2, config.AdamW(warmup_epochs=1.0)),
         (config.SingleShot(), 0, config.ScheduleFree(warmup_epochs=1.5)),
-        (config.SingleShot(), 2, config.ScheduleFree(warmup_epochs=1.5)),
-        (config.SingleShot(), 0, config.SGD(schedule="one_cycle")),
         (config.FasterRCNN(channels=16, width=32), 0, config.AdamW(warmup_epochs=1.0)),
-        (config.FasterRCNN(channels=16, width=32), 0, config.ScheduleFree(warmup_epochs=1.5)),
-        (config.RCNN(search_side=96, max_proposals=60, sampled_regions=8), 2, config.AdamW(warmup_epochs=1.0)),
-        (config.RCNN(search_side=96, max_proposals=60, sampled_regions=8), 0, config.ScheduleFree(warmup_epochs=1.5)),
-        (config.FastRCNN(search_side=96, channels=16, width=32), 0, config.AdamW(warmup_epochs=1.0)),
+        *(
+            pytest.param(*row, marks=pytest.mark.slow)
+            for row in (
+                (config.SingleShot(), 0, config.AdamW(warmup_epochs=1.0)),
+                (config.SingleShot(), 2, config.ScheduleFree(warmup_epochs=1.5)),
+                (config.SingleShot(), 0, config.SGD(schedule="one_cycle")),
+                (config.FasterRCNN(channels=16, width=32), 0, config.ScheduleFree(warmup_epochs=1.5)),
+                (ON_PROPOSALS, 2, config.AdamW(warmup_epochs=1.0)),
+                (ON_PROPOSALS, 0, config.ScheduleFree(warmup_epochs=1.5)),
+                (config.FastRCNN(search_side=96, channels=16, width=32), 0, config.AdamW(warmup_epochs=1.0)),
+            )
+        ),
     ],
     ids=lambda value: value.name if isinstance(value, config.Model | config.Optim) else value,
 )

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 OVERRIDES = [
     "data=shapes", "name=pair", "image_size=96", "data.scene_size=96", "data.train_images=16", "data.val_images=7",
-    "data.batch_size=4", "data.workers=0", "data.cache=ram", "backbone.width=0.125", "optim.lr=0.003", "trainer.epochs=3",
+    "data.batch_size=4", "data.workers=0", "data.cache=ram", "backbone.width=0.125", "optim.lr=0.003", "trainer.epochs=2",
     "trainer.accelerator=cpu", "trainer.precision=fp32",
 ]  # fmt: skip
 
@@ -27,9 +27,13 @@ OVERRIDES = [
     [
         pytest.param(["neck.width=0.125", "trainer.adversarial=0.5", "data.workers=1"], id="single_shot"),
         pytest.param(
-            ["model=faster_rcnn", "neck.width=0.125", "model.channels=16", "model.width=32"], id="faster_rcnn"
+            ["model=faster_rcnn", "neck.width=0.125", "model.channels=16", "model.width=32"],
+            id="faster_rcnn",
+            marks=pytest.mark.slow,
         ),
-        pytest.param(["model=rcnn", "model.sampled_regions=8", "model.max_proposals=60"], id="rcnn"),
+        pytest.param(
+            ["model=rcnn", "model.sampled_regions=8", "model.max_proposals=60"], id="rcnn", marks=pytest.mark.slow
+        ),
         pytest.param(
             ["model=fast_rcnn", "neck.width=0.125", "model.channels=16", "model.width=32"],
             id="fast_rcnn",
@@ -52,7 +56,7 @@ def test_two_processes_train_together_and_measure_what_one_process_measures(mode
     runs = [path for path in (tmp_path / "pair").iterdir() if not path.is_symlink()]
     assert len(runs) == 1, "both processes write into one run folder"
     metrics = json.loads((runs[0] / "metrics.json").read_text())
-    assert done.stdout.count("epoch 3/3:") == 1
+    assert done.stdout.count("epoch 2/2:") == 1
     assert done.stderr.count("images in memory") == 2, "one process fills the cache of each split for both"
 
     checkpoint = open_checkpoint(runs[0] / "best.ckpt")
