@@ -1,12 +1,19 @@
-"""What the command line composes, without a command line."""
+"""What the command line composes, without a command line, and a command without a process of its own."""
 
 from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
 from detector import config
-from detector.composition import CONFIGS, register_schemas, to_object
+from detector.cli.commands import COMMANDS
+from detector.cli.compose import run
+from detector.cli.schema import register_schemas, to_object
+from detector.command_line import CONFIGS
 
 
 def composed(*overrides: str, name: str = "train") -> config.Train:
@@ -16,3 +23,8 @@ def composed(*overrides: str, name: str = "train") -> config.Train:
         result = to_object(compose(name, list(overrides)))
     assert isinstance(result, config.Train)
     return result
+
+
+def command(name: str, function: Callable[[Any], Any] | None = None) -> None:
+    """What a script does with `sys.argv`; `function` gets the options in place of the command's own."""
+    run(COMMANDS[name], sys.argv[1:], function)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 import time
 from contextlib import nullcontext
 from dataclasses import replace
@@ -14,7 +12,7 @@ from lightning.fabric.utilities.rank_zero import _get_rank
 
 from detector import config, signals
 from detector.build import count_parameters, proposal_request
-from detector.composition import quoted
+from detector.command_line import command_line, quoted
 from detector.data.augment import mixing_epochs
 from detector.data.module import DetectionData
 from detector.data.problems import (
@@ -125,8 +123,7 @@ def train(settings: config.Train) -> Path:
 
 def way_on(folder: Path, done: int, epochs: int) -> str:
     """What the last line of a run that was stopped says after `stopped by SIGTERM `."""
-    script = sys.argv[0] if Path(sys.argv[0]).name == "train.py" else "scripts/train.py"
-    command = shlex.join(["python", script, f"resume={quoted(str(folder))}"])
+    command = command_line("train", f"resume={quoted(str(folder))}")
     if not done:
         return f"before the first epoch was complete; start it again with: {command}"
     return f"after epoch {done} of {epochs}; go on with: {command}"
@@ -150,7 +147,7 @@ def _report_problems(data: DetectionData) -> None:
         for note in index.notes:
             print(f"{split}: {note}")
         if problems := cheap_problems(index):
-            print(f"{split}: {summarise(problems)}; scripts/check_data.py lists them all")
+            print(f"{split}: {summarise(problems)}; {command_line('check_data')} lists them all")
     if line := nothing_to_measure(data.val_index):
         print(line)
 

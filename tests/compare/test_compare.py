@@ -8,16 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from composition import command
 from hydra.core.global_hydra import GlobalHydra
 from PIL import Image
 from run_folders import whole_run
 
 from detector import config
-from detector.command import command
+from detector.command_line import quoted
 from detector.compare.groups import Group
 from detector.compare.run import asks_for_details, run
 from detector.compare.runs import Run, find_runs
-from detector.composition import quoted
 from detector.errors import UserError
 
 Configure = Callable[..., config.Train]
@@ -169,7 +169,7 @@ def called(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> list[config.Comp
     given: list[config.Compare] = []
     monkeypatch.setattr(sys, "argv", ["compare.py", *arguments])
     GlobalHydra.instance().clear()
-    command("compare", given.append, positional="runs")
+    command("compare", given.append)
     return given
 
 
@@ -207,7 +207,7 @@ def test_a_mistake_gets_one_line_and_exit_code_2(
     monkeypatch.setattr(sys, "argv", ["compare.py", *arguments])
     GlobalHydra.instance().clear()
     with pytest.raises(SystemExit) as stopped:
-        command("compare", run, positional="runs")
+        command("compare", run)
     assert stopped.value.code == 2
     said = capsys.readouterr().err
     assert said.startswith(f"error: {words}")
