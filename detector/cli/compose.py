@@ -18,7 +18,7 @@ from omegaconf import DictConfig
 from detector import config, signals
 from detector.cli.choices import keys_of
 from detector.cli.commands import Command
-from detector.cli.keys import check_overrides
+from detector.cli.keys import SWITCHES, check_overrides
 from detector.cli.schema import complete_data, leave_out_absent_parts, register_schemas, to_object
 from detector.cli.sweep import SweepReport
 from detector.cli.user_errors import answer_errors
@@ -73,7 +73,9 @@ def run(command: Command, arguments: list[str], function: Callable[[Any], Any] |
                 arguments = _with_list(command.positional, arguments)
             check_overrides(command, arguments)
             register_schemas()
-            sys.argv = [sys.argv[0], *_with_format(command, arguments)]
+            # Hydra wants its switches before the overrides
+            arguments = sorted(_with_format(command, arguments), key=lambda one: one not in SWITCHES)
+            sys.argv = [sys.argv[0], *arguments]
             try:
                 main()
             except OSError as error:

@@ -42,7 +42,8 @@ LAUNCHERS = {
 """Hydra's word for a launcher → the package that brings it, its module, and the extra of this project that asks for it."""
 
 MOST_NAMED = 3
-_SWITCHES = ("-m", "--multirun", "-r", "--run", "--resolve")
+SWITCHES = ("-m", "--multirun", "-r", "--run", "--resolve")
+"""Hydra's flags that take no value."""
 _FOLDERS = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn")
 
 
@@ -62,7 +63,7 @@ def check_overrides(command: Command, arguments: list[str]) -> None:
             chosen[key] = _choices(override, key, value, own_files)
         elif key == "hydra/launcher":
             _check_launcher(value)
-    known = {group: _possible(group, keys, chosen) for group in keys.groups if group not in SETS_OF_VALUES}
+    known = {key: _possible(key, keys, chosen) for key, option in keys.own.items() if option.cls is not None}
     models = chosen.get("model") or []
     for override in overrides:
         if override.startswith("hydra/"):
@@ -79,7 +80,7 @@ def _overrides(arguments: list[str]) -> list[str]:
     """The arguments without Hydra's own flags and what they take."""
     result = []
     for before, argument in zip(["", *arguments], arguments, strict=False):
-        of_flag = before.startswith("-") and before not in _SWITCHES and "=" not in before and "=" not in argument
+        of_flag = before.startswith("-") and before not in SWITCHES and "=" not in before and "=" not in argument
         if not argument.startswith("-") and not of_flag:
             result.append(argument)
     return result
@@ -89,9 +90,9 @@ def _choices(override: str, group: str, value: str, own_files: bool) -> list[str
     """The choices that an override names, of which a sweep has several; none where only Hydra can tell."""
     if value == "null" and group not in SETS_OF_VALUES and group != "data":
         raise UserError(f"{override}: choose one of {', '.join(names(group))}")
-    words = [word.strip() for word in value.split(",")]
-    if not all(word.replace("_", "").replace("-", "").isalnum() for word in words):
+    if set(value) & set("()[]{}$*"):
         return []  # choice(a, b), glob(*), ${...}
+    words = [word.strip(" '\"") for word in value.split(",")]
     for word in words:
         if word not in names(group) and word != "null" and not own_files:
             raise UserError(f"{group}={word}: choose one of {', '.join(names(group))}{near(word, names(group))}")
@@ -100,6 +101,8 @@ def _choices(override: str, group: str, value: str, own_files: bool) -> list[str
 
 def _possible(group: str, keys: Keys, chosen: dict[str, list[str | None]]) -> dict[str, Option]:
     """The keys below a group with all that may be chosen: by the command line, or by the files that it chooses."""
+    if group not in keys.groups:
+        return keys.of(group, None)
     if group in chosen:
         choices = chosen[group]
     else:
@@ -122,13 +125,10 @@ def _check_key(override: str, keys: Keys, known: dict[str, dict[str, Option]]) -
     value = assigned + value
     first, *rest = path.split("@")[0].split("[")[0].split(".")
     if first in keys.groups or first in keys.own:
-        if first in SETS_OF_VALUES and not rest:
-            return
         option = keys.own.get(first)
-        if not rest or option is None or option.cls is None:
+        if not rest or (option is not None and option.cls is None):
             return
-        below = known[first] if first in known else keys.of(first, None)
-        if rest[0] in below:
+        if option is not None and rest[0] in known[first]:
             return
     raise UserError(f"{override}: there is no such key{_meant(path, value, keys, known)}")
 
@@ -141,14 +141,18 @@ def _meant(path: str, value: str, keys: Keys, known: dict[str, dict[str, Option]
     first, _, last = path.rpartition(".")
     foreign = [key for key in FOREIGN.get(last, ()) if key in every][:1]
     same = [key for key in every if key.split(".")[-1] == last]
-    inside = [f"{first}.{name}" for name in get_close_matches(last, known.get(first, {}))]
-    spelt = get_close_matches(path, every, MOST_NAMED, 0.75)
-    spelt += [key for key in every if get_close_matches(last, [key.split(".")[-1]], 1, 0.75)]
-    likely = list(dict.fromkeys(foreign or same or inside or spelt))[:MOST_NAMED]
-    if likely:
+    if first in known:
+        inside = [f"{first}.{name}" for name in get_close_matches(last, known[first])]
+        of_others = last in keys.of(first, None) if first in keys.groups else False
+        likely = [] if of_others else foreign or same or inside
+    else:
+        spelt = get_close_matches(path, every, MOST_NAMED, 0.75)
+        spelt += [key for key in every if get_close_matches(last, [key.split(".")[-1]], 1, 0.75)]
+        likely = foreign or same or spelt
+    if likely := list(dict.fromkeys(likely))[:MOST_NAMED]:
         return f"; did you mean {' or '.join(_with_value(key, value, every[key]) for key in likely)}?"
     if first in known:
-        return f"; {first} has {', '.join(sorted(known[first]))}"
+        return f"; there are {', '.join(sorted(known[first]))}"
     return f"; there are {', '.join(sorted({**keys.own, **keys.groups}))}"
 
 

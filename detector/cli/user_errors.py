@@ -34,15 +34,18 @@ def one_line(error: BaseException) -> str | None:
 
     Hydra wraps OmegaConf's error, which knows the key and its type, in one that knows neither.
     """
-    from hydra.errors import HydraException, OverrideParseException
-    from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
+    from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+    from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
     if not isinstance(error, HydraException | OmegaConfBaseException):
         return None
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
+        group, _, name = error.missing_cfg_file.rpartition("/")
+        return f"{group}={name}: choose one of {', '.join(error.options)}"
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OmegaConfBaseException) and cause.full_key:
-            if isinstance(cause, ConfigKeyError) and dataclasses.is_dataclass(cause.object_type):
+            if isinstance(cause, ConfigAttributeError | ConfigKeyError) and dataclasses.is_dataclass(cause.object_type):
                 known = sorted(field.name for field in dataclasses.fields(cause.object_type))
                 return f"{cause.full_key}: no such key; there are {', '.join(known)}"
             return f"{cause.full_key}: {_first_line(cause.msg or str(cause))}"
