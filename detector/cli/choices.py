@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from detector.cli.commands import Command
-from detector.cli.sources import Found, Option, elements, named, options, resolve
+from detector.cli.option_source import Found, Option, elements, named, options, resolve
 from detector.command_line import CONFIGS
 
 SETS_OF_VALUES = ("experiment", "freebie", "sweep")
@@ -99,7 +99,7 @@ def _own_name(cls: Found) -> str | None:
 
 def _with_values(described: dict[str, Option], values: dict[str, Any], group: str | None) -> dict[str, Option]:
     """Options whose defaults are those that a YAML file sets; where it sets keys of any group, those of one."""
-    values = values[group] if isinstance(values.get(group), dict) else values
+    values = values[group] if group is not None and isinstance(values.get(group), dict) else values
     return {
         name: replace(option, default=_written(values[name])) if name in values and not option.cls else option
         for name, option in described.items()

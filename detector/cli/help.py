@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from detector.cli.choices import SETS_OF_VALUES, Keys, keys_of, names, summary
 from detector.cli.commands import COMMANDS, Command
-from detector.cli.sources import Option
+from detector.cli.option_source import Option
 from detector.command_line import command_line
 from detector.errors import UserError
 

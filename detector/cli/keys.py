@@ -8,7 +8,7 @@ from importlib.util import find_spec
 
 from detector.cli.choices import SETS_OF_VALUES, Keys, absent_groups, chosen_by, keys_of, names
 from detector.cli.commands import Command
-from detector.cli.sources import Option
+from detector.cli.option_source import Option
 from detector.errors import UserError
 
 FOREIGN = {
@@ -90,8 +90,8 @@ def _choices(override: str, group: str, value: str, own_files: bool) -> list[str
     """The choices that an override names, of which a sweep has several; none where only Hydra can tell."""
     if value == "null" and group not in SETS_OF_VALUES and group != "data":
         raise UserError(f"{override}: choose one of {', '.join(names(group))}")
-    if set(value) & set("()[]{}$*"):
-        return []  # choice(a, b), glob(*), ${...}
+    if override.startswith("~") or set(value) & set("()[]{}$*"):
+        return []  # ~GROUP, choice(a, b), glob(*), ${...}
     words = [word.strip(" '\"") for word in value.split(",")]
     for word in words:
         if word not in names(group) and word != "null" and not own_files:

@@ -64,7 +64,7 @@ def test_the_table_the_plot_and_the_intervals_are_written_from_the_runs(
     assert "## Necks, tiny" in text
     assert f"| {PAN} | 0, 1 |" in text
     assert "1.5 ± 0.7" in text  # minutes of training
-    assert f"python scripts/compare.py {runs} resamples=50 accelerator=cpu output=RESULTS.md" in text
+    assert f"detector compare {runs} resamples=50 accelerator=cpu output=RESULTS.md" in text
     assert "(RESULTS/necks-tiny.png)" in text
     with Image.open("RESULTS/necks-tiny.png") as picture:
         assert picture.width > 500
