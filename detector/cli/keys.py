@@ -44,7 +44,8 @@ LAUNCHERS = {
 MOST_NAMED = 3
 SWITCHES = ("-m", "--multirun", "-r", "--run", "--resolve")
 """Hydra's flags that take no value."""
-_FOLDERS = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn")
+OWN_FILES = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn", "hydra.searchpath", "plugins=")
+"""Arguments that bring in choices of the user's own, which only Hydra knows."""
 
 
 def check_overrides(command: Command, arguments: list[str]) -> None:
@@ -55,7 +56,7 @@ def check_overrides(command: Command, arguments: list[str]) -> None:
     """
     overrides = [one for one in _overrides(arguments) if not one.startswith("hydra.")]
     keys = keys_of(command)
-    own_files = any(one.startswith(_FOLDERS) or one.startswith("hydra.searchpath") for one in arguments)
+    own_files = any(one.startswith(OWN_FILES) for one in arguments)
     chosen: dict[str, list[str | None]] = {}
     for override in overrides:
         key, _, value = override.lstrip("+~").partition("=")
@@ -99,8 +100,11 @@ def _choices(override: str, group: str, value: str, own_files: bool) -> list[str
     return [None if word == "null" else word for word in words]
 
 
-def _possible(group: str, keys: Keys, chosen: dict[str, list[str | None]]) -> dict[str, Option]:
-    """The keys below a group with all that may be chosen: by the command line, or by the files that it chooses."""
+def _possible(group: str, keys: Keys, chosen: dict[str, list[str | None]]) -> dict[str, Option] | None:
+    """The keys below a group with all that may be chosen: by the command line, or by the files that it chooses.
+
+    None where a choice is a user's own, of which only Hydra knows the keys.
+    """
     if group not in keys.groups:
         return keys.of(group, None)
     if group in chosen:
@@ -113,14 +117,13 @@ def _possible(group: str, keys: Keys, chosen: dict[str, list[str | None]]) -> di
             ]
     result: dict[str, Option] = {}
     for choice in choices or [None]:
-        if choice is None or choice in names(group):
-            result = {**keys.of(group, choice), **result}
-        else:  # a file of the user's own
-            result = {**keys.of(group, None), **result}
+        if choice is not None and choice not in names(group):
+            return None
+        result = {**keys.of(group, choice), **result}
     return result
 
 
-def _check_key(override: str, keys: Keys, known: dict[str, dict[str, Option]]) -> None:
+def _check_key(override: str, keys: Keys, known: dict[str, dict[str, Option] | None]) -> None:
     path, assigned, value = override.lstrip("+~").partition("=")
     value = assigned + value
     first, *rest = path.split("@")[0].split("[")[0].split(".")
@@ -128,21 +131,22 @@ def _check_key(override: str, keys: Keys, known: dict[str, dict[str, Option]]) -
         option = keys.own.get(first)
         if not rest or (option is not None and option.cls is None):
             return
-        if option is not None and rest[0] in known[first]:
+        if option is not None and ((below := known[first]) is None or rest[0] in below):
             return
     raise UserError(f"{override}: there is no such key{_meant(path, value, keys, known)}")
 
 
-def _meant(path: str, value: str, keys: Keys, known: dict[str, dict[str, Option]]) -> str:
+def _meant(path: str, value: str, keys: Keys, known: dict[str, dict[str, Option] | None]) -> str:
     """`; did you mean KEY=VALUE?` for the keys that are likely, or the keys that there are."""
     every: dict[str, Option | None] = {**dict.fromkeys(keys.groups), **keys.own}
     for group, below in known.items():
-        every |= {f"{group}.{name}": option for name, option in below.items() if name != "name"}
+        every |= {f"{group}.{name}": option for name, option in (below or {}).items() if name != "name"}
     first, _, last = path.rpartition(".")
     foreign = [key for key in FOREIGN.get(last, ()) if key in every][:1]
     same = [key for key in every if key.split(".")[-1] == last]
-    if first in known:
-        inside = [f"{first}.{name}" for name in get_close_matches(last, known[first])]
+    inner = known.get(first)
+    if inner is not None:
+        inside = [f"{first}.{name}" for name in get_close_matches(last, inner)]
         of_others = last in keys.of(first, None) if first in keys.groups else False
         likely = [] if of_others else foreign or same or inside
     else:
@@ -151,8 +155,8 @@ def _meant(path: str, value: str, keys: Keys, known: dict[str, dict[str, Option]
         likely = foreign or same or spelt
     if likely := list(dict.fromkeys(likely))[:MOST_NAMED]:
         return f"; did you mean {' or '.join(_with_value(key, value, every[key]) for key in likely)}?"
-    if first in known:
-        return f"; there are {', '.join(sorted(known[first]))}"
+    if inner is not None:
+        return f"; there are {', '.join(sorted(inner))}"
     return f"; there are {', '.join(sorted({**keys.own, **keys.groups}))}"
 
 

@@ -6,6 +6,7 @@ Imports are followed in the source, and nothing that defines or uses options is 
 from __future__ import annotations
 
 import ast
+import copy
 import importlib.util
 import sys
 from collections.abc import Iterator
@@ -143,6 +144,8 @@ def options(cls: Found) -> dict[str, Option]:
     for statement, following in zip(cls.node.body, [*cls.node.body[1:], ast.Pass()], strict=True):
         if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
             name = statement.target.id
+            if ast.unparse(statement.annotation).startswith("ClassVar"):
+                continue
             default = _default(statement.value, cls.source) if statement.value else None
             option = replace(_kind(statement.annotation, cls.source), name=name, default=default)
             sentence = _docstring(following) or (result[name].sentence if name in result else "")
@@ -194,9 +197,27 @@ def _condition(call: ast.expr, where: Source) -> Any:
     found = resolve(call.func, where)
     module = _alone(found.source)
     assert isinstance(found.node, ast.ClassDef)
-    call = ast.Call(func=ast.Name(id=found.node.name, ctx=ast.Load()), args=call.args, keywords=call.keywords)
+    constants = _Constants(where)
+    call = ast.Call(
+        func=ast.Name(id=found.node.name, ctx=ast.Load()),
+        args=[constants.visit(argument) for argument in copy.deepcopy(call.args)],
+        keywords=[constants.visit(keyword) for keyword in copy.deepcopy(call.keywords)],
+    )
     code = compile(ast.fix_missing_locations(ast.Expression(call)), str(where.path), "eval")
     return eval(code, vars(module))
+
+
+class _Constants(ast.NodeTransformer):
+    """Puts the expressions in for the names of a module's constants."""
+
+    def __init__(self, where: Source) -> None:
+        self.where = where
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        found = lookup(node.id, self.where)
+        if found is None or not isinstance(found.node, ast.expr):
+            return node
+        return _Constants(found.source).visit(copy.deepcopy(found.node))
 
 
 @cache

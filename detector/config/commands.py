@@ -29,7 +29,19 @@ from detector.config.ranges import (
     Split,
     Suppression,
 )
-from detector.config.training import SGD, AdamW, Callbacks, Logger, Optim, ScheduleFree, Trainer
+from detector.config.training import (
+    SGD,
+    AdamW,
+    Callbacks,
+    Csv,
+    Logger,
+    MLflow,
+    Optim,
+    ScheduleFree,
+    TensorBoard,
+    Trainer,
+    Wandb,
+)
 from detector.config.two_stage import RCNN, FasterRCNN, FastRCNN
 from detector.errors import UserError, shown
 
@@ -318,7 +330,7 @@ GROUPS: dict[str, tuple[type, ...]] = {
     "loss": (parts.Loss,),
     "optim": (SGD, AdamW, ScheduleFree),
     "trainer": (Trainer,),
-    "logger": (Logger,),
+    "logger": (Csv, TensorBoard, Wandb, MLflow),
     "callbacks": (Callbacks,),
 }
 """The schemas of each group. Where there are several, a choice's `name` says which one it follows."""

@@ -140,6 +140,42 @@ class Logger:
 
     name: str = MISSING
     tensorboard: bool = True
+    """Curves for TensorBoard, in the folder `tensorboard` of the run."""
+
+
+@dataclass
+class Csv(Logger):
+    """The CSV file alone."""
+
+    name: str = "csv"
+    tensorboard: bool = False
+
+
+@dataclass
+class TensorBoard(Logger):
+    """TensorBoard beside the CSV file."""
+
+    name: str = "tensorboard"
+
+
+@dataclass
+class Wandb(Logger):
+    """Weights & Biases beside the CSV file; their own environment variables, as WANDB_MODE=offline, are heeded."""
+
+    name: str = "wandb"
+    tensorboard: bool = False
+    project: str = "detector"
+    """The project at Weights & Biases that runs belong to."""
+
+
+@dataclass
+class MLflow(Logger):
+    """MLflow beside the CSV file."""
+
+    name: str = "mlflow"
+    tensorboard: bool = False
+    tracking_uri: str | None = None
+    """Address of the server, or file:FOLDER; by default MLFLOW_TRACKING_URI, and without that the folder mlruns in `runs`."""
 
 
 @dataclass

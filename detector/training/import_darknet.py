@@ -55,7 +55,7 @@ def import_darknet(given: config.ImportDarknet) -> Path:
             loss=config.Loss(name="ciou"),
             optim=config.SGD(),
             trainer=config.Trainer(),
-            logger=config.Logger(name="csv"),
+            logger=config.Csv(),
             name="import_darknet",
         )
     )

@@ -29,6 +29,7 @@ from detector.output import new_folder, write_json
 from detector.self_contained import resize_of, self_contained
 from detector.training.callbacks import Stopwatch
 from detector.training.checkpoint_files import LAST, WholeFiles
+from detector.training.loggers import check_logger
 from detector.training.module import DetectionModule
 from detector.training.more_epochs import finished_line
 from detector.training.optim import averages_itself
@@ -47,6 +48,7 @@ def train(settings: config.Train) -> Path:
     """
     is_main = not _get_rank()  # None before a launcher has said otherwise
     config.check(settings)
+    check_logger(settings.logger)
     stopped = None
     if settings.resume:
         folder = Path(settings.resume)

@@ -65,7 +65,7 @@ def test_a_key_or_choice_that_there_is_not_is_refused_with_the_one_that_was_mean
         "backbone=choice(vgg16,csp_darknet_nano) backbone.width=0.25 -m",
         "hydra.sweep.dir=x hydra/job_logging=none hydra.launcher.x=3 data=shapes",
         "--cfg job data=shapes",
-        "--config-dir elsewhere backbone=mine backbone.width=1",
+        "--config-dir elsewhere backbone=mine backbone.own=1",
         "data=null ~data",
         "experiment=shapes data.train_images=8",
         "augment.albumentations=[{name:Blur}]",

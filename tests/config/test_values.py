@@ -54,7 +54,7 @@ def made(cls: type) -> Any:
 
 
 def _chosen(hint: Any) -> type:
-    return {config.Model: config.SingleShot, config.Optim: config.AdamW}.get(hint, hint)
+    return {config.Model: config.SingleShot, config.Optim: config.AdamW, config.Logger: config.Csv}.get(hint, hint)
 
 
 def _bare(hint: Any) -> Any:
