@@ -12,7 +12,9 @@ from hydra.core.global_hydra import GlobalHydra
 from detector import config
 from detector.cli.commands import COMMANDS
 from detector.cli.compose import run
+from detector.cli.keys import checked
 from detector.cli.schema import register_schemas, to_object
+from detector.cli.user_errors import answer_errors
 from detector.command_line import CONFIGS
 
 
@@ -27,4 +29,6 @@ def composed(*overrides: str, name: str = "train") -> config.Train:
 
 def command(name: str, function: Callable[[Any], Any] | None = None) -> None:
     """What a script does with `sys.argv`; `function` gets the options in place of the command's own."""
-    run(COMMANDS[name], sys.argv[1:], function)
+    with answer_errors():
+        arguments = checked(COMMANDS[name], sys.argv[1:])
+    run(COMMANDS[name], arguments, function)

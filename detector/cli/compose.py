@@ -18,11 +18,11 @@ from omegaconf import DictConfig
 from detector import config, signals
 from detector.cli.choices import keys_of
 from detector.cli.commands import Command
-from detector.cli.keys import SWITCHES, check_overrides
+from detector.cli.keys import SWITCHES
 from detector.cli.schema import complete_data, leave_out_absent_parts, register_schemas, to_object
 from detector.cli.sweep import SweepReport
 from detector.cli.user_errors import answer_errors
-from detector.command_line import CONFIGS, command_line, quoted, this_command
+from detector.command_line import CONFIGS, command_line, this_command
 from detector.data.processes import expect_loading
 from detector.errors import UserError
 from detector.memory import answer_memory
@@ -34,12 +34,11 @@ from detector.training.run_folder import read_config
 def run(command: Command, arguments: list[str], function: Callable[[Any], Any] | None = None) -> None:
     """Composes `configs/NAME.yaml` with the overrides and gives it to the command's function as a dataclass object.
 
-    The function is imported late, so that a wrong value is answered at once. Arguments that are no overrides
-    (`runs/a runs/b`, as a shell's pattern gives them) become the list `command.positional`.
+    The function is imported late, so that a wrong value is answered at once.
 
     Args:
         command: a row of the table of commands.
-        arguments: overrides and Hydra's own flags.
+        arguments: overrides and Hydra's own flags, as `detector.cli.keys.checked` has let them pass.
         function: gets the options in place of the command's own function.
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing and exiting with 1; the lines below answer
@@ -69,13 +68,10 @@ def run(command: Command, arguments: list[str], function: Callable[[Any], Any] |
     SweepReport.current, SweepReport.command = None, this_command()
     try:
         with answer_errors():
-            if command.positional:
-                arguments = _with_list(command.positional, arguments)
-            check_overrides(command, arguments)
             register_schemas()
             # Hydra wants its switches before the overrides
-            arguments = sorted(_with_format(command, arguments), key=lambda one: one not in SWITCHES)
-            sys.argv = [sys.argv[0], *arguments]
+            given = sorted(_with_format(command, arguments), key=lambda one: one not in SWITCHES)
+            sys.argv = [sys.argv[0], *given]
             try:
                 main()
             except OSError as error:
@@ -134,17 +130,6 @@ def _say_found(lines: list[str]) -> None:
 def _say_left_out(lines: list[str]) -> None:
     for line in lines:
         print(line, file=sys.stderr)
-
-
-def _with_list(key: str, arguments: list[str]) -> list[str]:
-    """A path may have a `=` in its name, as the folders of sweeps do: what exists is no override."""
-    listed = [one for one in arguments if not one.startswith("-") and ("=" not in one or Path(one).exists())]
-    if not listed:
-        return arguments
-    return [
-        *(one for one in arguments if one not in listed),
-        f"{key}=[{','.join(map(quoted, listed))}]",
-    ]
 
 
 def _with_format(command: Command, arguments: list[str]) -> list[str]:

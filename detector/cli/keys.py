@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 from importlib.util import find_spec
+from pathlib import Path
 
 from detector.cli.choices import SETS_OF_VALUES, Keys, absent_groups, chosen_by, keys_of, names
 from detector.cli.commands import Command
 from detector.cli.option_source import Option
+from detector.command_line import quoted
 from detector.errors import UserError
 
 FOREIGN = {
@@ -48,6 +50,18 @@ OWN_FILES = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-c
 """Arguments that bring in choices of the user's own, which only Hydra knows."""
 
 
+def checked(command: Command, arguments: list[str]) -> list[str]:
+    """The arguments with those that are no overrides, as a shell's pattern gives them, in the list `command.positional`.
+
+    Raises:
+        UserError: see `check_overrides`.
+    """
+    if command.positional:
+        arguments = _with_list(command.positional, arguments)
+    check_overrides(command, arguments)
+    return arguments
+
+
 def check_overrides(command: Command, arguments: list[str]) -> None:
     """Refuses what no composition could take: keys and choices that do not exist, and keys of parts that a model lacks.
 
@@ -77,11 +91,23 @@ def check_overrides(command: Command, arguments: list[str]) -> None:
         _check_key(override, keys, known)
 
 
+def _with_list(key: str, arguments: list[str]) -> list[str]:
+    """A path may have a `=` in its name, as the folders of sweeps do: what exists is no override."""
+    listed = [one for one in arguments if not one.startswith("-") and ("=" not in one or Path(one).exists())]
+    if not listed:
+        return arguments
+    return [
+        *(one for one in arguments if one not in listed),
+        f"{key}=[{','.join(map(quoted, listed))}]",
+    ]
+
+
 def _overrides(arguments: list[str]) -> list[str]:
     """The arguments without Hydra's own flags and what they take."""
     result = []
     for before, argument in zip(["", *arguments], arguments, strict=False):
-        of_flag = before.startswith("-") and before not in SWITCHES and "=" not in before and "=" not in argument
+        of_flag = before.startswith("-") and before not in SWITCHES and "=" not in before
+        of_flag = of_flag and ("=" not in argument or before in ("--shell-completion", "-sc"))
         if not argument.startswith("-") and not of_flag:
             result.append(argument)
     return result

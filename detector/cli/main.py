@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 
@@ -30,9 +31,9 @@ def _dispatch(arguments: list[str]) -> None:
         case [] | ["--help" | "-h" | "help"]:
             from detector.cli.help import overview
 
-            print(overview())
+            _show(overview())
         case ["--version", *_]:
-            print(_version())
+            _show(_version())
         case ["help", name, *rest] if name in COMMANDS:
             _run(COMMANDS[name], ["--help", *rest])
         case [name, *rest] if name in COMMANDS:
@@ -48,14 +49,24 @@ def _run(command: Command, arguments: list[str]) -> None:
     if any(one in HELP for one in arguments):
         from detector.cli.help import help_text
 
-        print(help_text(command, [one for one in arguments if one not in HELP]))
+        _show(help_text(command, [one for one in arguments if one not in HELP]))
     elif "--version" in arguments:
-        print(_version())
+        _show(_version())
     else:
         signals.install()
+        from detector.cli.keys import checked
+
+        arguments = checked(command, arguments)
         from detector.cli.compose import run
 
         run(command, arguments)
+
+
+def _show(text: str) -> None:
+    """Prints a text, of which `head` may read the beginning alone."""
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    print(text)
 
 
 def _version() -> str:

@@ -133,6 +133,7 @@ def _member(member: ast.expr, where: Source) -> Found:
     return resolve(member.value if isinstance(member, ast.Starred) else member, where)
 
 
+@cache
 def options(cls: Found) -> dict[str, Option]:
     """The fields of a dataclass in its own order, with those that it inherits."""
     result: dict[str, Option] = {}

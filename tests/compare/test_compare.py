@@ -191,7 +191,7 @@ def test_folders_are_given_without_a_key_whatever_their_names(tmp_path: Path, mo
     [
         ([], "runs=... must be given"),
         (["nowhere"], "runs=nowhere: no such folder"),
-        (["x", "resample=3"], "resample: no such key; there are accelerator, details, latency"),
+        (["x", "resample=3"], "resample=3: there is no such key; did you mean resamples=3?"),
         (["x", "output=a/b.md"], "output=a/b.md: there is no folder a"),
         (["x", "accelerator=abacus"], "accelerator=abacus: choose one of auto, cpu, gpu"),
     ],
