@@ -12,6 +12,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+__version__ = "0.1.0"
+__all__ = ["__version__", "load"]
+
 if TYPE_CHECKING:
     from detector.inference.predictor import Predictor
 

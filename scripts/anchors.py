@@ -1,6 +1,6 @@
-"""Finds the anchors that fit a data set: python scripts/anchors.py data=voc data.root=FOLDER image_size=320."""
+"""`python scripts/anchors.py ...` is `detector anchors ...`."""
 
-from detector.script import script
+from detector.cli.main import script
 
 if __name__ == "__main__":
-    script("anchors", "detector.data.anchors:find")
+    script("anchors")

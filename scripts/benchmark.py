@@ -1,6 +1,6 @@
-"""Speed and memory of any experiment: python scripts/benchmark.py experiment=shapes (see the README)."""
+"""`python scripts/benchmark.py ...` is `detector benchmark ...`."""
 
-from detector.script import script
+from detector.cli.main import script
 
 if __name__ == "__main__":
-    script("benchmark", "detector.benchmark.run:run")
+    script("benchmark")

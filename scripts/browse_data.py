@@ -1,6 +1,6 @@
-"""Draws training images as the model sees them: python scripts/browse_data.py data=voc data.root=FOLDER augment=mosaic."""
+"""`python scripts/browse_data.py ...` is `detector browse_data ...`."""
 
-from detector.script import script
+from detector.cli.main import script
 
 if __name__ == "__main__":
-    script("browse_data", "detector.training.browse:browse")
+    script("browse_data")

@@ -1,6 +1,6 @@
-"""Counts what a data set holds and lists what is wrong with it: python scripts/check_data.py data=voc data.root=FOLDER."""
+"""`python scripts/check_data.py ...` is `detector check_data ...`."""
 
-from detector.script import script
+from detector.cli.main import script
 
 if __name__ == "__main__":
-    script("check_data", "detector.data.check:check")
+    script("check_data")

@@ -1,6 +1,6 @@
-"""Puts runs side by side: python scripts/compare.py RUN_FOLDER... output=RESULTS.md (see the README)."""
+"""`python scripts/compare.py ...` is `detector compare ...`."""
 
-from detector.script import script
+from detector.cli.main import script
 
 if __name__ == "__main__":
-    script("compare", "detector.compare.run:run", positional="runs")
+    script("compare")

@@ -1,6 +1,6 @@
-"""Illnesses of a deep network's gradients and their remedies: python scripts/diagnose.py (see the README)."""
+"""`python scripts/diagnose.py ...` is `detector diagnose ...`."""
 
-from detector.script import script
+from detector.cli.main import script
 
 if __name__ == "__main__":
-    script("diagnose", "detector.health.diagnose:diagnose")
+    script("diagnose")

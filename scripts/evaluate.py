@@ -1,6 +1,6 @@
-"""Measures a detector as COCO does: python scripts/evaluate.py checkpoint=FILE split=test (see the README)."""
+"""`python scripts/evaluate.py ...` is `detector evaluate ...`."""
 
-from detector.script import script
+from detector.cli.main import script
 
 if __name__ == "__main__":
-    script("evaluate", "detector.evaluation.run:run")
+    script("evaluate")

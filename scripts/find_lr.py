@@ -1,6 +1,6 @@
-"""Suggests a learning rate for any experiment: python scripts/find_lr.py experiment=shapes (see the README)."""
+"""`python scripts/find_lr.py ...` is `detector find_lr ...`."""
 
-from detector.script import script
+from detector.cli.main import script
 
 if __name__ == "__main__":
-    script("find_lr", "detector.training.find_lr:find_lr")
+    script("find_lr")

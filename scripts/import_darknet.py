@@ -1,6 +1,6 @@
-"""Makes a checkpoint of a published model: python scripts/import_darknet.py model.cfg=FILE model.weights=FILE names=FILE."""
+"""`python scripts/import_darknet.py ...` is `detector import_darknet ...`."""
 
-from detector.script import script
+from detector.cli.main import script
 
 if __name__ == "__main__":
-    script("import_darknet", "detector.training.import_darknet:import_darknet")
+    script("import_darknet")

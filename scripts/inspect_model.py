@@ -1,6 +1,6 @@
-"""Takes a detector apart into layers: python scripts/inspect_model.py backbone=vgg16 neck=fpn (see the README)."""
+"""`python scripts/inspect_model.py ...` is `detector inspect_model ...`."""
 
-from detector.script import script
+from detector.cli.main import script
 
 if __name__ == "__main__":
-    script("inspect_model", "detector.inspection.run:run")
+    script("inspect_model")

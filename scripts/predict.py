@@ -1,6 +1,6 @@
-"""Detects objects in images or a video: python scripts/predict.py checkpoint=FILE source=PATH (see the README)."""
+"""`python scripts/predict.py ...` is `detector predict ...`."""
 
-from detector.script import script
+from detector.cli.main import script
 
 if __name__ == "__main__":
-    script("predict", "detector.inference.predict:predict")
+    script("predict")

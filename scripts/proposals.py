@@ -1,6 +1,6 @@
-"""Computes the region proposals of a data set: python scripts/proposals.py data=voc data.root=FOLDER."""
+"""`python scripts/proposals.py ...` is `detector proposals ...`."""
 
-from detector.script import script
+from detector.cli.main import script
 
 if __name__ == "__main__":
-    script("proposals", "detector.proposals.report:report")
+    script("proposals")

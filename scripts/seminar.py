@@ -1,6 +1,6 @@
-"""A seminar's questions on detection, answered, each with a check: python scripts/seminar.py (see the README)."""
+"""`python scripts/seminar.py ...` is `detector seminar ...`."""
 
-from detector.script import script
+from detector.cli.main import script
 
 if __name__ == "__main__":
-    script("seminar", "detector.seminar.run:seminar")
+    script("seminar")

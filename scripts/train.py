@@ -1,6 +1,6 @@
-"""Trains a detector: python scripts/train.py data=voc data.root=FOLDER (see configs/train.yaml and the README)."""
+"""`python scripts/train.py ...` is `detector train ...`."""
 
-from detector.script import script
+from detector.cli.main import script
 
 if __name__ == "__main__":
-    script("train", "detector.training.train:train")
+    script("train")

@@ -36,7 +36,7 @@ def tiny(tmp_path: Path) -> Configure:
             loss=config.Loss(name="ciou"),
             optim=config.AdamW(warmup_epochs=1.0),
             trainer=config.Trainer(epochs=2, accelerator="cpu", precision="fp32", progress=False),
-            logger=config.Logger(name="csv", tensorboard=False),
+            logger=config.Csv(),
             name="tiny",
             image_size=96,
             runs=str(tmp_path / "runs"),

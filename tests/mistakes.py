@@ -177,7 +177,7 @@ def main(words: list[str]) -> int:
         tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
         for name in tracked.splitlines():
             (root / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, root / name)
+            shutil.copy2(ROOT / name, root / name, follow_symlinks=False)
         for number, mistake in enumerate(chosen, start=1):
             started = time.monotonic()
             red = notices(mistake, root)

@@ -17,10 +17,10 @@ from pathlib import Path
 from detector import signals
 signals.install()
 signals.GRACE = 0.5
-from detector.mistakes import answer_mistakes
+from detector.cli.user_errors import answer_errors
 signals.goes_on(lambda: "here")
 def ready(): Path("ready").touch()
-with answer_mistakes(), signals.unwinding():
+with answer_errors(), signals.unwinding():
 """
 NEVER = """
     import ctypes

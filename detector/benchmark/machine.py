@@ -11,6 +11,8 @@ from typing import Any
 import psutil
 import torch
 
+from detector import __version__
+
 
 def describe_machine() -> dict[str, Any]:
     """Processor, memory, GPU, threads, versions, and how many processes wanted to run in the minute before."""
@@ -24,7 +26,10 @@ def describe_machine() -> dict[str, Any]:
         "load_average": round(psutil.getloadavg()[0], 2),
         "platform": platform.platform(),
         "python": platform.python_version(),
-        "packages": {name: version(name) for name in ("torch", "lightning", "opencv-python-headless", "detector")},
+        "packages": {
+            **{name: version(name) for name in ("torch", "lightning", "opencv-python-headless")},
+            "detector": __version__,
+        },
     }
 
 

@@ -12,8 +12,8 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from detector import config
+from detector.command_line import CONFIGS, quoted
 from detector.compare.runs import Run
-from detector.composition import CONFIGS, quoted
 
 PLACE_AND_CHANCE = ("seed", "name", "runs", "resume", "logger", "callbacks")
 """What makes no other experiment: the seed, where the run folder lies, and what only watches."""

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Sequence
 from dataclasses import fields
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from detector import config
+from detector import __version__, config
 from detector.benchmark.machine import describe_machine
+from detector.command_line import command_line, quoted
 from detector.compare.cost import IMAGES
 from detector.compare.groups import Group
 from detector.compare.runs import Run
-from detector.composition import quoted
 
 
 def notes(
@@ -74,8 +73,7 @@ def origin(given: config.Compare) -> str:
         value = getattr(given, field.name)
         if field.name != "runs" and value != field.default:
             options.append(f"{field.name}={quoted(str(value))}")
-    command = shlex.join(["python", "scripts/compare.py", *given.runs, *options])
-    versions = ", ".join(
-        f"{name} {version(name)}" for name in ("detector", "torch", "torchvision", "pycocotools", "numpy")
-    )
+    command = command_line("compare", *given.runs, *options)
+    others = [f"{name} {version(name)}" for name in ("torch", "torchvision", "pycocotools", "numpy")]
+    versions = ", ".join([f"detector {__version__}", *others])
     return f"```\n{command}\n```\n\n{datetime.now():%Y-%m-%d %H:%M}; {versions}."

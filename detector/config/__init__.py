@@ -30,5 +30,17 @@ from detector.config.commands import (
 from detector.config.data import Augment, Auto, Coco, Data, Shapes, Voc, Yolo
 from detector.config.missing import MISSING
 from detector.config.parts import *
-from detector.config.training import SGD, AdamW, Callbacks, Logger, Optim, ScheduleFree, Trainer
+from detector.config.training import (
+    SGD,
+    AdamW,
+    Callbacks,
+    Csv,
+    Logger,
+    MLflow,
+    Optim,
+    ScheduleFree,
+    TensorBoard,
+    Trainer,
+    Wandb,
+)
 from detector.config.two_stage import RCNN, FasterRCNN, FastRCNN, OnProposals, TwoStage

@@ -29,7 +29,19 @@ from detector.config.ranges import (
     Split,
     Suppression,
 )
-from detector.config.training import SGD, AdamW, Callbacks, Logger, Optim, ScheduleFree, Trainer
+from detector.config.training import (
+    SGD,
+    AdamW,
+    Callbacks,
+    Csv,
+    Logger,
+    MLflow,
+    Optim,
+    ScheduleFree,
+    TensorBoard,
+    Trainer,
+    Wandb,
+)
 from detector.config.two_stage import RCNN, FasterRCNN, FastRCNN
 from detector.errors import UserError, shown
 
@@ -57,7 +69,9 @@ class Experiment:
     image_size: ImageSize = 640
     """Side of the square that the model sees, in pixels."""
     runs: str = "runs"
+    """Folder of all runs."""
     seed: Seed = 0
+    """Start of every random number: equal seeds give equal runs on one machine."""
 
 
 @dataclass
@@ -77,18 +91,21 @@ class Evaluate:
     data: Data | None = None
     """By default what the checkpoint was trained with."""
     checkpoint: str | None = None
+    """A `best.ckpt` or `last.ckpt` of a run, or an imported one."""
     detections: str | None = None
     """A COCO result file to score instead of running a model; needs `data`, of which only annotations are read."""
     split: Split = "val"
+    """The part of the data set to measure on."""
     image_size: ImageSize | None = None
     """By default the size that the model was trained at."""
     suppression: Suppression | None = None
-    """By default the model's own."""
+    """Which predictions of one object stay; by default the model's own."""
     iou_threshold: IoU | None = None
-    """Of the suppression; by default the model's own."""
+    """IoU from which a worse box is suppressed; by default the model's own."""
     output: str | None = None
     """Folder of the results; by default runs/evaluate/ID."""
     accelerator: Device = "auto"
+    """The device; auto takes a GPU where there is one."""
 
 
 @dataclass
@@ -96,6 +113,7 @@ class Predict:
     """`scripts/predict.py`."""
 
     checkpoint: str = MISSING
+    """A `best.ckpt` or `last.ckpt` of a run, or an imported one."""
     source: str = MISSING
     """An image, a folder or a video."""
     output: str | None = None
@@ -103,13 +121,15 @@ class Predict:
     score: Share = 0.3
     """Detections below this score are neither drawn nor written."""
     batch_size: BatchSize = 8
+    """Images that go through the network at once."""
     image_size: ImageSize | None = None
     """By default the size that the model was trained at."""
     suppression: Suppression | None = None
-    """By default the model's own."""
+    """Which predictions of one object stay; by default the model's own."""
     iou_threshold: IoU | None = None
-    """Of the suppression; by default the model's own."""
+    """IoU from which a worse box is suppressed; by default the model's own."""
     accelerator: Device = "auto"
+    """The device; auto takes a GPU where there is one."""
 
 
 @dataclass
@@ -132,7 +152,9 @@ class Diagnose:
     """`scripts/diagnose.py`."""
 
     illness: Annotated[str, OneOf("all", "dead", "vanishing", "exploding")] = "all"
+    """What is wrong with the gradients of the networks to train."""
     seed: Seed = 0
+    """Start of every random number."""
     output: str | None = None
     """Folder of the heat maps; by default runs/diagnose/ID."""
 
@@ -154,9 +176,11 @@ class CheckData:
     data: Data = MISSING
     augment: Augment = MISSING
     image_size: ImageSize = 640
+    """Side of the square that the model sees, in pixels."""
     samples: CountOrNone = 16
     """Training images to draw; 0 for none."""
     seed: Seed = 0
+    """Chooses the images to draw and what the augmentation does to them."""
     output: str | None = None
     """Folder of the pictures; by default runs/check_data/ID."""
 
@@ -169,12 +193,13 @@ class Anchors:
     image_size: ImageSize = 640
     """Side of the square that the model sees, in pixels."""
     levels: Annotated[int, Range(1, 8)] = 3
-    """Of the neck; the smallest anchors go to the lowest."""
+    """Levels of the neck; the smallest anchors go to the lowest."""
     per_level: Annotated[int, Range(1, 64)] = 3
     """Anchors a level."""
     iou_threshold: IoU = parts.MaxIoU.iou_threshold
-    """Of assigner=max_iou: an object is within reach of an anchor whose shape has a larger IoU with it."""
+    """IoU above which assigner=max_iou assigns an object to an anchor of that shape."""
     seed: Seed = 0
+    """Start of the random numbers of k-means."""
 
 
 @dataclass
@@ -192,9 +217,13 @@ class BrowseData:
     augment: Augment = MISSING
     """Applied to the images of any split."""
     split: Split = "train"
+    """The part of the data set to draw."""
     image_size: ImageSize = 640
+    """Side of the square that the model sees, in pixels."""
     rows: Annotated[int, Range(1, 1000)] = 4
+    """Rows of images on the sheet."""
     columns: Annotated[int, Range(1, 1000)] = 6
+    """Columns of images on the sheet."""
     seed: Seed = 0
     """Chooses the images and what happens to them; the same images for every `augment`."""
     output: str | None = None
@@ -209,10 +238,11 @@ class Benchmark(Experiment):
     """`scripts/benchmark.py`: the speed and the memory of an experiment on one device."""
 
     measure: Annotated[list[Phase], Length(1, 4)] = field(default_factory=lambda: ["loader", "train", "predict"])
-    """health: what `callbacks=health` adds to a step."""
+    """What to measure: loader, train, predict, or health, which is what callbacks=health adds to a training step."""
     warmup: CountOrNone = 3
     """Batches or steps before the clock starts."""
     repeats: Count = 5
+    """Measurements of each, of which the median is given."""
     seconds: Annotated[float, Range(0, 86_400)] = 2.0
     """A repeat is as many whole batches or steps as take at least so long."""
     epochs: CountOrNone = 3
@@ -228,11 +258,11 @@ class InspectModel(Experiment):
     data: Data | None = None  # type: ignore[assignment]  # the one script of an experiment that needs none
     """Says how many classes there are."""
     classes: Channels = 80
-    """Where no data is given; COCO has 80."""
+    """How many classes there are where no data is given; COCO has 80."""
     image: str | None = None
     """An image file to draw receptive fields on; by default a drawn scene."""
     depth: Annotated[int, Range(0, 100)] = 3
-    """Of the printed table: 1 has the parts, 2 their blocks, ...; 0 all layers, as the files always have."""
+    """Depth of the printed table: 1 shows the parts, 2 their blocks, 0 all layers, as the files always do."""
     output: str | None = None
     """Folder of the ledger; by default runs/inspect_model/ID."""
 
@@ -242,11 +272,11 @@ class FindLR(Experiment):
     """`scripts/find_lr.py`: a learning rate for an experiment; its warm-up and schedule are left out of the search."""
 
     lowest: Annotated[float, Range(0, 1000, above=True)] = 1e-6
-    """Where the rate starts."""
+    """The learning rate that the search starts from."""
     highest: Annotated[float, Range(0, 1000, above=True)] = 1.0
-    """Where it ends, unless the loss explodes before."""
+    """The learning rate that the search ends at, unless the loss explodes before."""
     steps: Annotated[int, Range(20, 100_000)] = 100
-    """From the one to the other."""
+    """Training steps from the lowest rate to the highest."""
 
     def contradictions(self) -> Iterator[tuple[str, str]]:
         """The rate climbs."""
@@ -263,15 +293,16 @@ class Compare:
     reference: str | None = None
     """A run of the group with which the others are compared; by default the first one."""
     resamples: Annotated[int, AllOr(0, "none", Range(2, 1_000_000))] = 1000
-    """Of the validation images, for the intervals."""
+    """Bootstrap resamples of the validation images, for the intervals."""
     seed: Seed = 0
-    """Of the resampling."""
+    """Start of the random numbers of the bootstrap."""
     latency: bool = True
-    """Measured now, on this device; also its stages and the memory where they are shown."""
+    """Whether latency is measured now, on this device; also its stages and the memory where they are shown."""
     details: bool = False
     """Stages of the latency, regions, memory, AP of classes and their figure also where they are not there by
     themselves: that is with two groups of runs (then also a page of images) or with different kinds of models."""
     accelerator: Device = "auto"
+    """The device that latency is measured on; auto takes a GPU where there is one."""
     output: str | None = None
     """A Markdown file, such as RESULTS.md, and a folder of the same name beside it for pictures, page and CSV file; by
     default runs/compare/ID/results.md."""
@@ -299,7 +330,7 @@ GROUPS: dict[str, tuple[type, ...]] = {
     "loss": (parts.Loss,),
     "optim": (SGD, AdamW, ScheduleFree),
     "trainer": (Trainer,),
-    "logger": (Logger,),
+    "logger": (Csv, TensorBoard, Wandb, MLflow),
     "callbacks": (Callbacks,),
 }
 """The schemas of each group. Where there are several, a choice's `name` says which one it follows."""

@@ -15,9 +15,13 @@ class Data:
 
     name: str = MISSING
     root: str | None = None
+    """Folder of the data set."""
     train: str | None = None
+    """What to train on; its form depends on the format."""
     val: str | None = None
+    """What to measure on after each epoch."""
     test: str | None = None
+    """What to measure on at the end, with `evaluate`; training never reads it."""
     batch_size: BatchSize = 16
     """Images a step and a process."""
     workers: Annotated[int, Range(0, 1024)] = 2
@@ -72,9 +76,13 @@ class Shapes(Data):
     scene_size: Annotated[int, Range(32, 16_384)] = 256
     """Side of a scene, in pixels."""
     train_images: Count = 2000
+    """Scenes to train on."""
     val_images: Count = 300
+    """Scenes to measure on after each epoch."""
     test_images: CountOrNone = 300
+    """Scenes to measure on at the end."""
     scene_seed: Seed = 0
+    """Decides what is drawn: equal seeds give equal scenes."""
 
 
 @dataclass
@@ -92,11 +100,13 @@ class Augment:
     cutmix: Probability = 0.0
     """Probability of pasting a rectangle of another image (Yun et al. 2019); boxes are what is still seen of them."""
     mixing_off_epochs: CountOrNone = 0
-    """The last epochs, without mosaic, mixup and cutmix."""
+    """How many epochs at the end have neither mosaic nor mixup nor cutmix."""
     erasing: Probability = 0.0
     """Probability of a rectangle of random pixels (Zhong et al. 2020); boxes are what is still seen of them."""
     flip_horizontal: Probability = 0.0
+    """Probability of swapping left and right."""
     flip_vertical: Probability = 0.0
+    """Probability of swapping top and bottom."""
     rotate90: Probability = 0.0
     """Probability of a turn by 90, 180 or 270 degrees: for pictures that have no up and down."""
     degrees: Annotated[float, Range(0, 180)] = 0.0
@@ -108,9 +118,11 @@ class Augment:
     shear: Annotated[float, Range(0, 45)] = 0.0
     """Shear drawn from −shear..shear degrees, per axis."""
     hue: Share = 0.0
-    """Relative hue change drawn from −hue..hue (1 = the half circle); saturation and value are gains 1−x..1+x."""
+    """Relative hue change drawn from −hue..hue (1 = the half circle)."""
     saturation: Share = 0.0
+    """Gain of the saturation drawn from 1−saturation..1+saturation."""
     value: Share = 0.0
+    """Gain of the brightness drawn from 1−value..1+value."""
     blur: Probability = 0.0
     """Probability of a Gaussian blur."""
     noise: Probability = 0.0

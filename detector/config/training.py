@@ -27,12 +27,15 @@ class Optim:
 
     name: str = MISSING
     lr: Annotated[float, Range(0, 1000, above=True)] = 0.01
+    """Learning rate at its highest."""
     weight_decay: Annotated[float, Range(0, 100)] = 5e-4
+    """Weight decay of all weights but norms and biases."""
     momentum: ShareBelowOne = 0.9
     """SGD's (Nesterov) momentum, AdamW's first beta."""
     warmup_epochs: Annotated[float, Range(0, 1e6)] = 3.0
     """Linear warm-up from 0; one_cycle has its `rise` instead."""
     schedule: Annotated[str, OneOf("cosine", "steps", "one_cycle", "constant")] = "cosine"
+    """How the learning rate goes on after the warm-up."""
     final_lr: Share = 0.01
     """Cosine's end, as a share of lr."""
     steps: Annotated[list[Share], Length(1, 100)] = field(default_factory=lambda: [0.67, 0.89])
@@ -83,10 +86,13 @@ class Trainer:
     """How long, on what, and how exactly."""
 
     epochs: Count = 100
+    """How often every training image is seen."""
     accelerator: Annotated[str, OneOf("auto", "cpu", "gpu", "cuda", "mps")] = "auto"
+    """The kind of device; auto takes a GPU where there is one."""
     devices: Annotated[int, AllOr(-1, "all", Range(1, 1024))] = 1
     """GPUs (or CPU processes) of a node."""
     nodes: Annotated[int, Range(1, 10_000)] = 1
+    """Machines that train together."""
     strategy: Annotated[
         str,
         OneOf(
@@ -99,14 +105,15 @@ class Trainer:
             "ddp_notebook",
         ),
     ] = "auto"
-    """Lightning's."""
+    """Lightning's strategy for several devices; auto is ddp where there are several."""
     precision: Annotated[str, OneOf("auto", "bf16", "fp16", "fp32")] = "auto"
-    """Of training (evaluation is always fp32); auto is bf16 where the hardware multiplies in it, otherwise fp32."""
+    """Precision of training (evaluation is always fp32); auto is bf16 where the hardware multiplies in it, otherwise fp32."""
     channels_last: bool = True
+    """Memory format of images and weights; faster for convolutions on most devices."""
     compile: bool = False
     """torch.compile of the network; needs a C++ compiler on a CPU."""
     accumulate: Count = 1
-    """Batches a step."""
+    """Batches whose gradients add up to one step of the optimizer."""
     clip: Annotated[float, Range(0, 1e9)] = 10.0
     """Largest norm of the gradient; 0 does not clip."""
     ema: ShareBelowOne = 0.9998
@@ -124,6 +131,7 @@ class Trainer:
     patience: CountOrNone = 0
     """Stop after so many evaluations without a better AP; 0 never stops early."""
     progress: bool = True
+    """A progress bar in a terminal, lines in a file."""
 
 
 @dataclass
@@ -132,6 +140,42 @@ class Logger:
 
     name: str = MISSING
     tensorboard: bool = True
+    """Curves for TensorBoard, in the folder `tensorboard` of the run."""
+
+
+@dataclass
+class Csv(Logger):
+    """The CSV file alone."""
+
+    name: str = "csv"
+    tensorboard: bool = False
+
+
+@dataclass
+class TensorBoard(Logger):
+    """TensorBoard beside the CSV file."""
+
+    name: str = "tensorboard"
+
+
+@dataclass
+class Wandb(Logger):
+    """Weights & Biases beside the CSV file; their own environment variables, as WANDB_MODE=offline, are heeded."""
+
+    name: str = "wandb"
+    tensorboard: bool = False
+    project: str = "detector"
+    """The project at Weights & Biases that runs belong to."""
+
+
+@dataclass
+class MLflow(Logger):
+    """MLflow beside the CSV file."""
+
+    name: str = "mlflow"
+    tensorboard: bool = False
+    tracking_uri: str | None = None
+    """Address of the server, or file:FOLDER; by default MLFLOW_TRACKING_URI, and without that the folder mlruns in `runs`."""
 
 
 @dataclass

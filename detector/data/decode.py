@@ -9,7 +9,7 @@ from PIL import Image
 from detector.data.headers import MAX_BYTES, PILLOW_FORMATS, Header, Source, check_file, parse_header
 from detector.errors import UserError
 
-_ADVICE = "(scripts/check_data.py lists all such files)"
+_ADVICE = "(detector check_data lists all such files)"
 _UNREADABLE = "cannot be decoded: the file is damaged or no image"
 _AS_STORED = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
 _REDUCED = {

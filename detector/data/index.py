@@ -114,7 +114,7 @@ class Index:
                 )
             raise UserError(
                 f"{self.files[i]} is {image.shape[1]}x{image.shape[0]} pixels, its annotation says {width}x{height}: "
-                "correct the size in the annotation (scripts/check_data.py lists all such files)"
+                "correct the size in the annotation (detector check_data lists all such files)"
             )
         return image
 

@@ -78,7 +78,7 @@ class SplitProposals:
             content = Path(index.files[i]).read_bytes()
             return key(self.search, content + b"as stored" if index.as_stored else content)
         except FileNotFoundError:
-            raise UserError(f"image {index.files[i]} is missing (scripts/check_data.py lists all such files)") from None
+            raise UserError(f"image {index.files[i]} is missing (detector check_data lists all such files)") from None
 
     def _file(self, i: int) -> Path:
         return file_of(self.folder, str(self._keys[i]))

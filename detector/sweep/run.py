@@ -48,8 +48,8 @@ def run_job(job: Job, settings: config.Train, cwd: Path) -> None:
 def _train(folder: Path, cwd: Path) -> tuple[int, list[str]]:
     """Exit code and last lines of the training."""
     last: deque[str] = deque(maxlen=LAST_LINES)
-    command = [sys.executable, "-m", "detector.sweep.train_job", str(folder.absolute())]
-    # Its standard input stays open as long as this process lives: that is how the training knows, see train_job.py.
+    command = [sys.executable, "-m", "detector.cli.train_job", str(folder.absolute())]
+    # Its standard input stays open as long as this process lives: that is how the training knows, see cli/train_job.py.
     with (
         open(folder / LOG, "a") as log,
         subprocess.Popen(

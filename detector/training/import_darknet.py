@@ -43,7 +43,7 @@ def import_darknet(given: config.ImportDarknet) -> Path:
     if layers_held(given.model.weights) is not None:
         raise UserError(
             f"model.weights={given.model.weights}: holds only the first layers, as its name says; "
-            "train from it: scripts/train.py model=darknet model.weights=..."
+            "train from it: detector train model=darknet model.weights=..."
         )
     names, category_ids = _classes(given)
     train = self_contained(
@@ -55,7 +55,7 @@ def import_darknet(given: config.ImportDarknet) -> Path:
             loss=config.Loss(name="ciou"),
             optim=config.SGD(),
             trainer=config.Trainer(),
-            logger=config.Logger(name="csv"),
+            logger=config.Csv(),
             name="import_darknet",
         )
     )

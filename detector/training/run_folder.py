@@ -17,7 +17,7 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from detector import config
+from detector import __version__, config
 from detector.errors import UserError
 from detector.output import write_json, write_text
 
@@ -28,11 +28,11 @@ if sys.platform != "win32":
 def describe(folder: Path, train: config.Train) -> None:
     """Writes `config.yaml`, the resolved configuration, and `environment.json`: time, versions, git commit, machine, seed."""
     write_config(folder, train)
-    packages = ("torch", "torchvision", "lightning", "albumentations", "pycocotools", "numpy", "detector")
+    packages = ("torch", "torchvision", "lightning", "albumentations", "pycocotools", "numpy")
     environment = {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
-        "packages": {name: version(name) for name in packages},
+        "packages": {**{name: version(name) for name in packages}, "detector": __version__},
         "git_commit": _git("rev-parse", "HEAD"),
         "git_changes": bool(_git("status", "--porcelain")),
         "machine": platform.platform(),

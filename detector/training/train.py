@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 import time
 from contextlib import nullcontext
 from dataclasses import replace
@@ -14,7 +12,7 @@ from lightning.fabric.utilities.rank_zero import _get_rank
 
 from detector import config, signals
 from detector.build import count_parameters, proposal_request
-from detector.composition import quoted
+from detector.command_line import command_line, quoted
 from detector.data.augment import mixing_epochs
 from detector.data.module import DetectionData
 from detector.data.problems import (
@@ -31,6 +29,7 @@ from detector.output import new_folder, write_json
 from detector.self_contained import resize_of, self_contained
 from detector.training.callbacks import Stopwatch
 from detector.training.checkpoint_files import LAST, WholeFiles
+from detector.training.loggers import check_logger
 from detector.training.module import DetectionModule
 from detector.training.more_epochs import finished_line
 from detector.training.optim import averages_itself
@@ -49,6 +48,7 @@ def train(settings: config.Train) -> Path:
     """
     is_main = not _get_rank()  # None before a launcher has said otherwise
     config.check(settings)
+    check_logger(settings.logger)
     stopped = None
     if settings.resume:
         folder = Path(settings.resume)
@@ -125,8 +125,7 @@ def train(settings: config.Train) -> Path:
 
 def way_on(folder: Path, done: int, epochs: int) -> str:
     """What the last line of a run that was stopped says after `stopped by SIGTERM `."""
-    script = sys.argv[0] if Path(sys.argv[0]).name == "train.py" else "scripts/train.py"
-    command = shlex.join(["python", script, f"resume={quoted(str(folder))}"])
+    command = command_line("train", f"resume={quoted(str(folder))}")
     if not done:
         return f"before the first epoch was complete; start it again with: {command}"
     return f"after epoch {done} of {epochs}; go on with: {command}"
@@ -150,7 +149,7 @@ def _report_problems(data: DetectionData) -> None:
         for note in index.notes:
             print(f"{split}: {note}")
         if problems := cheap_problems(index):
-            print(f"{split}: {summarise(problems)}; scripts/check_data.py lists them all")
+            print(f"{split}: {summarise(problems)}; {command_line('check_data')} lists them all")
     if line := nothing_to_measure(data.val_index):
         print(line)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 import sys
 import warnings
@@ -17,8 +16,6 @@ from lightning.pytorch.callbacks import (
     LearningRateMonitor,
     ModelCheckpoint,
 )
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
-from lightning.pytorch.loggers import Logger as LightningLogger
 from lightning.pytorch.plugins.environments import SLURMEnvironment
 
 from detector import config
@@ -36,6 +33,7 @@ from detector.training.callbacks import (
 )
 from detector.training.checkpoint_files import WholeFiles
 from detector.training.health import Health
+from detector.training.loggers import make_loggers
 from detector.training.more_epochs import OtherLength, Progress
 from detector.training.optim import averages_itself
 from detector.training.progress import Bar, LogLines, Surroundings
@@ -84,9 +82,6 @@ def make_trainer(
     if every := settings.callbacks.health_every:
         _check_health(settings)
         callbacks.append(Health(folder, every))
-    loggers: list[LightningLogger] = [csv_logger(folder, reached.steps if reached else 0)]
-    if settings.logger.tensorboard:
-        loggers.append(TensorBoardLogger(folder, name="", version="tensorboard"))
     trainer = L.Trainer(
         accelerator=part.accelerator,
         devices=part.devices,
@@ -97,7 +92,7 @@ def make_trainer(
         accumulate_grad_batches=part.accumulate,
         check_val_every_n_epoch=part.evaluate_every,
         callbacks=callbacks,
-        logger=loggers,
+        logger=make_loggers(settings, folder, reached.steps if reached else 0),
         plugins=[files, *([SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else [])],
         default_root_dir=folder,
         num_sanity_val_steps=0,
@@ -118,23 +113,6 @@ def _check_health(settings: config.Train) -> None:
         raise UserError(
             "callbacks=health looks into layers, which trainer.compile=true melts into one: leave one of them out"
         )
-
-
-def csv_logger(folder: Path, steps: int) -> CSVLogger:
-    """Writes `metrics.csv`; the rows of a run that goes on are kept, which Lightning's logger would delete.
-
-    Those of an epoch that was not complete after `steps`, where the run goes on, are not: they come again.
-    """
-    file = folder / "metrics.csv"
-    earlier: list[dict[str, Any]] = []
-    if file.is_file():
-        with open(file, newline="") as opened:
-            earlier = [row for row in csv.DictReader(opened) if int(row.get("step") or -1) < steps]
-    logger = CSVLogger(folder, name="", version="", flush_logs_every_n_steps=50)
-    if earlier:
-        logger.experiment.metrics = earlier
-        logger.experiment.save()
-    return logger
 
 
 def _strategy(part: config.Trainer) -> str:

@@ -8,16 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from composition import command
 from hydra.core.global_hydra import GlobalHydra
 from PIL import Image
 from run_folders import whole_run
 
 from detector import config
-from detector.command import command
+from detector.command_line import quoted
 from detector.compare.groups import Group
 from detector.compare.run import asks_for_details, run
 from detector.compare.runs import Run, find_runs
-from detector.composition import quoted
 from detector.errors import UserError
 
 Configure = Callable[..., config.Train]
@@ -64,7 +64,7 @@ def test_the_table_the_plot_and_the_intervals_are_written_from_the_runs(
     assert "## Necks, tiny" in text
     assert f"| {PAN} | 0, 1 |" in text
     assert "1.5 ± 0.7" in text  # minutes of training
-    assert f"python scripts/compare.py {runs} resamples=50 accelerator=cpu output=RESULTS.md" in text
+    assert f"detector compare {runs} resamples=50 accelerator=cpu output=RESULTS.md" in text
     assert "(RESULTS/necks-tiny.png)" in text
     with Image.open("RESULTS/necks-tiny.png") as picture:
         assert picture.width > 500
@@ -169,7 +169,7 @@ def called(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> list[config.Comp
     given: list[config.Compare] = []
     monkeypatch.setattr(sys, "argv", ["compare.py", *arguments])
     GlobalHydra.instance().clear()
-    command("compare", given.append, positional="runs")
+    command("compare", given.append)
     return given
 
 
@@ -191,7 +191,7 @@ def test_folders_are_given_without_a_key_whatever_their_names(tmp_path: Path, mo
     [
         ([], "runs=... must be given"),
         (["nowhere"], "runs=nowhere: no such folder"),
-        (["x", "resample=3"], "resample: no such key; there are accelerator, details, latency"),
+        (["x", "resample=3"], "resample=3: there is no such key; did you mean resamples=3?"),
         (["x", "output=a/b.md"], "output=a/b.md: there is no folder a"),
         (["x", "accelerator=abacus"], "accelerator=abacus: choose one of auto, cpu, gpu"),
     ],
@@ -207,7 +207,7 @@ def test_a_mistake_gets_one_line_and_exit_code_2(
     monkeypatch.setattr(sys, "argv", ["compare.py", *arguments])
     GlobalHydra.instance().clear()
     with pytest.raises(SystemExit) as stopped:
-        command("compare", run, positional="runs")
+        command("compare", run)
     assert stopped.value.code == 2
     said = capsys.readouterr().err
     assert said.startswith(f"error: {words}")

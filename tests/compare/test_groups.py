@@ -7,9 +7,9 @@ import pytest
 from composition import composed
 
 from detector import config
+from detector.command_line import CONFIGS
 from detector.compare.groups import LONGEST_LABEL, PLACE_AND_CHANCE, group_runs, label_configs, told_from
 from detector.compare.runs import Run
-from detector.composition import CONFIGS
 
 Configure = Callable[..., config.Train]
 SHAPES = "experiment=shapes"

@@ -16,6 +16,7 @@ from detector import config
 from detector.backbones.efficientnet import VARIANTS
 from detector.benchmark.run import PHASES
 from detector.build import build_detector
+from detector.cli.user_errors import one_line
 from detector.config.check import hints, violations
 from detector.config.ranges import AllOr, OneOf, Range
 from detector.errors import UserError
@@ -23,7 +24,6 @@ from detector.health.diagnose import ILLNESSES
 from detector.layers import ACTIVATIONS, INITIALISATIONS, NORMS
 from detector.losses.box import BoxLossKind
 from detector.losses.classification import ClassLossKind
-from detector.mistakes import _one_line
 from detector.models.regions.losses import RegionBoxLossKind
 from detector.necks.additions import ATTENTIONS
 from detector.nms import KINDS
@@ -54,7 +54,7 @@ def made(cls: type) -> Any:
 
 
 def _chosen(hint: Any) -> type:
-    return {config.Model: config.SingleShot, config.Optim: config.AdamW}.get(hint, hint)
+    return {config.Model: config.SingleShot, config.Optim: config.AdamW, config.Logger: config.Csv}.get(hint, hint)
 
 
 def _bare(hint: Any) -> Any:
@@ -227,7 +227,7 @@ def _override(key: str, value: str) -> None:
     except UserError as error:
         said = str(error)
     except (HydraException, OmegaConfBaseException) as error:
-        said = _one_line(error)
+        said = one_line(error) or ""
     assert not said or (key in said and "\n" not in said)
 
 

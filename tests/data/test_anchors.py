@@ -7,7 +7,8 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
 from detector import config
-from detector.composition import CONFIGS, register_schemas, to_object
+from detector.cli.schema import register_schemas, to_object
+from detector.command_line import CONFIGS
 from detector.data.anchors import box_sizes, cluster, find, measure
 from detector.data.dataset import DetectionDataset
 from detector.data.read import read_index

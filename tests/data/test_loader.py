@@ -31,9 +31,9 @@ from numbers_as_images import (
     target,
 )
 
+from detector.cli.user_errors import answer_errors
 from detector.data.batch import SHORT
 from detector.errors import RunError
-from detector.mistakes import answer_mistakes
 
 linux = pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="no /proc")
 
@@ -67,7 +67,7 @@ def test_a_process_that_fails_ends_in_one_line_that_names_it_the_image_and_the_c
     fault: Callable[[int], None], what: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     batches = started(Images(fault=fault), 2)
-    with pytest.raises(SystemExit) as stopped, answer_mistakes():
+    with pytest.raises(SystemExit) as stopped, answer_errors():
         list(batches)
     assert stopped.value.code == 1
     said = capfd.readouterr().err

@@ -13,7 +13,7 @@ from detector import config
 from detector.arithmetic.model import Ledger, take_ledger
 from detector.build import count_parameters
 from detector.checkpoint import build
-from detector.composition import CONFIGS
+from detector.command_line import CONFIGS
 from detector.inspection.passage import passage
 from detector.models.stages import StageClock
 

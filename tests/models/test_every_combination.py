@@ -25,10 +25,10 @@ from scenes_on_disk import write
 
 from detector import config
 from detector.checkpoint import build
-from detector.composition import CONFIGS
+from detector.cli.user_errors import answer_errors
+from detector.command_line import CONFIGS
 from detector.layers import ACTIVATIONS, INITIALISATIONS, NORMS
 from detector.losses.classification import ClassLossKind
-from detector.mistakes import answer_mistakes
 from detector.nms import KINDS
 from detector.training.module import DetectionModule
 from detector.training.train import train
@@ -235,7 +235,7 @@ def test_trains_a_step_and_detects(values: tuple[str, ...], tmp_path: Path) -> N
 def test_is_refused_at_once_with_the_reason(a: str, b: str, capsys: pytest.CaptureFixture[str]) -> None:
     if "timm" in b:
         pytest.importorskip("timm")
-    with pytest.raises(SystemExit) as stopped, answer_mistakes():
+    with pytest.raises(SystemExit) as stopped, answer_errors():
         build(composed("data=shapes", *a.split(), *b.split()), classes=5)
     assert stopped.value.code == 2
     why = reason(a, b)

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from composition import command
 from hydra.core.global_hydra import GlobalHydra
 
 from detector import config
 from detector.arithmetic.convolution import Convolution, FullyConnected
-from detector.command import command
 from detector.errors import UserError
 from detector.seminar import layers, run
 from detector.seminar.answer import Answer, Value

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from composition import command
 from darknet_files import SMALL
 from hydra.core.global_hydra import GlobalHydra
 
 from detector import config
-from detector.command import command
-from detector.composition import CONFIGS
+from detector.command_line import CONFIGS
 from detector.output import write_json
 from detector.signals import Stopped
 from detector.sweep import run

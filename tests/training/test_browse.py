@@ -8,10 +8,10 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from composition import command
 from hydra.core.global_hydra import GlobalHydra
 
 from detector import config
-from detector.command import command
 from detector.data.dataset import DetectionDataset
 from detector.data.read import read_index
 from detector.data.samples import training_samples

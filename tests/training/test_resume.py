@@ -38,7 +38,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         loss=config.Loss(name="ciou"),
         optim=config.AdamW(),
         trainer=config.Trainer(epochs=1, accelerator="cpu", precision="fp32", progress=False),
-        logger=config.Logger(name="csv", tensorboard=False),
+        logger=config.Csv(),
         image_size=64,
         runs=str(home / "runs"),
     )

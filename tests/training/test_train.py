@@ -46,7 +46,7 @@ def stop_in_epoch(monkeypatch: pytest.MonkeyPatch, epoch: int, batch: int) -> No
 
 
 def test_a_run_leaves_everything_in_its_folder(tiny: Configure) -> None:
-    folder = train(tiny(logger=config.Logger(name="tensorboard", tensorboard=True)))
+    folder = train(tiny(logger=config.TensorBoard()))
     names = {path.name for path in folder.iterdir()}
     assert names >= {
         "config.yaml", "environment.json", "metrics.csv", "tensorboard", "best.ckpt", "last.ckpt", "metrics.json",

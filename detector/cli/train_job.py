@@ -1,4 +1,4 @@
-"""The process of one job: python -m detector.sweep.train_job FOLDER, with standard input held open by the sweep."""
+"""The process of one job: python -m detector.cli.train_job FOLDER, with standard input held open by the sweep."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ def main(folder: Path) -> None:
     """Goes on with the run in `folder`, or starts it, and ends when the sweep ends, however that ends."""
     signals.install()
     threading.Thread(target=_end_with_the_sweep, daemon=True).start()
-    from detector.mistakes import answer_mistakes
+    from detector.cli.user_errors import answer_errors
 
-    with answer_mistakes():
+    with answer_errors():
         from detector.data.processes import expect_loading
         from detector.memory import answer_memory
         from detector.training.run_folder import read_config

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
 from detector import config
+from detector.cli.choices import absent_groups
+from detector.cli.commands import COMMANDS
+from detector.command_line import CONFIGS, choices
 from detector.errors import UserError
-
-CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 
 
 @cache
@@ -24,23 +23,8 @@ def register_schemas() -> None:
     for group, classes in config.GROUPS.items():
         for cls in classes:
             store.store(group=f"schema/{group}", name=config.schema_name(group, cls), node=cls)
-    for name, cls in {
-        "train": config.Train,
-        "evaluate": config.Evaluate,
-        "predict": config.Predict,
-        "check_data": config.CheckData,
-        "browse_data": config.BrowseData,
-        "benchmark": config.Benchmark,
-        "find_lr": config.FindLR,
-        "inspect_model": config.InspectModel,
-        "anchors": config.Anchors,
-        "proposals": config.Proposals,
-        "import_darknet": config.ImportDarknet,
-        "compare": config.Compare,
-        "diagnose": config.Diagnose,
-        "seminar": config.Seminar,
-    }.items():
-        store.store(group="schema", name=name, node=cls)
+    for command in COMMANDS.values():
+        store.store(group="schema", name=command.name, node=getattr(config, command.options))
 
 
 def to_object(composed: DictConfig) -> Any:
@@ -76,12 +60,6 @@ def complete_data(settings: Any) -> list[str]:
     return [found] if found else []
 
 
-def asks_for_data(command: str) -> bool:
-    """Whether a command has the group `data`."""
-    defaults = OmegaConf.load(CONFIGS / f"{command}.yaml").defaults
-    return any("data" in entry for entry in defaults if not isinstance(entry, str))
-
-
 def leave_out_absent_parts(composed: DictConfig, hydra_config: Any) -> list[str]:
     """What a recipe says of a part that the model does without, so that any model can follow any recipe.
 
@@ -109,26 +87,6 @@ def leave_out_absent_parts(composed: DictConfig, hydra_config: Any) -> list[str]
         left_out = ", ".join(f"{group}.{key}" for key in keys[group])
         lines.append(f"left out of experiment={recipe}: {left_out}; model={chosen['model']} has no {group}")
     return lines
-
-
-def absent_groups(model: str) -> set[str]:
-    """The groups that a choice of `model` does without."""
-    file = CONFIGS / "model" / f"{model}.yaml"
-    defaults = OmegaConf.load(file).defaults if file.is_file() else []
-    entries = [key for one in defaults if not isinstance(one, str) for key, value in one.items() if value is None]
-    return {str(key).removeprefix("override /") for key in entries}
-
-
-def choices(group: str) -> str:
-    """The names of the YAML files of a group, separated by commas."""
-    return ", ".join(sorted(path.stem for path in (CONFIGS / group).glob("*.yaml")))
-
-
-def quoted(text: str) -> str:
-    """The text as a value of an override: in Hydra's quotes where it has more than letters, digits and `/._-`."""
-    if re.fullmatch(r"[\w/.-]+", text):
-        return text
-    return '"' + re.sub(r'(\\*)"', r"\1\1\"", re.sub(r"(\\+)$", r"\1\1", text)) + '"'
 
 
 def _refuse_added_keys(composed: DictConfig, result: Any, prefix: str) -> None:

@@ -1,4 +1,4 @@
-"""The edge between the command line and the package: Hydra composes, one line and exit code 2 answer a user's mistake."""
+"""Runs a command: Hydra composes its options, its function gets them as one object."""
 
 from __future__ import annotations
 
@@ -16,70 +16,70 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from detector import config, signals
-from detector.composition import (
-    CONFIGS,
-    absent_groups,
-    asks_for_data,
-    choices,
-    complete_data,
-    leave_out_absent_parts,
-    quoted,
-    register_schemas,
-    to_object,
-)
+from detector.cli.choices import keys_of
+from detector.cli.commands import Command
+from detector.cli.keys import SWITCHES
+from detector.cli.schema import complete_data, leave_out_absent_parts, register_schemas, to_object
+from detector.cli.sweep import SweepReport
+from detector.cli.user_errors import answer_errors
+from detector.command_line import CONFIGS, command_line, this_command
 from detector.data.processes import expect_loading
 from detector.errors import UserError
 from detector.memory import answer_memory
-from detector.mistakes import answer_mistakes
 from detector.sweep.jobs import job
-from detector.sweep.report import SweepReport
 from detector.sweep.run import run_job
 from detector.training.run_folder import read_config
 
 
-def command(name: str, function: Callable[[Any], Any] | str, positional: str | None = None) -> None:
-    """Composes `configs/NAME.yaml` with the command line's overrides and gives it to `function` as a dataclass object.
+def run(command: Command, arguments: list[str], function: Callable[[Any], Any] | None = None) -> None:
+    """Composes `configs/NAME.yaml` with the overrides and gives it to the command's function as a dataclass object.
 
-    A `function` that is written `MODULE:NAME` is imported late, so that a misspelt key is answered at once. Arguments
-    that are no overrides (`runs/a runs/b`, as a shell's pattern gives them) become the list `positional`.
+    The function is imported late, so that a wrong value is answered at once.
+
+    Args:
+        command: a row of the table of commands.
+        arguments: overrides and Hydra's own flags, as `detector.cli.keys.checked` has let them pass.
+        function: gets the options in place of the command's own function.
     """
-    register_schemas()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing and exiting with 1; the lines below answer
-
+    as_given = sys.argv
     composing = True
 
-    @hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=name)
+    @hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=command.name)
     def main(composed: DictConfig) -> None:
         nonlocal composing
         composing = False
-        if name == "train" and HydraConfig.get().mode == RunMode.MULTIRUN:
+        sys.argv = as_given  # with which processes that train together are started
+        if command.name == "train" and HydraConfig.get().mode == RunMode.MULTIRUN:
             _sweep_job(composed)
             return
         # inside the job too: Hydra prints a line of its own about any exception that leaves it
-        with answer_mistakes():
+        with answer_errors():
             _refuse_sweep_without_multirun()
             _say_left_out(leave_out_absent_parts(composed, HydraConfig.get()))
             settings = _resumed(composed) if composed.get("resume") else to_object(composed)
             _say_found(complete_data(settings))
             _expect_loading(settings)
-            called = _imported(function) if isinstance(function, str) else function
+            called = function or _imported(command.function)
             signals.goes_on(lambda: "before it had finished; the same command starts again")
             with signals.unwinding(), answer_memory(settings):
                 called(settings)
 
-    SweepReport.current = None
+    SweepReport.current, SweepReport.command = None, this_command()
     try:
-        with answer_mistakes():
-            sys.argv[1:] = _with_format(name, sys.argv[1:])
-            _check_groups(sys.argv[1:])
-            if positional:
-                sys.argv[1:] = _with_list(positional, sys.argv[1:])
+        with answer_errors():
+            register_schemas()
+            # Hydra wants its switches before the overrides
+            given = sorted(_with_format(command, arguments), key=lambda one: one not in SWITCHES)
+            sys.argv = [sys.argv[0], *given]
             try:
                 main()
             except OSError as error:
                 if not composing or error.filename is None:  # Hydra's own errors are of this kind too
                     raise
                 raise UserError(f"hydra.run.dir: {error.filename}: {error.strerror}") from error
+            finally:
+                sys.argv = as_given
     finally:
         signals.done()
         finished = SweepReport.current is None or SweepReport.current.conclude()
@@ -117,7 +117,7 @@ def _imported(function: str) -> Callable[[Any], Any]:
 
 def _refuse_sweep_without_multirun() -> None:
     if chosen := HydraConfig.get().runtime.choices.get("sweep"):
-        raise UserError(f"sweep={chosen}: is many runs; give -m as well: scripts/train.py -m sweep={chosen} ...")
+        raise UserError(f"sweep={chosen}: is many runs; give -m as well: {command_line('train')} -m sweep={chosen} ...")
 
 
 def _say_found(lines: list[str]) -> None:
@@ -132,34 +132,11 @@ def _say_left_out(lines: list[str]) -> None:
         print(line, file=sys.stderr)
 
 
-def _with_list(key: str, arguments: list[str]) -> list[str]:
-    """A path may have a `=` in its name, as the folders of sweeps do: what exists is no override."""
-    listed = [one for one in arguments if not one.startswith("-") and ("=" not in one or Path(one).exists())]
-    if not listed:
-        return arguments
-    return [
-        *(one for one in arguments if one not in listed),
-        f"{key}=[{','.join(map(quoted, listed))}]",
-    ]
-
-
-def _with_format(command: str, arguments: list[str]) -> list[str]:
+def _with_format(command: Command, arguments: list[str]) -> list[str]:
     """`data.root=FOLDER` alone is enough: the folder tells the format."""
     given = any(argument.startswith("data.") for argument in arguments)
     chosen = any(argument.startswith(("data=", "experiment=", "resume=")) for argument in arguments)
-    return ["data=auto", *arguments] if given and not chosen and asks_for_data(command) else arguments
-
-
-def _check_groups(arguments: list[str]) -> None:
-    """Keys of a group that is not chosen: OmegaConf's word for them is an assertion, Hydra's for GROUP=null a ValueError."""
-    models = [argument.removeprefix("model=") for argument in arguments if argument.startswith("model=")]
-    absent = absent_groups(models[-1]) if models else set()
-    for argument in arguments:
-        key, _, value = argument.partition("=")
-        if key in config.GROUPS and value == "null":
-            raise UserError(f"{argument}: choose one of {choices(key)}")
-        if (group := key.split(".")[0]) in absent:
-            raise UserError(f"{argument}: has no meaning with model={models[-1]}, which has no {group} of its own")
+    return ["data=auto", *arguments] if given and not chosen and "data" in keys_of(command).groups else arguments
 
 
 def _resumed(composed: DictConfig) -> config.Train:

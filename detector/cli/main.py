@@ -1,0 +1,73 @@
+"""The entry of `detector NAME ...` and of every script."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+
+from detector import __version__, signals
+from detector.cli.commands import COMMANDS, Command
+from detector.cli.user_errors import answer_errors
+from detector.errors import UserError
+
+HELP = ("--help", "-h")
+
+
+def main() -> None:
+    """Runs the command that the first argument names."""
+    with answer_errors():
+        _dispatch(sys.argv[1:])
+
+
+def script(name: str) -> None:
+    """Runs the command `name` with all arguments: what `scripts/NAME.py` does."""
+    with answer_errors():
+        _run(COMMANDS[name], sys.argv[1:])
+
+
+def _dispatch(arguments: list[str]) -> None:
+    match arguments:
+        case [] | ["--help" | "-h" | "help"]:
+            from detector.cli.help import overview
+
+            _show(overview())
+        case ["--version", *_]:
+            _show(_version())
+        case ["help", name, *rest] if name in COMMANDS:
+            _run(COMMANDS[name], ["--help", *rest])
+        case [name, *rest] if name in COMMANDS:
+            _run(COMMANDS[name], rest)
+        case [name, *_]:
+            from detector.cli.keys import near
+
+            raise UserError(f"{name}: there is no such command{near(name, COMMANDS)}; there are {', '.join(COMMANDS)}")
+
+
+def _run(command: Command, arguments: list[str]) -> None:
+    """Signals are answered first, before the imports that composing needs; help and version need no such imports."""
+    if any(one in HELP for one in arguments):
+        from detector.cli.help import help_text
+
+        _show(help_text(command, [one for one in arguments if one not in HELP]))
+    elif "--version" in arguments:
+        _show(_version())
+    else:
+        signals.install()
+        from detector.cli.keys import checked
+
+        arguments = checked(command, arguments)
+        from detector.cli.compose import run
+
+        run(command, arguments)
+
+
+def _show(text: str) -> None:
+    """Prints a text, of which `head` may read the beginning alone."""
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    print(text)
+
+
+def _version() -> str:
+    return f"detector-lab {__version__} ({Path(__file__).resolve().parent.parent})"
