@@ -23,6 +23,7 @@ from detector.composition import (
     choices,
     complete_data,
     leave_out_absent_parts,
+    plugins_in,
     quoted,
     register_schemas,
     to_object,
@@ -43,7 +44,6 @@ def command(name: str, function: Callable[[Any], Any] | str, positional: str | N
     A `function` that is written `MODULE:NAME` is imported late, so that a misspelt key is answered at once. Arguments
     that are no overrides (`runs/a runs/b`, as a shell's pattern gives them) become the list `positional`.
     """
-    register_schemas()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing and exiting with 1; the lines below answer
 
     composing = True
@@ -70,6 +70,8 @@ def command(name: str, function: Callable[[Any], Any] | str, positional: str | N
     SweepReport.current = None
     try:
         with answer_mistakes():
+            config.load_plugins(plugins_in(sys.argv[1:]))
+            register_schemas()
             sys.argv[1:] = _with_format(name, sys.argv[1:])
             _check_groups(sys.argv[1:])
             if positional:
@@ -165,7 +167,7 @@ def _check_groups(arguments: list[str]) -> None:
 def _resumed(composed: DictConfig) -> config.Train:
     """A run goes on with the configuration it was started with, of which the command line can change the epochs alone."""
     given = HydraConfig.get().overrides.task
-    others = [o for o in given if not o.startswith(("resume=", "trainer.epochs="))]
+    others = [o for o in given if not o.startswith(("resume=", "trainer.epochs=", "plugins="))]
     if others:
         raise UserError(f"resume goes on with the run's own configuration: leave out {' '.join(others)}")
     settings = dataclasses.replace(read_config(Path(composed.resume)), resume=composed.resume)

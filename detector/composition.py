@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from detector import config
 from detector.data.layout import complete
 from detector.errors import UserError
+from detector.models.detector import PARTS
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 
@@ -23,6 +25,13 @@ def register_schemas() -> None:
     for group, classes in config.GROUPS.items():
         for cls in classes:
             store.store(group=f"schema/{group}", name=config.schema_name(group, cls), node=cls)
+    for group, cls in config.own_parts():  # a choice without a YAML file
+        if group != "model":
+            store.store(group=group, name=cls.name, node=cls)
+            continue
+        without = [{f"override /{part}": None} for part in PARTS if part not in cls.parts]
+        node = {"defaults": [f"/schema/model/{cls.name}@model", *without, "_self_"]}
+        store.store(group=group, name=cls.name, package="_global_", node=node)
     for name, cls in {
         "train": config.Train,
         "evaluate": config.Evaluate,
@@ -40,6 +49,15 @@ def register_schemas() -> None:
         "seminar": config.Seminar,
     }.items():
         store.store(group="schema", name=name, node=cls)
+
+
+def plugins_in(arguments: list[str]) -> list[str]:
+    """The files of `plugins=[...]` on a command line: they are run before anything is composed."""
+    given = [argument for argument in arguments if argument.startswith("plugins=")]
+    files = OverridesParser.create().parse_override(given[-1]).value() if given else []
+    if not isinstance(files, list):
+        raise UserError(f"{given[-1]}: a list of files is expected: plugins=[{files}]")
+    return list(map(str, files))
 
 
 def to_object(composed: DictConfig) -> Any:
@@ -111,14 +129,18 @@ def leave_out_absent_parts(composed: DictConfig, hydra_config: Any) -> list[str]
 def absent_groups(model: str) -> set[str]:
     """The groups that a choice of `model` does without."""
     file = CONFIGS / "model" / f"{model}.yaml"
-    defaults = OmegaConf.load(file).defaults if file.is_file() else []
-    entries = [key for one in defaults if not isinstance(one, str) for key, value in one.items() if value is None]
-    return {str(key).removeprefix("override /") for key in entries}
+    defaults = OmegaConf.load(file).defaults if file.is_file() else [f"/schema/model/{model}@model"]
+    found = [re.fullmatch(r"/schema/model/(\w+)@model", one) for one in defaults if isinstance(one, str)]
+    schemas: dict[str, Any] = {config.schema_name("model", cls): cls for cls in config.GROUPS["model"]}
+    return {
+        group for one in found if one and one[1] in schemas for group in PARTS if group not in schemas[one[1]].parts
+    }
 
 
 def choices(group: str) -> str:
-    """The names of the YAML files of a group, separated by commas."""
-    return ", ".join(sorted(path.stem for path in (CONFIGS / group).glob("*.yaml")))
+    """The names of the YAML files of a group and of the plugins' parts, separated by commas."""
+    own = [cls.name for one, cls in config.own_parts() if one == group]
+    return ", ".join(sorted([*(path.stem for path in (CONFIGS / group).glob("*.yaml")), *own]))
 
 
 def quoted(text: str) -> str:

@@ -90,7 +90,8 @@ def _one_line(error: BaseException) -> str:
 
 def _known_keys(text: str) -> str:
     found = re.search(r"object_type=(\w+)", text)
-    cls = getattr(config, found.group(1), None) if found else None
+    schemas = [*(cls for classes in config.GROUPS.values() for cls in classes), *vars(config).values()]
+    cls = next((one for one in schemas if found and getattr(one, "__name__", None) == found.group(1)), None)
     return "" if cls is None else f"; there are {', '.join(sorted(cls.__dataclass_fields__))}"
 
 

@@ -13,7 +13,6 @@ import lightning as L
 from lightning.fabric.utilities.rank_zero import _get_rank
 
 from detector import config, signals
-from detector.build import count_parameters, proposal_request
 from detector.composition import quoted
 from detector.data.augment import mixing_epochs
 from detector.data.module import DetectionData
@@ -26,6 +25,7 @@ from detector.data.problems import (
 )
 from detector.errors import UserError
 from detector.evaluation.report import table
+from detector.layers import count_parameters
 from detector.models.darknet import images_line, introduction
 from detector.output import new_folder, write_json
 from detector.self_contained import resize_of, self_contained
@@ -33,7 +33,6 @@ from detector.training.callbacks import Stopwatch
 from detector.training.checkpoint_files import LAST, WholeFiles
 from detector.training.module import DetectionModule
 from detector.training.more_epochs import finished_line
-from detector.training.optim import averages_itself
 from detector.training.processes import ending_together
 from detector.training.resume import fingerprint, stopped_run, taking_up
 from detector.training.run_folder import describe, reserved, start_again, write_config
@@ -79,7 +78,7 @@ def train(settings: config.Train) -> Path:
         settings.image_size,
         seed=settings.seed,
         epochs=epochs,
-        proposals=proposal_request(settings.model),
+        proposals=settings.model.proposal_request(),
         resize=resize_of(settings.model),
     )
     if stopped is not None:
@@ -174,7 +173,7 @@ def _skip_missing_images(data: DetectionData) -> None:
 def _introduce(settings: config.Train, module: DetectionModule, data: DetectionData, folder: Path, new: bool) -> None:
     parameters = count_parameters(module.detector)
     print(f"run folder: {folder}", *module.taken_over, sep="\n")
-    if isinstance(model := settings.model, config.Darknet):
+    if isinstance(model := settings.model, config.DarknetOptions):
         assert model.cfg_text is not None
         weights = model.weights if new else None
         network, head = module.detector.backbone, module.detector.head
@@ -183,10 +182,14 @@ def _introduce(settings: config.Train, module: DetectionModule, data: DetectionD
     else:
         parts = [part.name for part in (settings.backbone, settings.neck, settings.head) if part is not None]
         print(f"detector: {settings.model.name} of {', '.join(parts)}: {parameters:,} parameters")
-    if new and isinstance(backbone := settings.backbone, config.Darknet53 | config.DarknetCfg) and backbone.weights:
+    if (
+        new
+        and isinstance(backbone := settings.backbone, config.Darknet53Options | config.DarknetCfgOptions)
+        and backbone.weights
+    ):
         mean, std = settings.model.mean, settings.model.std
         print(f"backbone: weights of {backbone.weights}; they see RGB in 0..1 as model.mean={mean} model.std={std}")
-    if settings.trainer.ema and averages_itself(settings):
+    if settings.trainer.ema and settings.optim.averages_itself:
         print("trainer.ema is off: optim=schedule_free averages the weights itself")
     print(
         f"data: {len(data.train_index)} training and {len(data.val_index)} validation images, "

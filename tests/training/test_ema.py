@@ -81,7 +81,7 @@ def test_the_average_with_statistics_of_its_own_learns_to_detect(
     settings = tiny(
         data=config.Shapes(scene_size=64, train_images=64, val_images=16, batch_size=8, workers=0, cache="ram"),
         augment=config.Augment(name="flip", flip_horizontal=0.5),
-        optim=config.AdamW(lr=0.02, warmup_epochs=1.0),
+        optim=config.AdamWOptions(lr=0.02, warmup_epochs=1.0),
         trainer=config.Trainer(
             epochs=40, evaluate_every=40, accelerator="cpu", precision="fp32", progress=False, ema=0.98
         ),
