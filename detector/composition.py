@@ -153,7 +153,7 @@ def quoted(text: str) -> str:
 def _refuse_added_keys(composed: DictConfig, result: Any, prefix: str) -> None:
     """`+key=value` adds a key that no dataclass has; nobody would read it."""
     for key in map(str, composed):
-        if key not in (fields := result.__dataclass_fields__):
+        if key not in (fields := [field.name for field in dataclasses.fields(result)]):
             raise UserError(f"{prefix}{key}: no such key; there are {', '.join(sorted(fields))}")
         if dataclasses.is_dataclass(value := getattr(result, key)):
             _refuse_added_keys(composed[key], value, f"{prefix}{key}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import os
 import re
@@ -92,7 +93,7 @@ def _known_keys(text: str) -> str:
     found = re.search(r"object_type=(\w+)", text)
     schemas = [*(cls for classes in config.GROUPS.values() for cls in classes), *vars(config).values()]
     cls = next((one for one in schemas if found and getattr(one, "__name__", None) == found.group(1)), None)
-    return "" if cls is None else f"; there are {', '.join(sorted(cls.__dataclass_fields__))}"
+    return "" if cls is None else f"; there are {', '.join(sorted(field.name for field in dataclasses.fields(cls)))}"
 
 
 def _fail(line: str, code: int = 2) -> None:
