@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -62,7 +63,7 @@ def train(settings: config.Train) -> Path:
     epochs = settings.trainer.epochs
     files = WholeFiles(progress.epochs if progress else 0)
     if progress:
-        signals.goes_on(lambda: way_on(folder, files.finished_epochs, epochs))
+        signals.goes_on(lambda: way_on(folder, files.finished_epochs, epochs, settings.plugins))
         if epochs < progress.epochs:
             raise UserError(f"trainer.epochs={epochs}: the run has trained {progress.epochs} epochs already; give more")
         same_end = progress.finished and epochs in (progress.epochs, progress.planned)
@@ -105,7 +106,7 @@ def train(settings: config.Train) -> Path:
         describe(folder, settings)
 
     with reserved(folder) if is_main else nullcontext():
-        signals.goes_on(lambda: way_on(folder, files.finished_epochs, epochs))
+        signals.goes_on(lambda: way_on(folder, files.finished_epochs, epochs, settings.plugins))
         if is_main:
             if progress is None:
                 start_again(folder)
@@ -122,10 +123,11 @@ def train(settings: config.Train) -> Path:
     return folder
 
 
-def way_on(folder: Path, done: int, epochs: int) -> str:
+def way_on(folder: Path, done: int, epochs: int, plugins: Sequence[str] = ()) -> str:
     """What the last line of a run that was stopped says after `stopped by SIGTERM `."""
     script = sys.argv[0] if Path(sys.argv[0]).name == "train.py" else "scripts/train.py"
-    command = shlex.join(["python", script, f"resume={quoted(str(folder))}"])
+    given = [f"plugins=[{','.join(map(quoted, plugins))}]"] if plugins else []
+    command = shlex.join(["python", script, f"resume={quoted(str(folder))}", *given])
     if not done:
         return f"before the first epoch was complete; start it again with: {command}"
     return f"after epoch {done} of {epochs}; go on with: {command}"

@@ -17,6 +17,7 @@ from detector.checkpoint import build, open_checkpoint
 from detector.composition import absent_groups, choices, plugins_in
 from detector.config import plugins
 from detector.errors import UserError
+from detector.training.train import way_on
 
 ROOT = Path(__file__).resolve().parents[2]
 Configure = Callable[..., config.Train]
@@ -142,6 +143,12 @@ def test_a_missing_file_and_a_list_without_brackets_are_said(tmp_path: Path) -> 
     with pytest.raises(UserError, match=r"plugins=a\.py: a list of files is expected: plugins=\[a\.py\]"):
         plugins_in(["plugins=a.py"])
     assert plugins_in(["data=shapes", "plugins=[a.py, b.py]"]) == ["a.py", "b.py"]
+
+
+def test_the_command_that_goes_on_with_a_run_names_its_plugins() -> None:
+    said = way_on(Path("runs/a/1"), 1, 2, ["my parts.py"])
+    assert said.endswith("scripts/train.py resume=runs/a/1 'plugins=[\"my parts.py\"]'")
+    assert way_on(Path("runs/a/1"), 1, 2).endswith("scripts/train.py resume=runs/a/1")
 
 
 def test_a_run_with_a_plugin_trains_and_resumes_and_its_checkpoint_asks_for_it(file: Path, tmp_path: Path) -> None:
