@@ -1,4 +1,4 @@
-"""The folder of the YAML files that a command chooses from, and how a command is written in a shell."""
+"""What a command chooses from, YAML files and parts of plugins, and how a command is written in a shell."""
 
 from __future__ import annotations
 
@@ -6,14 +6,25 @@ import re
 import shlex
 import sys
 from pathlib import Path
+from typing import Any
 
 CONFIGS = Path(__file__).resolve().parent / "configs"
 """`configs` of the checkout, or its copy in an installed package."""
 
 
+PLUGIN_PARTS: list[tuple[str, Any]] = []
+"""The (group, options class) of each part that plugins have brought: a choice without a YAML file."""
+
+
+def names(group: str) -> list[str]:
+    """The choices of a group: the names of its YAML files and of the plugins' parts."""
+    brought = [cls.name for one, cls in PLUGIN_PARTS if one == group]
+    return sorted([*(path.stem for path in (CONFIGS / group).glob("*.yaml")), *brought])
+
+
 def choices(group: str) -> str:
-    """The names of the YAML files of a group, separated by commas."""
-    return ", ".join(sorted(path.stem for path in (CONFIGS / group).glob("*.yaml")))
+    """The choices of a group, separated by commas."""
+    return ", ".join(names(group))
 
 
 def quoted(text: str) -> str:

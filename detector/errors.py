@@ -4,6 +4,8 @@ project's own, with its traceback."""
 from __future__ import annotations
 
 import reprlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 _short = reprlib.Repr()
@@ -25,6 +27,40 @@ class RunError(Exception):
     The message is one line that says what has ended it and what to do. Scripts print it without a traceback and exit with
     code 1.
     """
+
+
+class OptionError(ValueError):
+    """An argument of a part cannot be what it is: `channels=0: at least 1`.
+
+    A part knows its arguments by their own names alone; what builds it from a configuration adds the key (`options_of`).
+
+    Args:
+        name: the argument.
+        said: what is wrong or would be right.
+        value: the value, where the message repeats it.
+    """
+
+    def __init__(self, name: str, said: str, value: Any = None) -> None:
+        super().__init__(f"{name}: {said}" if value is None else f"{name}={value}: {said}")
+        self.name, self.said, self.value = name, said, value
+
+
+@contextmanager
+def named(**names: str) -> Iterator[None]:
+    """Within, an argument that cannot be has another name in its message: `named(kind="suppression")`."""
+    try:
+        yield
+    except OptionError as error:
+        raise OptionError(names.get(error.name, error.name), error.said, error.value) from error
+
+
+@contextmanager
+def options_of(group: str) -> Iterator[None]:
+    """Within, an argument that cannot be is a user's mistake in the key GROUP.NAME (`UserError`)."""
+    try:
+        yield
+    except OptionError as error:
+        raise UserError(f"{group}.{error}") from error
 
 
 def shown(value: Any, limit: int = 80) -> str:

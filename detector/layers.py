@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from detector.errors import UserError
+from detector.errors import OptionError
 
 ACTIVATIONS = ("relu", "leaky_relu", "elu", "gelu", "silu", "mish", "none")
 NORMS = ("batch", "group", "none")
@@ -23,7 +23,7 @@ NORM_EPSILON = 1e-3
 
 
 def make_activation(name: str) -> nn.Module:
-    """The activation called `name`, one of `ACTIVATIONS`; raises `UserError` on any other name.
+    """The activation called `name`, one of `ACTIVATIONS`; raises `OptionError` on any other name.
 
     Those whose gradient follows from their output work in place. For the others autograd would first copy the input,
     so that working in place would cost a pass over memory and save none.
@@ -43,11 +43,11 @@ def make_activation(name: str) -> nn.Module:
             return nn.Mish()
         case "none":
             return nn.Identity()
-    raise UserError(f"activation: {name!r} is unknown; choose one of {', '.join(ACTIVATIONS)}")
+    raise OptionError("activation", f"{name!r} is unknown; choose one of {', '.join(ACTIVATIONS)}")
 
 
 def make_norm(name: str, channels: int) -> nn.Module:
-    """The normalisation called `name`, one of `NORMS`, of `channels` channels; raises `UserError` on any other name.
+    """The normalisation called `name`, one of `NORMS`, of `channels` channels; raises `OptionError` on any other name.
 
     Group norm (Wu & He 2018) has 32 groups, or the largest divisor of 32 that leaves two channels or more a group.
     """
@@ -59,7 +59,7 @@ def make_norm(name: str, channels: int) -> nn.Module:
             return nn.GroupNorm(groups if groups < channels else max(1, groups // 2), channels)
         case "none":
             return nn.Identity()
-    raise UserError(f"norm: {name!r} is unknown; choose one of {', '.join(NORMS)}")
+    raise OptionError("norm", f"{name!r} is unknown; choose one of {', '.join(NORMS)}")
 
 
 def initialise(module: nn.Module, initialisation: str, activation: str) -> None:
@@ -92,7 +92,7 @@ def initialise(module: nn.Module, initialisation: str, activation: str) -> None:
                 nn.init.uniform_(convolution.weight, -bound, bound)
             case _:
                 choices = ", ".join(INITIALISATIONS)
-                raise UserError(f"initialisation: {initialisation!r} is unknown; choose one of {choices}")
+                raise OptionError("initialisation", f"{initialisation!r} is unknown; choose one of {choices}")
         if convolution.bias is not None:
             nn.init.zeros_(convolution.bias)
 
@@ -105,6 +105,11 @@ def scale_channels(channels: int, width: float) -> int:
 def scale_depth(blocks: int, depth: float) -> int:
     """`blocks` · `depth`, rounded, at least 1."""
     return max(1, round(blocks * depth))
+
+
+def count_parameters(module: nn.Module) -> int:
+    """All parameters, trained or frozen."""
+    return sum(parameter.numel() for parameter in module.parameters())
 
 
 class ConvNormActivation(nn.Module):
@@ -229,15 +234,15 @@ class DropBlock(nn.Module):
     as there was. A square begins at any place with the probability of eq. 1,
     γ = p / size² · H·W / ((H − size + 1)·(W − size + 1)), by which the share p = `probability` would be dropped if squares
     never overlapped. A map smaller than `size` is dropped in squares as large as fit into it.
-    [B, C, H, W] → the same shape. Raises `UserError` on a probability outside 0..1 and on a size below 1.
+    [B, C, H, W] → the same shape. Raises `OptionError` on a probability outside 0..1 and on a size below 1.
     """
 
     def __init__(self, probability: float, size: int = 7) -> None:
         super().__init__()
         if not 0 <= probability < 1:
-            raise UserError(f"neck.dropblock: {probability} is no probability to drop with; choose 0 to below 1")
+            raise OptionError("probability", f"{probability} is no probability to drop with; choose 0 to below 1")
         if size < 1:
-            raise UserError(f"neck.dropblock_size: {size} is no side of a square; choose 1 or more")
+            raise OptionError("size", f"{size} is no side of a square; choose 1 or more")
         self.probability = probability
         self.size = size
 

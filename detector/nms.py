@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torchvision.ops import batched_nms, nms
 
 from detector.boxes import aligned_iou, pairwise_iou
-from detector.errors import UserError
+from detector.errors import OptionError
 from detector.types import Detections
 
 KINDS = ("greedy", "class_agnostic", "soft", "diou")
@@ -47,21 +46,23 @@ class Suppression:
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise UserError(f"model.suppression: {self.kind!r} is unknown; choose one of {', '.join(KINDS)}")
+            raise OptionError("kind", f"{self.kind!r} is unknown; choose one of {', '.join(KINDS)}")
         for key in ("iou_threshold", "score_threshold"):
             if not 0 <= (value := getattr(self, key)) <= 1:
-                raise UserError(f"model.{key}={value}: must be in 0..1")
+                raise OptionError(key, "must be in 0..1", value)
         for key in ("candidates", "max_detections"):
             if (value := getattr(self, key)) < 1:
-                raise UserError(f"model.{key}={value}: must be 1 or more")
+                raise OptionError(key, "must be 1 or more", value)
         if not self.sigma > 0:
-            raise UserError(f"model.soft_sigma={self.sigma}: must be above 0")
+            raise OptionError("sigma", "must be above 0", self.sigma)
 
     def __call__(self, boxes: Tensor, scores: Tensor) -> Detections:
         """Boxes float [A, 4] or [A, K, 4] xyxy and scores float [A, K] in 0..1 → what stays, best score first."""
         found = self._best(boxes, scores)
         if len(found) == 0:
             return found
+        from torchvision.ops import batched_nms, nms  # here: it takes seconds, which options need not wait for
+
         # In float64, so that no rounding decides on a threshold or a tie; Apple's GPUs have none.
         dtype = torch.float32 if found.boxes.device.type == "mps" else torch.float64
         boxes, scores = found.boxes.to(dtype), found.scores.to(dtype)

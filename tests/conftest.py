@@ -8,6 +8,7 @@ import pytest
 
 from detector import config
 from detector.data import processes
+from detector.options import PARTS
 
 Configure = Callable[..., config.Train]
 
@@ -28,25 +29,22 @@ def tiny(tmp_path: Path) -> Configure:
         defaults = config.Train(
             data=config.Shapes(scene_size=96, train_images=12, val_images=6, test_images=4, batch_size=4, workers=0),
             augment=config.Augment(name="light", mosaic=0.5, flip_horizontal=0.5, scale=0.2, hue=0.02, saturation=0.3),
-            model=config.SingleShot(),
-            backbone=config.CSPDarknet(depth=0.33, width=0.125),
-            neck=config.PAN(depth=0.33, width=0.125),
-            head=config.AnchorFree(convolutions=1),
-            assigner=config.TaskAligned(),
-            loss=config.Loss(name="ciou"),
-            optim=config.AdamW(warmup_epochs=1.0),
+            model=config.SingleShotOptions(),
+            backbone=config.CSPDarknetOptions(depth=0.33, width=0.125),
+            neck=config.PANOptions(depth=0.33, width=0.125),
+            head=config.AnchorFreeHeadOptions(convolutions=1),
+            assigner=config.TaskAlignedAssignerOptions(),
+            loss=config.CriterionOptions(name="ciou"),
+            optim=config.AdamWOptions(warmup_epochs=1.0),
             trainer=config.Trainer(epochs=2, accelerator="cpu", precision="fp32", progress=False),
             logger=config.Csv(),
             name="tiny",
             image_size=96,
             runs=str(tmp_path / "runs"),
         )
-        if isinstance(parts.get("model"), config.Darknet):
-            parts = {"backbone": None, "neck": None, "head": None, **parts}
-        if isinstance(parts.get("model"), config.TwoStage):
-            parts = {"head": None, "assigner": None, "loss": None, **parts}
-        if isinstance(parts.get("model"), config.RCNN):
-            parts = {"neck": None, "head": None, "assigner": None, "loss": None, **parts}
+        model = parts.get("model", defaults.model)
+        absent = {part: None for part in PARTS if part not in model.parts}  # type: ignore[attr-defined]
+        parts = {**absent, **parts}
         return dataclasses.replace(defaults, **parts)  # type: ignore[arg-type]
 
     return configure

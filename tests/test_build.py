@@ -7,8 +7,7 @@ import torch
 from torch import nn
 
 from detector import config
-from detector.build import build_backbone, build_head, build_neck
-from detector.errors import UserError
+from detector.errors import OptionError
 from detector.layers import ACTIVATIONS, NORMS
 from detector.types import FeatureInfo
 
@@ -28,21 +27,25 @@ PARTS = [
     pytest.param(group, part, id=f"{group}-{part.name}")  # type: ignore[attr-defined]
     for group in ("backbone", "neck", "head")
     for part in config.GROUPS[group]
-    if part not in (config.Timm, config.DarknetCfg)  # keep their own: tests/backbones/test_timm.py, test_darknet_cfg.py
+    if part
+    not in (
+        config.TimmOptions,
+        config.DarknetCfgOptions,
+    )  # keep their own: tests/backbones/test_timm.py, test_darknet_cfg.py
 ]
 
 
 def made(group: str, part: type, **options: Any) -> nn.Module:
     """A new part in `torch.device("meta")`, after a forward pass."""
-    needs_spp: dict[str, Any] = {"spp": True} if part is config.NoNeck else {}
+    needs_spp: dict[str, Any] = {"spp": True} if part is config.NoNeckOptions else {}
     settings = part(**options, **needs_spp)
     module: nn.Module
     if group == "backbone":
-        module = build_backbone(settings)
+        module = settings.build()
         module(torch.empty(2, 3, 64, 64))
         return module
     given = FEATURES if group == "neck" else PYRAMID
-    module = build_neck(settings, given) if group == "neck" else cast(nn.Module, build_head(settings, given, 3, 64))
+    module = settings.build(given) if group == "neck" else cast(nn.Module, settings.build(given, 3, 64))
     levels = zip(given.names, given.channels, given.strides, strict=True)
     module({name: torch.empty(2, channels, 64 // stride, 64 // stride) for name, channels, stride in levels})
     return module
@@ -63,5 +66,5 @@ def test_every_part_has_the_activation_and_the_norm_of_that_name_and_no_other(
 @pytest.mark.parametrize(("group", "part"), PARTS)
 @pytest.mark.parametrize("key", ["activation", "norm"])
 def test_every_part_refuses_an_unknown_name(group: str, part: type, key: str) -> None:
-    with torch.device("meta"), pytest.raises(UserError, match=rf"{key}: 'swish' is unknown; choose one of"):
+    with torch.device("meta"), pytest.raises(OptionError, match=rf"{key}: 'swish' is unknown; choose one of"):
         made(group, part, **{key: "swish"})

@@ -50,7 +50,7 @@ def test_averaged_weights_are_preferred(tiny: Configure, tmp_path: Path) -> None
 
 
 def test_pretrained_weights_are_not_fetched_again(tiny: Configure) -> None:
-    train = tiny(backbone=config.ResNet(depth=18, pretrained=True))
+    train = tiny(backbone=config.ResNetOptions(depth=18, pretrained=True))
     checkpoint.build(train, 5, pretrained=False)  # there is no network in a test
     assert train.backbone is not None
     assert train.backbone.pretrained

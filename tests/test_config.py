@@ -123,7 +123,7 @@ def test_any_model_follows_any_recipe_and_what_is_left_out_of_it_is_said(
     settings: list[config.Train] = []
     command("train", settings.append)
     (found,) = settings
-    assert isinstance(found.model, config.FasterRCNN)
+    assert isinstance(found.model, config.FasterRCNNOptions)
     assert (found.head, found.assigner, found.loss) == (None, None, None)
     assert found.optim.lr == composed("experiment=shapes").optim.lr
     said = capsys.readouterr().err

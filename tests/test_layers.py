@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from detector.errors import UserError
+from detector.errors import OptionError
 from detector.layers import (
     ACTIVATIONS,
     CSP,
@@ -76,7 +76,7 @@ def test_residual_works_in_training_with_every_activation_and_norm(activation: s
     ],
 )
 def test_unknown_name_is_one_line_with_the_choices(make, name: str) -> None:  # type: ignore[no-untyped-def]
-    with pytest.raises(UserError) as error:
+    with pytest.raises(OptionError) as error:
         make(name)
     message = str(error.value)
     assert name in message

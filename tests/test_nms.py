@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 
 from detector import config, nms
-from detector.build import build_suppression
-from detector.errors import UserError
+from detector.errors import OptionError
 from detector.nms import KINDS, Suppression
 from detector.types import Detections
 
@@ -214,22 +213,22 @@ def test_many_classes_of_a_large_image_are_kept_apart_without_rounding() -> None
 @pytest.mark.parametrize(
     ("option", "words"),
     [
-        ({"suppression": "softt"}, "model.suppression: 'softt' is unknown; choose one of greedy, class_agnostic"),
-        ({"iou_threshold": 1.5}, r"model\.iou_threshold=1\.5: must be in 0\.\.1"),
-        ({"score_threshold": -0.1}, r"model\.score_threshold=-0\.1"),
-        ({"candidates": 0}, r"model\.candidates=0: must be 1 or more"),
-        ({"max_detections": 0}, r"model\.max_detections=0"),
-        ({"soft_sigma": 0.0}, r"model\.soft_sigma=0\.0: must be above 0"),
+        ({"suppression": "softt"}, "suppression: 'softt' is unknown; choose one of greedy, class_agnostic"),
+        ({"iou_threshold": 1.5}, r"iou_threshold=1\.5: must be in 0\.\.1"),
+        ({"score_threshold": -0.1}, r"score_threshold=-0\.1"),
+        ({"candidates": 0}, r"candidates=0: must be 1 or more"),
+        ({"max_detections": 0}, r"max_detections=0"),
+        ({"soft_sigma": 0.0}, r"soft_sigma=0\.0: must be above 0"),
     ],
 )
 def test_a_value_that_cannot_be_is_named(option: dict[str, object], words: str) -> None:
-    with pytest.raises(UserError, match=words):
-        build_suppression(config.SingleShot(**option))  # type: ignore[arg-type]
+    with pytest.raises(OptionError, match=words):
+        config.SingleShotOptions(**option).build_suppression()  # type: ignore[arg-type]
 
 
 def test_every_option_of_the_configuration_arrives() -> None:
-    model = config.SingleShot(
+    model = config.SingleShotOptions(
         suppression="soft", soft_sigma=0.3, iou_threshold=0.4, score_threshold=0.2, candidates=50, max_detections=9
     )
-    assert build_suppression(model) == Suppression("soft", 0.4, 0.2, 50, 9, 0.3)
-    assert build_suppression(config.SingleShot()) == Suppression()
+    assert model.build_suppression() == Suppression("soft", 0.4, 0.2, 50, 9, 0.3)
+    assert config.SingleShotOptions().build_suppression() == Suppression()

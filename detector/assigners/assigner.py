@@ -1,13 +1,14 @@
-"""What the criterion asks of an assigner: which point answers for which object of an image."""
+"""What the criterion asks of an assigner, which point is assigned to which object, and the options of every assigner."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from torch import Tensor
 
 from detector.heads.points import Points
+from detector.options import MISSING
 
 
 @dataclass(frozen=True)
@@ -43,3 +44,18 @@ class Assigner(Protocol):
             objects: float [N, 4], annotated boxes; N may be 0.
             labels: int64 [N].
         """
+
+
+@dataclass
+class AssignerOptions:
+    """The options that every assigner has."""
+
+    needs_anchors: ClassVar[bool] = False
+    """Whether it compares objects with anchors, so that only heads that have some can be trained with it."""
+
+    name: str = MISSING
+    """Which kind of assigner it is."""
+
+    def build(self) -> Assigner:
+        """The assigner that these options describe; raises OptionError on a value that cannot be."""
+        raise NotImplementedError

@@ -7,13 +7,34 @@ all above a threshold (Bochkovskiy et al. 2020, section 4.3, "multiple anchors f
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
-from detector.assigners.assigner import Assignment
+from detector.assigners.assigner import AssignerOptions, Assignment
 from detector.boxes import pairwise_iou
-from detector.errors import UserError
+from detector.errors import OptionError
 from detector.heads.points import Points
+from detector.options import IoU, arguments
+
+
+@dataclass
+class MaxIoUAssignerOptions(AssignerOptions):
+    """Anchors whose shape is like the object's (Redmon & Farhadi 2018, section 2.1); only for heads with anchors."""
+
+    needs_anchors: ClassVar[bool] = True
+
+    name: str = "max_iou"
+    iou_threshold: IoU = 0.213
+    """Besides the best anchor, those whose shape has a larger IoU with the object (as in YOLOv4; 1: the best alone)."""
+    ignore_threshold: IoU = 0.7
+    """Other predictions that overlap an object by more are not taught that nothing is there."""
+
+    def build(self) -> MaxIoUAssigner:
+        """The assigner that these options describe."""
+        return MaxIoUAssigner(**arguments(self))
 
 
 class MaxIoUAssigner:
@@ -25,7 +46,7 @@ class MaxIoUAssigner:
     def __init__(self, iou_threshold: float = 0.213, ignore_threshold: float = 0.7) -> None:
         for key, value in (("iou_threshold", iou_threshold), ("ignore_threshold", ignore_threshold)):
             if not 0 <= value <= 1:
-                raise UserError(f"assigner.{key}={value:g}: an IoU lies from 0 to 1")
+                raise OptionError(key, "an IoU lies from 0 to 1", f"{value:g}")
         self.iou_threshold = iou_threshold
         self.ignore_threshold = ignore_threshold
 

@@ -6,13 +6,17 @@ object gets its k cheapest points, k being the sum of its ten best IoUs (OTA, se
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Annotated
+
 import torch
 from torch import Tensor
 
-from detector.assigners.assigner import Assignment
+from detector.assigners.assigner import AssignerOptions, Assignment
 from detector.boxes import pairwise_iou
-from detector.errors import UserError
+from detector.errors import OptionError
 from detector.heads.points import Points
+from detector.options import Count, Range, Weight, arguments
 
 OUTSIDE = 1e3
 """Cost of a point that does not lie both in the object and near its centre: taken only where too few do.
@@ -21,12 +25,29 @@ Above what other costs come to, and small enough that float32 still tells 0.0001
 """
 
 
+@dataclass
+class SimOTAAssignerOptions(AssignerOptions):
+    """Ge et al. 2021 (YOLOX), section 2.1: the cheapest points near the centre, as many as the object's IoUs add up to."""
+
+    name: str = "simota"
+    centre_radius: Annotated[float, Range(0, 1000)] = 2.5
+    """Half side of the square around an object's centre, in strides, in which points are preferred."""
+    top: Count = 10
+    """So many of the best IoUs are added up; no object gets more points."""
+    iou_weight: Weight = 3.0
+    """Weight of the IoU loss in the cost, beside the class loss."""
+
+    def build(self) -> SimOTAAssigner:
+        """The assigner that these options describe."""
+        return SimOTAAssigner(**arguments(self))
+
+
 class SimOTAAssigner:
     """The k cheapest points that lie in an object or within `centre_radius` strides of its centre, 1 ≤ k ≤ `top`."""
 
     def __init__(self, centre_radius: float = 2.5, top: int = 10, iou_weight: float = 3.0) -> None:
         if top < 1:
-            raise UserError(f"assigner.top={top}: an object needs a point: at least 1")
+            raise OptionError("top", "an object needs a point: at least 1", top)
         self.centre_radius = centre_radius
         self.top = top
         self.iou_weight = iou_weight

@@ -6,12 +6,32 @@ of the object's class, u the IoU of the predicted box with the object.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
-from detector.assigners.assigner import Assignment
+from detector.assigners.assigner import AssignerOptions, Assignment
 from detector.boxes import pairwise_iou
 from detector.heads.points import Points
+from detector.options import Count, Exponent, arguments
+
+
+@dataclass
+class TaskAlignedAssignerOptions(AssignerOptions):
+    """Feng et al. 2021 (TOOD), section 3.2: alignment t = s^alpha · u^beta, the best `top` points inside each object."""
+
+    name: str = "task_aligned"
+    top: Count = 13
+    """Points that are assigned to an object: the best aligned of those inside it."""
+    alpha: Exponent = 1.0
+    """Exponent of the score of the object's class in the alignment."""
+    beta: Exponent = 6.0
+    """Exponent of the IoU of the predicted box with the object in the alignment."""
+
+    def build(self) -> TaskAlignedAssigner:
+        """The assigner that these options describe."""
+        return TaskAlignedAssigner(**arguments(self))
 
 
 class TaskAlignedAssigner:

@@ -2,24 +2,42 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from torch import nn
 
-from detector.backbones.freeze import StagedBackbone
+from detector.backbones.backbone import BackboneOptions
 from detector.darknet.layers import NORM_EPSILON
 from detector.darknet.weights import Slot, load_weights
-from detector.errors import UserError
+from detector.errors import OptionError
+from detector.freezing import StagedBackbone
 from detector.layers import ConvNormActivation, Residual, initialise
+from detector.options import Activation, arguments
 
 CHANNELS = (64, 128, 256, 512, 1024)
 BLOCKS = (1, 2, 8, 8, 4)
+
+
+@dataclass
+class Darknet53Options(BackboneOptions):
+    """Redmon & Farhadi 2018 (YOLOv3), table 1."""
+
+    name: str = "darknet53"
+    weights: str | None = None
+    """A Darknet file of its convolutions, as darknet53.conv.74 (ImageNet)."""
+    activation: Activation = "leaky_relu"
+
+    def build(self) -> Darknet53:
+        """The Darknet-53 that these options describe, with the weights of the file, if one is given."""
+        return Darknet53(**arguments(self))
 
 
 class Darknet53(StagedBackbone):
     """Table 1 of the paper without its classifier: 52 convolutions.
 
     A 3×3 convolution to 32 channels, then five times a 3×3 convolution of stride 2 and 1, 2, 8, 8, 4 residual blocks.
-    The other arguments are those of `detector.config.Backbone`. torchvision has no weights for it: `pretrained` raises
-    `UserError`. Batch norms have Darknet's ε, at which those published for Darknet were trained.
+    The other arguments are those of `BackboneOptions`. torchvision has no weights for it: `pretrained` raises
+    `OptionError`. Batch norms have Darknet's ε, at which those published for Darknet were trained.
 
     Args:
         weights: a Darknet file of these convolutions alone, as `darknet53.conv.74` (ImageNet; 162,482,580 bytes). Needs
@@ -37,14 +55,15 @@ class Darknet53(StagedBackbone):
         initialisation: str = "kaiming",
     ) -> None:
         if pretrained:
-            raise UserError(
-                "backbone.pretrained: darknet53 has no weights in torchvision; "
-                "give a Darknet file, backbone.weights=darknet53.conv.74, or false"
+            raise OptionError(
+                "pretrained",
+                "darknet53 has no weights in torchvision; give a Darknet file, weights=darknet53.conv.74, or false",
             )
         if weights and (activation, norm) != ("leaky_relu", "batch"):
-            raise UserError(
-                f"backbone.weights={weights}: Darknet-53 was trained with backbone.activation=leaky_relu and "
-                f"backbone.norm=batch, not {activation} and {norm}"
+            raise OptionError(
+                "weights",
+                f"Darknet-53 was trained with activation=leaky_relu and norm=batch, not {activation} and {norm}",
+                weights,
             )
         stages = []
         before = 32
@@ -70,6 +89,5 @@ class Darknet53(StagedBackbone):
                     Slot(f"convolution {i} of {len(convolutions)}", one.convolution, one.norm)
                     for i, one in enumerate(convolutions, start=1)
                 ],
-                "backbone.weights",
             )
         self.freeze(frozen_stages, freeze_norm)

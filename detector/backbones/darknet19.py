@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from torch import nn
 
-from detector.backbones.freeze import StagedBackbone
-from detector.errors import UserError
+from detector.backbones.backbone import BackboneOptions
+from detector.errors import OptionError
+from detector.freezing import StagedBackbone
 from detector.layers import ConvNormActivation, initialise
+from detector.options import Activation, arguments
 
 STAGES = (
     ((32, 3), (64, 3)),
@@ -18,12 +22,23 @@ STAGES = (
 """(filters, kernel) of the convolutions of table 6; a 2×2 max pool comes before each stage but the first."""
 
 
+@dataclass
+class Darknet19Options(BackboneOptions):
+    """Redmon & Farhadi 2017 (YOLO9000), table 6."""
+
+    name: str = "darknet19"
+    activation: Activation = "leaky_relu"
+
+    def build(self) -> Darknet19:
+        """The Darknet-19 that these options describe."""
+        return Darknet19(**arguments(self))
+
+
 class Darknet19(StagedBackbone):
     """Table 6 of the paper without its classifier: 18 convolutions and five 2×2 max pools.
 
     The first stage also holds the first pool, between its two convolutions.
-    The arguments are those of `detector.config.Backbone`. torchvision has no weights for it: `pretrained` raises
-    `UserError`.
+    The arguments are those of `BackboneOptions`. torchvision has no weights for it: `pretrained` raises `OptionError`.
     """
 
     def __init__(
@@ -36,8 +51,8 @@ class Darknet19(StagedBackbone):
         initialisation: str = "kaiming",
     ) -> None:
         if pretrained:
-            raise UserError(
-                "backbone.pretrained: darknet19 has no weights in torchvision; choose vgg, resnet or efficientnet, or false"
+            raise OptionError(
+                "pretrained", "darknet19 has no weights in torchvision; choose vgg, resnet or efficientnet, or false"
             )
         stages: list[nn.Sequential] = []
         before = 3

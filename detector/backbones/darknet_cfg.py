@@ -2,20 +2,47 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from torch import Tensor, nn
 
-from detector.backbones.freeze import FreezableBackbone
+from detector.backbones.backbone import BackboneOptions
 from detector.darknet.cfg import parse, read_text
 from detector.darknet.network import DarknetNetwork, Plan, plan_layers
 from detector.darknet.options import CLASSIFIER, check_options
 from detector.darknet.slots import layers_held, slots
 from detector.darknet.weights import load_weights
-from detector.errors import UserError
+from detector.errors import OptionError, UserError
+from detector.freezing import FreezableBackbone
+from detector.options import MISSING, Lines, OneOf, arguments
 
 LEVELS = {4: "C2", 8: "C3", 16: "C4", 32: "C5"}
 """Stride → name of the features that are given; C2 only where the network has it."""
+
+
+@dataclass
+class DarknetCfgOptions(BackboneOptions):
+    """A classifier that a Darknet `.cfg` describes, as darknet53.cfg or csdarknet53.cfg, without its scores."""
+
+    name: str = "darknet_cfg"
+    cfg: str = MISSING
+    """The `.cfg` file of the classifier."""
+    cfg_text: Annotated[str, Lines()] | None = None
+    """What the file says; a run fills it in, so that its checkpoint needs the file no more."""
+    weights: str | None = None
+    """A Darknet weights file of the classifier, or, called NAME.conv.N, of its first N layers."""
+    activation: Annotated[str, OneOf("own")] = "own"
+    """The activations are those of the `.cfg`; anything but "own" is refused."""
+    norm: Annotated[str, OneOf("own")] = "own"
+    """The normalisations are those of the `.cfg`; anything but "own" is refused."""
+    initialisation: Annotated[str, OneOf("own")] = "own"
+    """Weights that no file holds are drawn as for every Darknet network; anything but "own" is refused."""
+
+    def build(self) -> DarknetCfg:
+        """The backbone of the classifier, with the weights of the file, if one is given."""
+        return DarknetCfg(**arguments(self))
 
 
 class DarknetCfg(FreezableBackbone):
@@ -29,10 +56,10 @@ class DarknetCfg(FreezableBackbone):
         cfg: the file.
         cfg_text: what the file says; by default it is read.
         weights: a Darknet file of the whole classifier, or, called NAME.conv.N, of its first N layers.
-        pretrained: raises UserError: the weights are a file.
+        pretrained: raises OptionError: the weights are a file.
         frozen_stages: see `FreezableBackbone.freeze`.
         freeze_norm: see `FreezableBackbone.freeze`.
-        activation: own: anything else raises UserError, as for `norm` and `initialisation`; the file says it.
+        activation: own: anything else raises OptionError, as for `norm` and `initialisation`; the file says it.
         norm: own.
         initialisation: own.
 
@@ -55,17 +82,15 @@ class DarknetCfg(FreezableBackbone):
         super().__init__()
         for key, value in {"activation": activation, "norm": norm, "initialisation": initialisation}.items():
             if value != "own":
-                raise UserError(
-                    f"backbone.{key}: {value!r} cannot be given with darknet_cfg: the .cfg says it; leave it out"
-                )
+                raise OptionError(key, f"{value!r} cannot be given with darknet_cfg: the .cfg says it; leave it out")
         if pretrained:
-            raise UserError("backbone.pretrained: give the Darknet file, backbone.weights=FILE, or false")
-        sections = parse(read_text(cfg, "backbone.cfg") if cfg_text is None else cfg_text, Path(cfg).name)
+            raise OptionError("pretrained", "give the Darknet file, weights=FILE, or false")
+        sections = parse(read_text(cfg) if cfg_text is None else cfg_text, Path(cfg).name)
         check_options(sections, classifier=True)
         plan = plan_layers(sections)
         levels = _levels(plan)
         if weights:
-            load_weights(weights, slots(plan, layers_held(weights)), "backbone.weights")
+            load_weights(weights, slots(plan, layers_held(weights)))
         self.network = DarknetNetwork(plan, levels)
         self.info = self.network.info
         self.stages: list[nn.Module] = self._stages(plan)  # not registered: each is a view of `network`

@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
+from typing import Annotated
 
-import torchvision
 from torch import nn
 
-from detector.backbones.freeze import StagedBackbone
+from detector.backbones.backbone import BackboneOptions
 from detector.backbones.from_torchvision import adapt, pretrained_state
-from detector.errors import UserError
+from detector.errors import OptionError
+from detector.freezing import StagedBackbone
 from detector.layers import initialise
+from detector.options import Activation, OneOf, ShareBelowOne, arguments
 
 VARIANTS = ("b0", "b1", "b2", "b3", "b4")
+
+
+@dataclass
+class EfficientNetOptions(BackboneOptions):
+    """Tan & Le 2019, from torchvision."""
+
+    name: str = "efficientnet"
+    activation: Activation = "silu"
+    variant: Annotated[str, OneOf("b0", "b1", "b2", "b3", "b4")] = "b0"
+    """The size of the network: each is deeper and wider than the one before it."""
+    stochastic_depth: ShareBelowOne = 0.2
+    """Probability to skip the last residual block in a training step; earlier blocks are skipped less."""
+
+    def build(self) -> EfficientNet:
+        """The EfficientNet that these options describe."""
+        return EfficientNet(**arguments(self))
 
 
 class EfficientNet(StagedBackbone):
@@ -21,8 +40,8 @@ class EfficientNet(StagedBackbone):
     The features are what the last blocks of stride 4, 8, 16 and 32 give, as EfficientDet takes them (Tan et al. 2020).
     In training a residual block is skipped with a probability that grows with depth from 0 towards
     `stochastic_depth` (Huang et al. 2016; the paper has 0.2). The other arguments are those of
-    `detector.config.EfficientNet`; `activation` also stands in the squeeze-and-excitation blocks, whose sigmoid stays.
-    Raises `UserError` on another variant, and where `pretrained` weights meet another norm than the batch norm they
+    `EfficientNetOptions`; `activation` also stands in the squeeze-and-excitation blocks, whose sigmoid stays.
+    Raises `OptionError` on another variant, and where `pretrained` weights meet another norm than the batch norm they
     were trained with.
     """
 
@@ -38,15 +57,13 @@ class EfficientNet(StagedBackbone):
         initialisation: str = "kaiming",
     ) -> None:
         if variant not in VARIANTS:
-            raise UserError(
-                f"backbone.variant: there is no EfficientNet {variant!r}; choose one of {', '.join(VARIANTS)}"
-            )
+            raise OptionError("variant", f"there is no EfficientNet {variant!r}; choose one of {', '.join(VARIANTS)}")
         if not 0 <= stochastic_depth < 1:
-            raise UserError(f"backbone.stochastic_depth: {stochastic_depth} is no probability; choose 0 to below 1")
+            raise OptionError("stochastic_depth", f"{stochastic_depth} is no probability; choose 0 to below 1")
         if pretrained and norm != "batch":
-            raise UserError(
-                f"backbone.norm: pretrained EfficientNets have batch norm, not {norm}; choose backbone.norm=batch"
-            )
+            raise OptionError("norm", f"pretrained EfficientNets have batch norm, not {norm}; choose norm=batch")
+        import torchvision
+
         name = f"efficientnet_{variant}"
         model = torchvision.models.get_model(name, weights=None, stochastic_depth_prob=stochastic_depth)
         if pretrained:

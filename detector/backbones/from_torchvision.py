@@ -7,32 +7,35 @@ from urllib.parse import urlparse
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import get_model_weights
 
-from detector.errors import UserError
+from detector.errors import OptionError
 from detector.layers import make_activation, make_norm
 
 
 def pretrained_state(model: str) -> dict[str, Tensor]:
     """The state dict of torchvision's best ImageNet weights for `model` ("resnet50", "vgg16_bn", ...).
 
-    It is read from the folder of `torch.hub` and downloaded to there once. Raises `UserError` where it cannot be
+    It is read from the folder of `torch.hub` and downloaded to there once. Raises `OptionError` where it cannot be
     downloaded or read.
     """
+    from torchvision.models import get_model_weights
+
     weights = get_model_weights(model).DEFAULT
     file = PurePosixPath(urlparse(weights.url).path).name
     cached = f"{torch.hub.get_dir()}/checkpoints/{file}"
     try:
         return weights.get_state_dict(progress=True, check_hash=True, weights_only=True)
     except OSError as error:
-        raise UserError(
-            f"backbone.pretrained=true needs to download {weights.url}: {error}; "
-            f"give backbone.pretrained=false or put the file at {cached}"
+        raise OptionError(
+            "pretrained",
+            f"needs to download {weights.url}: {error}; give pretrained=false or put the file at {cached}",
+            "true",
         ) from error
     except Exception as error:  # a damaged file fails in the unpickler in any way whatever
-        raise UserError(
-            f"backbone.pretrained=true cannot read the weights {cached} ({type(error).__name__}); "
-            "remove the file, so that it is downloaded again"
+        raise OptionError(
+            "pretrained",
+            f"cannot read the weights {cached} ({type(error).__name__}); remove the file, so that it is downloaded again",
+            "true",
         ) from error
 
 

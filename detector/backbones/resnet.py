@@ -2,22 +2,39 @@
 
 from __future__ import annotations
 
-import torchvision
+from dataclasses import dataclass
+from typing import Annotated
+
 from torch import nn
 
-from detector.backbones.freeze import StagedBackbone
+from detector.backbones.backbone import BackboneOptions
 from detector.backbones.from_torchvision import adapt, pretrained_state
-from detector.errors import UserError
+from detector.errors import OptionError
+from detector.freezing import StagedBackbone
 from detector.layers import initialise
+from detector.options import OneOf, arguments
 
 CHANNELS = {18: (64, 128, 256, 512), 34: (64, 128, 256, 512), 50: (256, 512, 1024, 2048), 101: (256, 512, 1024, 2048)}
+
+
+@dataclass
+class ResNetOptions(BackboneOptions):
+    """He et al. 2016, from torchvision."""
+
+    name: str = "resnet"
+    depth: Annotated[int, OneOf(18, 34, 50, 101)] = 50
+    """The number of layers that have weights."""
+
+    def build(self) -> ResNet:
+        """The ResNet that these options describe."""
+        return ResNet(**arguments(self))
 
 
 class ResNet(StagedBackbone):
     """ResNet-18, 34, 50 or 101 without its classifier.
 
     The stages are conv1, then the max pool with conv2_x, then conv3_x, conv4_x and conv5_x (He et al. 2016, table 1).
-    The arguments are those of `detector.config.ResNet`. Raises `UserError` on another depth, and where `pretrained`
+    The arguments are those of `ResNetOptions`. Raises `OptionError` on another depth, and where `pretrained`
     weights meet another norm than the batch norm they were trained with.
     """
 
@@ -32,13 +49,11 @@ class ResNet(StagedBackbone):
         initialisation: str = "kaiming",
     ) -> None:
         if depth not in CHANNELS:
-            raise UserError(
-                f"backbone.depth: there is no ResNet-{depth}; choose one of {', '.join(map(str, CHANNELS))}"
-            )
+            raise OptionError("depth", f"there is no ResNet-{depth}; choose one of {', '.join(map(str, CHANNELS))}")
         if pretrained and norm != "batch":
-            raise UserError(
-                f"backbone.norm: pretrained ResNets have batch norm, not {norm}; choose backbone.norm=batch"
-            )
+            raise OptionError("norm", f"pretrained ResNets have batch norm, not {norm}; choose norm=batch")
+        import torchvision  # here, as in every backbone of torchvision: it takes seconds
+
         name = f"resnet{depth}"
         model = torchvision.models.get_model(name, weights=None)
         if pretrained:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import difflib
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
 
-from detector.backbones.freeze import FreezableBackbone
-from detector.errors import UserError
+from detector.backbones.backbone import BackboneOptions
+from detector.errors import OptionError, UserError
+from detector.freezing import FreezableBackbone
+from detector.options import MISSING, OneOf, Pattern, arguments
 from detector.types import FeatureInfo
 
 LEVELS = {4: "C2", 8: "C3", 16: "C4", 32: "C5"}
@@ -19,6 +22,25 @@ SIZES = ((128, 192), (320, 320))
 """Heights and widths at which a network is tried; some take only the size that their weights were trained at."""
 
 
+@dataclass
+class TimmOptions(BackboneOptions):
+    """Any network of timm with features of stride 8, 16 and 32; needs `pip install timm`."""
+
+    name: str = "timm"
+    model: Annotated[str, Pattern(r"[\w.]+", "a name of timm's, such as convnext_tiny or resnet50.a1_in1k")] = MISSING
+    """timm's name, such as convnext_tiny or resnet50.a1_in1k."""
+    activation: Annotated[str, OneOf("own")] = "own"
+    """A network of timm keeps its own activations; anything but "own" is refused."""
+    norm: Annotated[str, OneOf("own")] = "own"
+    """A network of timm keeps its own normalisations; anything but "own" is refused."""
+    initialisation: Annotated[str, OneOf("own")] = "own"
+    """A network of timm keeps its own initialisation; anything but "own" is refused."""
+
+    def build(self) -> Timm:
+        """timm's network, with its weights where `pretrained`."""
+        return Timm(**arguments(self))
+
+
 class Timm(FreezableBackbone):
     """timm's network called `model` through `features_only`, with its own activation, norm and initialisation.
 
@@ -26,8 +48,9 @@ class Timm(FreezableBackbone):
     network has features of stride 2, otherwise four. `normalisation` is the (mean, std) that `pretrained` weights were
     trained with, else None.
 
-    Raises `UserError` where timm is not installed, has no such model, cannot download the weights, where the network
-    lacks a level or does not take images of any size, and on an `activation`, `norm` or `initialisation` but "own".
+    Raises `UserError` where timm is not installed, and `OptionError` where it has no such model or cannot download the
+    weights, where the network lacks a level or does not take images of any size, and on an `activation`, `norm` or
+    `initialisation` but "own".
     """
 
     def __init__(
@@ -43,8 +66,8 @@ class Timm(FreezableBackbone):
         super().__init__()
         for key, value in {"activation": activation, "norm": norm, "initialisation": initialisation}.items():
             if value != "own":
-                raise UserError(
-                    f"backbone.{key}: {value!r} cannot be given to a network of timm, which has its own; leave it out"
+                raise OptionError(
+                    key, f"{value!r} cannot be given to a network of timm, which has its own; leave it out"
                 )
         _require(model)
         plan = _plan(model)
@@ -79,12 +102,13 @@ def _require(model: str) -> None:
     try:
         import timm
     except ImportError as error:
-        raise UserError("backbone=timm needs another package: pip install timm") from error
+        raise UserError("networks of timm need another package: pip install timm") from error
     if not timm.is_model(model.split(".")[0]):
         close = difflib.get_close_matches(model, timm.list_models(), n=3)
-        raise UserError(
-            f"backbone.model: timm has no network called {model!r}; "
-            + (f"close to it are {', '.join(close)}" if close else "timm.list_models() names them all")
+        raise OptionError(
+            "model",
+            f"timm has no network called {model!r}; "
+            + (f"close to it are {', '.join(close)}" if close else "timm.list_models() names them all"),
         )
 
 
@@ -95,13 +119,13 @@ def _create(model: str, pretrained: bool = False, **options: Any) -> Any:
         return timm.create_model(model, pretrained=pretrained, features_only=True, **options)
     except Exception as error:  # timm, huggingface_hub and each network have exceptions of their own
         if pretrained:
-            raise UserError(
-                f"backbone.pretrained=true: timm cannot load weights for {model} ({_first_line(error)}); "
-                "give backbone.pretrained=false or a model of which timm can"
+            raise OptionError(
+                "pretrained",
+                f"timm cannot load weights for {model} ({_first_line(error)}); "
+                "give pretrained=false or a model of which timm can",
+                "true",
             ) from error
-        raise UserError(
-            f"backbone.model: timm cannot build {model} with features_only ({_first_line(error)})"
-        ) from error
+        raise OptionError("model", f"timm cannot build {model} with features_only ({_first_line(error)})") from error
 
 
 def _plan(model: str) -> _Plan:
@@ -110,9 +134,10 @@ def _plan(model: str) -> _Plan:
         info = _create(model).feature_info
         strides = dict(zip(info.reduction(), info.out_indices, strict=True))
         if missing := [stride for stride in (8, 16, 32) if stride not in strides]:
-            raise UserError(
-                f"backbone.model: {model} has no features of stride {' and '.join(map(str, missing))}, "
-                "which C3, C4 and C5 need; choose a network with a pyramid of features"
+            raise OptionError(
+                "model",
+                f"{model} has no features of stride {' and '.join(map(str, missing))}, "
+                "which C3, C4 and C5 need; choose a network with a pyramid of features",
             )
         taps = {stride: index for stride, index in strides.items() if stride in (2, *LEVELS)}
         refused = None
@@ -123,9 +148,10 @@ def _plan(model: str) -> _Plan:
                 return _Plan(taps, options, _stage_of(network, tuple(taps)))
             except Exception as error:  # whatever a network raises on a size that it does not take
                 refused = refused or error
-    raise UserError(
-        f"backbone.model: {model} does not give features of stride {', '.join(map(str, taps))} for images of any size "
-        f"({_first_line(refused)}); choose another network"
+    raise OptionError(
+        "model",
+        f"{model} does not give features of stride {', '.join(map(str, taps))} for images of any size "
+        f"({_first_line(refused)}); choose another network",
     )
 
 

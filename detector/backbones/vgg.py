@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
+from typing import Annotated
 
 from torch import nn
-from torchvision.models.vgg import cfgs, make_layers
 
-from detector.backbones.freeze import StagedBackbone
+from detector.backbones.backbone import BackboneOptions
 from detector.backbones.from_torchvision import adapt, pretrained_state
-from detector.errors import UserError
+from detector.errors import OptionError
+from detector.freezing import StagedBackbone
 from detector.layers import initialise
+from detector.options import OneOf, arguments
 
 CONFIGURATIONS = {11: "A", 13: "B", 16: "D", 19: "E"}
 """The columns of table 1 of the paper."""
+
+
+@dataclass
+class VGGOptions(BackboneOptions):
+    """Simonyan & Zisserman 2015, in batch-norm form, from torchvision."""
+
+    name: str = "vgg"
+    depth: Annotated[int, OneOf(11, 13, 16, 19)] = 16
+    """The number of layers that have weights, the three of the classifier among them."""
+
+    def build(self) -> VGG:
+        """The VGG that these options describe."""
+        return VGG(**arguments(self))
 
 
 class VGG(StagedBackbone):
@@ -21,8 +37,8 @@ class VGG(StagedBackbone):
 
     C2, C3 and C4 are the outputs of the third, fourth and fifth block before their max pools, and C5 is the last pool.
     The first stage holds the first two blocks, and each other one begins with a pool, so that the fifth stage, the
-    last pool, has no weights. The arguments are those of `detector.config.VGG`. `norm` "none" is the network of the
-    paper. Raises `UserError` on another depth, and where `pretrained` weights are asked for with group norm.
+    last pool, has no weights. The arguments are those of `VGGOptions`. `norm` "none" is the network of the
+    paper. Raises `OptionError` on another depth, and where `pretrained` weights are asked for with group norm.
     """
 
     def __init__(
@@ -37,9 +53,11 @@ class VGG(StagedBackbone):
     ) -> None:
         if depth not in CONFIGURATIONS:
             choices = ", ".join(map(str, CONFIGURATIONS))
-            raise UserError(f"backbone.depth: there is no VGG-{depth}; choose one of {choices}")
+            raise OptionError("depth", f"there is no VGG-{depth}; choose one of {choices}")
         if pretrained and norm == "group":
-            raise UserError("backbone.norm: pretrained VGGs have no group norm; choose backbone.norm=batch or none")
+            raise OptionError("norm", "pretrained VGGs have no group norm; choose norm=batch or none")
+        from torchvision.models.vgg import cfgs, make_layers
+
         layers = make_layers(cfgs[CONFIGURATIONS[depth]], batch_norm=norm != "none")
         if pretrained:
             state = pretrained_state(f"vgg{depth}" if norm == "none" else f"vgg{depth}_bn")

@@ -12,7 +12,6 @@ from torch.utils.data import DataLoader
 from detector import config
 from detector.benchmark.clock import Clock, images_per_second, rounded
 from detector.benchmark.memory import MEASURE, PeakMemory, held
-from detector.build import proposal_request
 from detector.data.augment import mixing_epochs
 from detector.data.module import DetectionData
 from detector.self_contained import resize_of
@@ -32,7 +31,7 @@ def measure_loader(settings: config.Benchmark) -> dict[str, Any]:
         settings.image_size,
         seed=settings.seed,
         epochs=settings.trainer.epochs,
-        proposals=proposal_request(settings.model),
+        proposals=settings.model.proposal_request(),
         resize=resize_of(settings.model),
     )
     loader = data.train_dataloader()

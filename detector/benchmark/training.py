@@ -12,7 +12,6 @@ from lightning.pytorch.callbacks import Callback
 from detector import config
 from detector.benchmark.clock import Clock, device_wait, images_per_second
 from detector.benchmark.memory import PeakMemory
-from detector.build import proposal_request
 from detector.data.module import DetectionData
 from detector.self_contained import resize_of
 from detector.training.module import DetectionModule
@@ -55,7 +54,7 @@ def repeat_a_step(settings: config.Benchmark, callbacks: list[Callback]) -> L.Tr
         recipe.image_size,
         seed=recipe.seed,
         epochs=part.epochs,
-        proposals=proposal_request(recipe.model),
+        proposals=recipe.model.proposal_request(),
         resize=resize_of(recipe.model),
     )
     module = DetectionModule(recipe, data.class_names, data.category_ids, data.val_index, data.batches_per_epoch)

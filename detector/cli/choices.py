@@ -10,8 +10,9 @@ from typing import Any
 import yaml
 
 from detector.cli.commands import Command
-from detector.cli.option_source import Found, Option, elements, named, options, resolve
-from detector.command_line import CONFIGS
+from detector.cli.option_source import Found, Option, class_of, elements, named, options, resolve
+from detector.command_line import CONFIGS, PLUGIN_PARTS
+from detector.options import PARTS
 
 SETS_OF_VALUES = ("experiment", "freebie", "sweep")
 """Groups whose files set keys of any group, and have none of their own."""
@@ -35,7 +36,7 @@ class Keys:
         if key not in self.groups:
             return options(declared)
         result = options(declared)
-        for cls in menus()[key]:
+        for cls in classes(key):
             result = {**options(cls), **result}
         return result
 
@@ -56,15 +57,18 @@ def menus() -> dict[str, list[Found]]:
     return {ast.literal_eval(key): elements(resolve(value, table.source)) for key, value in entries if key is not None}
 
 
-@cache
+def classes(group: str) -> list[Found]:
+    """The option classes of a group, those of plugins last."""
+    return [*menus()[group], *(class_of(cls) for one, cls in PLUGIN_PARTS if one == group)]
+
+
 def option_class(group: str, choice: str) -> Found | None:
-    """The class that the YAML file of a choice follows; None where there is no such file or it follows none."""
+    """The class that the YAML file of a choice follows, or a plugin's; None where there is no such file or it follows none."""
     for key, _ in _defaults(f"{group}/{choice}.yaml"):
         if key.startswith(f"/schema/{group}/"):
             name = key.removeprefix(f"/schema/{group}/").split("@")[0]
-            classes = menus()[group]
-            return next((cls for cls in classes if _own_name(cls) == name), classes[0])
-    return None
+            return next((cls for cls in menus()[group] if _own_name(cls) == name), menus()[group][0])
+    return next((class_of(cls) for one, cls in PLUGIN_PARTS if (one, cls.name) == (group, choice)), None)
 
 
 def chosen_by(group: str, choice: str) -> dict[str, str | None]:
@@ -78,18 +82,19 @@ def chosen_by(group: str, choice: str) -> dict[str, str | None]:
 
 def absent_groups(model: str) -> set[str]:
     """The groups that a choice of `model` does without."""
+    for group, cls in PLUGIN_PARTS:
+        if (group, cls.name) == ("model", model):
+            return {part for part in PARTS if part not in cls.parts}
     return {group for group, choice in chosen_by("model", model).items() if choice is None}
 
 
 def summary(group: str, choice: str) -> str:
-    """The first line of comment in the YAML file of a choice."""
-    lines = (CONFIGS / group / f"{choice}.yaml").read_text(encoding="utf-8").splitlines()
+    """The first line of comment in the YAML file of a choice, or of a plugin's class."""
+    file = CONFIGS / group / f"{choice}.yaml"
+    if not file.is_file():
+        return next((cls.__doc__ or "" for one, cls in PLUGIN_PARTS if (one, cls.name) == (group, choice)), "").strip()
+    lines = file.read_text(encoding="utf-8").splitlines()
     return next((line.lstrip("# ") for line in lines if line.startswith("#") and "@package" not in line), "")
-
-
-def names(group: str) -> list[str]:
-    """The choices of a group."""
-    return sorted(path.stem for path in (CONFIGS / group).glob("*.yaml"))
 
 
 def _own_name(cls: Found) -> str | None:

@@ -142,7 +142,7 @@ def _with_format(command: Command, arguments: list[str]) -> list[str]:
 def _resumed(composed: DictConfig) -> config.Train:
     """A run goes on with the configuration it was started with, of which the command line can change the epochs alone."""
     given = HydraConfig.get().overrides.task
-    others = [o for o in given if not o.startswith(("resume=", "trainer.epochs="))]
+    others = [o for o in given if not o.startswith(("resume=", "trainer.epochs=", "plugins="))]
     if others:
         raise UserError(f"resume goes on with the run's own configuration: leave out {' '.join(others)}")
     settings = dataclasses.replace(read_config(Path(composed.resume)), resume=composed.resume)

@@ -6,10 +6,10 @@ import shlex
 import textwrap
 from collections.abc import Iterable, Iterator
 
-from detector.cli.choices import SETS_OF_VALUES, Keys, keys_of, names, summary
+from detector.cli.choices import SETS_OF_VALUES, Keys, keys_of, summary
 from detector.cli.commands import COMMANDS, Command
 from detector.cli.option_source import Option
-from detector.command_line import command_line
+from detector.command_line import command_line, names
 from detector.errors import UserError
 
 WIDTH = 80

@@ -7,10 +7,10 @@ from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
 
-from detector.cli.choices import SETS_OF_VALUES, Keys, absent_groups, chosen_by, keys_of, names
+from detector.cli.choices import SETS_OF_VALUES, Keys, absent_groups, chosen_by, keys_of
 from detector.cli.commands import Command
 from detector.cli.option_source import Option
-from detector.command_line import quoted
+from detector.command_line import names, quoted
 from detector.errors import UserError
 
 FOREIGN = {

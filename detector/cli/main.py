@@ -47,6 +47,7 @@ def _dispatch(arguments: list[str]) -> None:
 def _run(command: Command, arguments: list[str]) -> None:
     """Signals are answered first, before the imports that composing needs; help and version need no such imports."""
     if any(one in HELP for one in arguments):
+        _load_plugins(arguments)
         from detector.cli.help import help_text
 
         _show(help_text(command, [one for one in arguments if one not in HELP]))
@@ -54,12 +55,34 @@ def _run(command: Command, arguments: list[str]) -> None:
         _show(_version())
     else:
         signals.install()
+        _load_plugins(arguments)
         from detector.cli.keys import checked
 
         arguments = checked(command, arguments)
         from detector.cli.compose import run
 
         run(command, arguments)
+
+
+def plugins_in(arguments: list[str]) -> list[str]:
+    """The files of `plugins=[...]` on a command line. Raises UserError where the value is no list."""
+    given = [argument for argument in arguments if argument.startswith("plugins=")]
+    if not given:
+        return []
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    files = OverridesParser.create().parse_override(given[-1]).value()
+    if not isinstance(files, list):
+        raise UserError(f"{given[-1]}: a list of files is expected: plugins=[{files}]")
+    return list(map(str, files))
+
+
+def _load_plugins(arguments: list[str]) -> None:
+    """Runs the plugins' files, so that their parts can be chosen and their keys checked like any other."""
+    if files := plugins_in(arguments):
+        from detector.config.plugins import load_plugins
+
+        load_plugins(files)
 
 
 def _show(text: str) -> None:

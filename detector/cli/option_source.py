@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import copy
 import importlib.util
+import inspect
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -112,6 +113,15 @@ def named(module: str, name: str) -> Found:
     where = source(module)
     if where is None or (found := lookup(name, where)) is None:
         raise LookupError(f"{module}.{name} is not in the source files")
+    return found
+
+
+def class_of(cls: type) -> Found:
+    """A class of a file that has been run, such as a plugin's. Raises LookupError where it stands inside another."""
+    path = Path(inspect.getfile(cls))
+    found = lookup(cls.__name__, Source(cls.__module__, path, ast.parse(path.read_text(encoding="utf-8"))))
+    if found is None:
+        raise LookupError(f"{path}: {cls.__qualname__} is not at the top of the file")
     return found
 
 

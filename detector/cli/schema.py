@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from functools import cache
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -12,17 +11,24 @@ from omegaconf import DictConfig, OmegaConf
 from detector import config
 from detector.cli.choices import absent_groups
 from detector.cli.commands import COMMANDS
-from detector.command_line import CONFIGS, choices
+from detector.command_line import CONFIGS, PLUGIN_PARTS, choices
 from detector.errors import UserError
+from detector.options import PARTS
 
 
-@cache
 def register_schemas() -> None:
     """Makes the dataclasses of `detector.config` known to Hydra, as `/schema/GROUP: NAME`."""
     store = ConfigStore.instance()
     for group, classes in config.GROUPS.items():
         for cls in classes:
             store.store(group=f"schema/{group}", name=config.schema_name(group, cls), node=cls)
+    for group, cls in PLUGIN_PARTS:  # a choice without a YAML file
+        if group != "model":
+            store.store(group=group, name=cls.name, node=cls)
+            continue
+        without = [{f"override /{part}": None} for part in PARTS if part not in cls.parts]
+        node = {"defaults": [f"/schema/model/{cls.name}@model", *without, "_self_"]}
+        store.store(group=group, name=cls.name, package="_global_", node=node)
     for command in COMMANDS.values():
         store.store(group="schema", name=command.name, node=getattr(config, command.options))
 
@@ -92,7 +98,7 @@ def leave_out_absent_parts(composed: DictConfig, hydra_config: Any) -> list[str]
 def _refuse_added_keys(composed: DictConfig, result: Any, prefix: str) -> None:
     """`+key=value` adds a key that no dataclass has; nobody would read it."""
     for key in map(str, composed):
-        if key not in (fields := result.__dataclass_fields__):
+        if key not in (fields := [field.name for field in dataclasses.fields(result)]):
             raise UserError(f"{prefix}{key}: no such key; there are {', '.join(sorted(fields))}")
         if dataclasses.is_dataclass(value := getattr(result, key)):
             _refuse_added_keys(composed[key], value, f"{prefix}{key}.")

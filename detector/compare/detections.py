@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from detector.build import proposal_request
 from detector.checkpoint import open_checkpoint
 from detector.compare.runs import Run
 from detector.data.index import Index
@@ -75,7 +74,7 @@ def stored_detections(run: Run, index: Index) -> list[dict[str, Any]]:
 def _measure_again(run: Run, index: Index) -> list[dict[str, Any]]:
     predictor = Predictor(open_checkpoint(run.folder / "best.ckpt"))
     results: list[dict[str, Any]] = []
-    proposals = proposal_request(run.config.model)
+    proposals = run.config.model.proposal_request()
     for batch in evaluation_loader(
         index, run.config.data, predictor.image_size, proposals=proposals, resize=predictor.resize
     ):

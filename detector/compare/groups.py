@@ -15,7 +15,7 @@ from detector import config
 from detector.command_line import CONFIGS, quoted
 from detector.compare.runs import Run
 
-PLACE_AND_CHANCE = ("seed", "name", "runs", "resume", "logger", "callbacks")
+PLACE_AND_CHANCE = ("seed", "name", "runs", "resume", "plugins", "logger", "callbacks")
 """What makes no other experiment: the seed, where the run folder lies, and what only watches."""
 LONGEST_LABEL = 3
 """Overrides that a table or a figure can show of a group."""

@@ -1,13 +1,26 @@
-"""The schema of every YAML file: one dataclass for each choice of each config group.
+"""Every choice of every config group and every command as a dataclass: the schema of the YAML files.
 
 The field names are the YAML keys, the defaults are the values of an empty file. The library takes these dataclasses
-directly (`ResNet(depth=18)`), so a notebook needs neither YAML nor Hydra.
+directly (`ResNetOptions(depth=18)`), so a notebook needs neither YAML nor Hydra. The options of a part stand in the part's
+own file; here are their names once more.
 """
 
-# ruff: noqa: F401, F403
+# ruff: noqa: F401
+from detector.assigners import AssignerOptions
+from detector.assigners.max_iou import MaxIoUAssignerOptions
+from detector.assigners.simota import SimOTAAssignerOptions
+from detector.assigners.task_aligned import TaskAlignedAssignerOptions
+from detector.backbones import BackboneOptions
+from detector.backbones.csp_darknet import CSPDarknetOptions
+from detector.backbones.darknet import Darknet53Options
+from detector.backbones.darknet19 import Darknet19Options
+from detector.backbones.darknet_cfg import DarknetCfgOptions
+from detector.backbones.efficientnet import EfficientNetOptions
+from detector.backbones.resnet import ResNetOptions
+from detector.backbones.timm import TimmOptions
+from detector.backbones.vgg import VGGOptions
 from detector.config.check import check
 from detector.config.commands import (
-    GROUPS,
     Anchors,
     Benchmark,
     BrowseData,
@@ -23,24 +36,26 @@ from detector.config.commands import (
     Proposals,
     Seminar,
     Train,
-    from_dict,
-    schema,
-    schema_name,
 )
 from detector.config.data import Augment, Auto, Coco, Data, Shapes, Voc, Yolo
-from detector.config.missing import MISSING
-from detector.config.parts import *
-from detector.config.training import (
-    SGD,
-    AdamW,
-    Callbacks,
-    Csv,
-    Logger,
-    MLflow,
-    Optim,
-    ScheduleFree,
-    TensorBoard,
-    Trainer,
-    Wandb,
-)
-from detector.config.two_stage import RCNN, FasterRCNN, FastRCNN, OnProposals, TwoStage
+from detector.config.groups import GROUPS, schema, schema_name
+from detector.config.plain_values import from_dict
+from detector.config.plugins import load_plugins
+from detector.config.training import Callbacks, Csv, Logger, MLflow, TensorBoard, Trainer, Wandb
+from detector.heads import HeadOptions
+from detector.heads.anchor_based import AnchorBasedHeadOptions
+from detector.heads.anchor_free import AnchorFreeHeadOptions
+from detector.losses import CriterionOptions
+from detector.models import ModelOptions
+from detector.models.darknet import DarknetOptions
+from detector.models.fast_rcnn import FastRCNNOptions
+from detector.models.faster_rcnn import FasterRCNNOptions
+from detector.models.rcnn import RCNNOptions
+from detector.models.roi_stage import TwoStageOptions
+from detector.models.single_shot import SingleShotOptions
+from detector.necks import NeckOptions
+from detector.necks.fpn import FPNOptions
+from detector.necks.none import NoNeckOptions
+from detector.necks.pan import PANOptions
+from detector.options import MISSING
+from detector.training.optim import AdamWOptions, OptimizerOptions, ScheduleFreeOptions, SGDOptions

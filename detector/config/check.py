@@ -9,9 +9,8 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
-from detector.config.missing import MISSING
-from detector.config.ranges import Condition, Lines, OneOf, OrAbsent
 from detector.errors import UserError, shown
+from detector.options import MISSING, Condition, Lines, OneOf, OrAbsent
 
 MOST_NAMED = 8
 """Mistakes that one message names; the rest are counted."""

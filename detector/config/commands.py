@@ -1,16 +1,23 @@
-"""Schemas of the scripts, and which schemas each group has."""
+"""Schemas of the scripts."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
-from typing import Annotated, Any
+from dataclasses import dataclass, field
+from typing import Annotated
 
-from detector.config import parts
-from detector.config.check import check
-from detector.config.data import Augment, Auto, Coco, Data, Shapes, Voc, Yolo
-from detector.config.missing import MISSING
-from detector.config.ranges import (
+from detector.assigners import AssignerOptions
+from detector.assigners.max_iou import MaxIoUAssignerOptions
+from detector.backbones import BackboneOptions
+from detector.config.data import Augment, Data
+from detector.config.training import Callbacks, Logger, Trainer
+from detector.heads import HeadOptions
+from detector.losses import CriterionOptions
+from detector.models import ModelOptions
+from detector.models.darknet import DarknetOptions
+from detector.necks import NeckOptions
+from detector.options import (
+    MISSING,
     AllOr,
     BatchSize,
     Channels,
@@ -27,23 +34,10 @@ from detector.config.ranges import (
     Seed,
     Share,
     Split,
-    Suppression,
+    SuppressionKind,
 )
-from detector.config.training import (
-    SGD,
-    AdamW,
-    Callbacks,
-    Csv,
-    Logger,
-    MLflow,
-    Optim,
-    ScheduleFree,
-    TensorBoard,
-    Trainer,
-    Wandb,
-)
-from detector.config.two_stage import RCNN, FasterRCNN, FastRCNN
-from detector.errors import UserError, shown
+from detector.proposals.selective_search import SelectiveSearchOptions
+from detector.training.optim import OptimizerOptions
 
 
 @dataclass
@@ -53,14 +47,14 @@ class Experiment:
     data: Annotated[Data, OrAbsent()] = MISSING
     """None only where a checkpoint was made without data, as an imported one."""
     augment: Augment = MISSING
-    model: parts.Model = MISSING
-    backbone: parts.Backbone | None = None
-    neck: parts.Neck | None = None
-    head: parts.Head | None = None
-    assigner: parts.Assigner | None = None
-    loss: parts.Loss | None = None
+    model: ModelOptions = MISSING
+    backbone: BackboneOptions | None = None
+    neck: NeckOptions | None = None
+    head: HeadOptions | None = None
+    assigner: AssignerOptions | None = None
+    loss: CriterionOptions | None = None
     """None of these five: the model has no such part."""
-    optim: Optim = MISSING
+    optim: OptimizerOptions = MISSING
     trainer: Trainer = MISSING
     logger: Logger = MISSING
     callbacks: Callbacks = field(default_factory=Callbacks)
@@ -72,6 +66,8 @@ class Experiment:
     """Folder of all runs."""
     seed: Seed = 0
     """Start of every random number: equal seeds give equal runs on one machine."""
+    plugins: list[str] = field(default_factory=list)
+    """Python files with parts of one's own; each is run before anything is chosen."""
 
 
 @dataclass
@@ -98,7 +94,7 @@ class Evaluate:
     """The part of the data set to measure on."""
     image_size: ImageSize | None = None
     """By default the size that the model was trained at."""
-    suppression: Suppression | None = None
+    suppression: SuppressionKind | None = None
     """Which predictions of one object stay; by default the model's own."""
     iou_threshold: IoU | None = None
     """IoU from which a worse box is suppressed; by default the model's own."""
@@ -106,6 +102,8 @@ class Evaluate:
     """Folder of the results; by default runs/evaluate/ID."""
     accelerator: Device = "auto"
     """The device; auto takes a GPU where there is one."""
+    plugins: list[str] = field(default_factory=list)
+    """Python files with parts of one's own; each is run before anything is chosen."""
 
 
 @dataclass
@@ -124,19 +122,21 @@ class Predict:
     """Images that go through the network at once."""
     image_size: ImageSize | None = None
     """By default the size that the model was trained at."""
-    suppression: Suppression | None = None
+    suppression: SuppressionKind | None = None
     """Which predictions of one object stay; by default the model's own."""
     iou_threshold: IoU | None = None
     """IoU from which a worse box is suppressed; by default the model's own."""
     accelerator: Device = "auto"
     """The device; auto takes a GPU where there is one."""
+    plugins: list[str] = field(default_factory=list)
+    """Python files with parts of one's own; each is run before anything is chosen."""
 
 
 @dataclass
 class ImportDarknet:
     """`scripts/import_darknet.py`. Exactly one of `names` and `data` is given."""
 
-    model: parts.Darknet = MISSING
+    model: DarknetOptions = MISSING
     names: str | None = None
     """A file with the name of a class on each line."""
     data: Data | None = None
@@ -196,14 +196,14 @@ class Anchors:
     """Levels of the neck; the smallest anchors go to the lowest."""
     per_level: Annotated[int, Range(1, 64)] = 3
     """Anchors a level."""
-    iou_threshold: IoU = parts.MaxIoU.iou_threshold
+    iou_threshold: IoU = MaxIoUAssignerOptions.iou_threshold
     """IoU above which assigner=max_iou assigns an object to an anchor of that shape."""
     seed: Seed = 0
     """Start of the random numbers of k-means."""
 
 
 @dataclass
-class Proposals(parts.Search):
+class Proposals(SelectiveSearchOptions):
     """`scripts/proposals.py`: the region proposals of a data set, for model=rcnn and model=fast_rcnn."""
 
     data: Data = MISSING
@@ -308,80 +308,5 @@ class Compare:
     default runs/compare/ID/results.md."""
     title: str = "Comparison"
     """The section of the file: replaced where it is there, otherwise added at the end."""
-
-
-GROUPS: dict[str, tuple[type, ...]] = {
-    "data": (Auto, Coco, Voc, Yolo, Shapes),
-    "augment": (Augment,),
-    "model": (parts.SingleShot, parts.Darknet, RCNN, FastRCNN, FasterRCNN),
-    "backbone": (
-        parts.VGG,
-        parts.ResNet,
-        parts.Darknet19,
-        parts.Darknet53,
-        parts.DarknetCfg,
-        parts.CSPDarknet,
-        parts.EfficientNet,
-        parts.Timm,
-    ),
-    "neck": (parts.FPN, parts.PAN, parts.NoNeck),
-    "head": (parts.AnchorFree, parts.AnchorBased),
-    "assigner": (parts.TaskAligned, parts.SimOTA, parts.MaxIoU),
-    "loss": (parts.Loss,),
-    "optim": (SGD, AdamW, ScheduleFree),
-    "trainer": (Trainer,),
-    "logger": (Csv, TensorBoard, Wandb, MLflow),
-    "callbacks": (Callbacks,),
-}
-"""The schemas of each group. Where there are several, a choice's `name` says which one it follows."""
-
-
-def schema(group: str, name: str) -> type:
-    """The dataclass that a choice of `group` called `name` follows; KeyError if there is none."""
-    classes = GROUPS[group]
-    return classes[0] if len(classes) == 1 else {schema_name(group, cls): cls for cls in classes}[name]
-
-
-def schema_name(group: str, cls: type) -> str:
-    """The class's own `name`, or the group's where all its choices follow one schema."""
-    name = getattr(cls, "name", MISSING)
-    return group if name == MISSING else name
-
-
-def from_dict(values: Any, where: str = "") -> Train:
-    """The inverse of `dataclasses.asdict` for a `Train`; keys that are not there have their defaults.
-
-    Raises:
-        UserError: in one line, which begins with `where`, what is no configuration in them: a key that does not exist, or
-            every value that cannot be (see `detector.config.check.check`).
-    """
-    if isinstance(values, dict) and isinstance(model := values.get("model"), dict):
-        values = {**values, "model": {"resize": "letterbox", **model}}  # all there was before it could be chosen
-    settings = _object(Train, values, "", where)
-    check(settings, where)
-    return settings
-
-
-def _object(cls: type, values: Any, prefix: str, where: str) -> Any:
-    if not isinstance(values, dict):
-        raise UserError(
-            f"{where}{prefix.rstrip('.') or 'the configuration'} is {shown(values)}: keys with values are expected"
-        )
-    known = [one.name for one in fields(cls)]
-    if unknown := [key for key in values if key not in known]:
-        raise UserError(f"{where}{prefix}{shown(unknown[0])}: no such key; there are {', '.join(sorted(known))}")
-    given = dict(values)
-    for group in GROUPS.keys() & given.keys() if cls is Train else ():
-        if given[group] is not None:
-            given[group] = _object(_schema_of(group, given[group], where), given[group], f"{group}.", where)
-    return cls(**given)
-
-
-def _schema_of(group: str, values: Any, where: str) -> type:
-    name = values.get("name") if isinstance(values, dict) else None
-    if isinstance(values, dict) and len(GROUPS[group]) > 1:
-        known = [schema_name(group, cls) for cls in GROUPS[group]]
-        if name not in known:
-            raise UserError(f"{where}{group}.name={shown(name)}: choose one of {', '.join(known)}")
-        return schema(group, name)
-    return GROUPS[group][0]
+    plugins: list[str] = field(default_factory=list)
+    """Python files with parts of one's own; each is run before anything is chosen."""

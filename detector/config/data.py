@@ -5,8 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from detector.config.missing import MISSING
-from detector.config.ranges import BatchSize, Count, CountOrNone, OneOf, Probability, Range, Seed, Share, ShareBelowOne
+from detector.options import (
+    MISSING,
+    BatchSize,
+    Count,
+    CountOrNone,
+    OneOf,
+    Probability,
+    Range,
+    Seed,
+    Share,
+    ShareBelowOne,
+)
 
 
 @dataclass

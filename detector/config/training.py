@@ -1,84 +1,20 @@
-"""Schemas of `configs/optim`, `configs/trainer`, `configs/logger` and `configs/callbacks`."""
+"""Schemas of `configs/trainer`, `configs/logger` and `configs/callbacks`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated
 
-from detector.config.missing import MISSING
-from detector.config.ranges import (
+from detector.options import (
+    MISSING,
     AllOr,
     Count,
     CountOrNone,
-    InnerShare,
-    Length,
     OneOf,
     Probability,
     Range,
-    Share,
     ShareBelowOne,
 )
-
-
-@dataclass
-class Optim:
-    """Optimizer and learning-rate schedule. Norms and biases have no weight decay."""
-
-    name: str = MISSING
-    lr: Annotated[float, Range(0, 1000, above=True)] = 0.01
-    """Learning rate at its highest."""
-    weight_decay: Annotated[float, Range(0, 100)] = 5e-4
-    """Weight decay of all weights but norms and biases."""
-    momentum: ShareBelowOne = 0.9
-    """SGD's (Nesterov) momentum, AdamW's first beta."""
-    warmup_epochs: Annotated[float, Range(0, 1e6)] = 3.0
-    """Linear warm-up from 0; one_cycle has its `rise` instead."""
-    schedule: Annotated[str, OneOf("cosine", "steps", "one_cycle", "constant")] = "cosine"
-    """How the learning rate goes on after the warm-up."""
-    final_lr: Share = 0.01
-    """Cosine's end, as a share of lr."""
-    steps: Annotated[list[Share], Length(1, 100)] = field(default_factory=lambda: [0.67, 0.89])
-    """Where `steps` divides lr by 10, as shares of the training."""
-    rise: InnerShare = 0.3
-    """Share of the training in which `one_cycle` climbs from lr / 25 to lr, before it falls to lr / 250,000."""
-    lowest_momentum: ShareBelowOne = 0.85
-    """What `one_cycle` takes momentum down to while lr climbs, and back from while it falls."""
-
-    def contradictions(self) -> Iterator[tuple[str, str]]:
-        """One cycle lowers its momentum."""
-        if self.schedule == "one_cycle" and self.lowest_momentum > self.momentum:
-            yield "lowest_momentum", f"at most momentum={self.momentum} with schedule=one_cycle"
-
-
-@dataclass
-class SGD(Optim):
-    """Stochastic gradient descent with Nesterov's momentum."""
-
-    name: str = "sgd"
-
-
-@dataclass
-class AdamW(Optim):
-    """Loshchilov & Hutter 2019."""
-
-    name: str = "adamw"
-    lr: Annotated[float, Range(0, 1000, above=True)] = 4e-3
-    weight_decay: Annotated[float, Range(0, 100)] = 0.05
-
-
-@dataclass
-class ScheduleFree(Optim):
-    """AdamW whose averaged iterates take the place of a schedule (Defazio et al. 2024)."""
-
-    name: str = "schedule_free"
-    lr: Annotated[float, Range(0, 1000, above=True)] = 2.5e-3
-    """Larger than AdamW's: the paper's best are 1 to 10 times as large."""
-    weight_decay: Annotated[float, Range(0, 100)] = 0.05
-    momentum: InnerShare = 0.9
-    """The weights that are measured lie at a distance of 1 / momentum."""
-    schedule: Annotated[str, OneOf("constant")] = "constant"
-    """There is no other, which is the point: the average takes its place. optim=adamw has schedules."""
 
 
 @dataclass

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from detector.errors import UserError
+from detector.errors import OptionError, UserError
 
 T = TypeVar("T")
 
@@ -136,28 +136,28 @@ LARGEST_FILE = 10_000_000
 """Bytes of a `.cfg`; the published ones have fewer than 100,000."""
 
 
-def read_text(file: str | Path, key: str = "model.cfg") -> str:
+def read_text(file: str | Path) -> str:
     """The text of a `.cfg` file, UTF-8, UTF-16 with its mark, or with comments in any other encoding.
 
-    Args:
-        key: the configuration key that names the file, for messages.
-
     Raises:
-        UserError: there is no such file, or it is no text file.
+        OptionError: of `cfg`: there is no such file, or it is no text file.
     """
-    where = f"{key}={file}"
+    content = b""
     try:
         if not Path(file).is_file():
-            raise UserError(f"{where}: {'is a folder; give a .cfg file' if Path(file).is_dir() else 'no such file'}")
-        if Path(file).stat().st_size > LARGEST_FILE:
-            raise UserError(f"{where}: is too large for a .cfg; give the .cfg, and the weights as {key[:-3]}weights")
-        content = Path(file).read_bytes()
+            said = "is a folder; give a .cfg file" if Path(file).is_dir() else "no such file"
+        elif Path(file).stat().st_size > LARGEST_FILE:
+            said = "is too large for a .cfg; give the .cfg, and the weights as weights"
+        else:
+            said, content = "", Path(file).read_bytes()
     except (OSError, ValueError) as error:
-        raise UserError(f"{where}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
+        said = f"cannot be read ({getattr(error, 'strerror', None) or error})"
     try:
         text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     except UnicodeDecodeError:
         text = content.decode("latin-1")  # its keys and values are ASCII; a comment may be in any encoding
     if "\0" in text or (content and "[" not in text):
-        raise UserError(f"{where}: is no text file; give the .cfg, and the weights as {key[:-3]}weights")
+        said = "is no text file; give the .cfg, and the weights as weights"
+    if said:
+        raise OptionError("cfg", said, file)
     return text

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
-from detector.backbones.freeze import FreezableBackbone
 from detector.darknet.cfg import Section
 from detector.darknet.layers import AveragePool, Convolution, MaxPool, Multiply, Reorg, Reorg3d, Route, Shortcut
 from detector.errors import UserError
+from detector.freezing import FreezableBackbone
 from detector.types import FeatureInfo
 
 Shape = tuple[int, int, int]

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from detector.errors import UserError
+from detector.errors import OptionError
 
 
 @dataclass(frozen=True)
@@ -40,67 +40,72 @@ class Slot:
 
 
 @torch.no_grad()
-def load_weights(path: str | Path, slots: Sequence[Slot], key: str) -> int:
-    """Copies a whole file into the convolutions; `key` is the configuration key that names the file.
+def load_weights(path: str | Path, slots: Sequence[Slot]) -> int:
+    """Copies a whole file into the convolutions.
 
     Returns:
         How many numbers the file holds.
 
     Raises:
-        UserError: the file is not there or has no header, ends too early, holds more than the convolutions need, or holds
-            numbers that cannot be weights.
+        OptionError: of `weights`: the file is not there or has no header, ends too early, holds more than the convolutions
+            need, or holds numbers that cannot be weights.
     """
-    where = f"{key}={path}"
-    content = _read(path, where)
-    numbers = _numbers(content, where)
+    numbers = _numbers(_read(path), path)
     needed = sum(tensor.numel() for slot in slots for tensor in slot.tensors())
     position = 0
     for slot in slots:
         tensors = slot.tensors()
         count = sum(tensor.numel() for tensor in tensors)
         if position + count > len(numbers):
-            raise UserError(
-                f"{where}: ends within {slot.where}: that needs {count:,} numbers, {len(numbers) - position:,} are left; "
-                f"all layers together need {needed:,}, the file holds {len(numbers):,}"
+            raise OptionError(
+                "weights",
+                f"ends within {slot.where}: that needs {count:,} numbers, {len(numbers) - position:,} are left; "
+                f"all layers together need {needed:,}, the file holds {len(numbers):,}",
+                path,
             )
         for tensor in tensors:
             values = numbers[position : position + tensor.numel()]
             if not np.isfinite(values).all():
-                raise UserError(f"{where}: has numbers that are not finite in {slot.where}; it is damaged")
+                raise OptionError("weights", f"has numbers that are not finite in {slot.where}; it is damaged", path)
             if isinstance(slot.norm, nn.BatchNorm2d) and tensor is slot.norm.running_var and (values < 0).any():
-                raise UserError(
-                    f"{where}: has negative variances in {slot.where}: the file belongs to another network, or is damaged"
+                raise OptionError(
+                    "weights",
+                    f"has negative variances in {slot.where}: the file belongs to another network, or is damaged",
+                    path,
                 )
             tensor.copy_(torch.from_numpy(values.copy()).reshape(tensor.shape))
             position += tensor.numel()
     if position < len(numbers):
-        raise UserError(
-            f"{where}: {len(numbers) - position:,} numbers are left after the last layer, {slots[-1].where}: "
-            f"all layers together need {needed:,}, the file holds {len(numbers):,}; it belongs to another network"
+        raise OptionError(
+            "weights",
+            f"{len(numbers) - position:,} numbers are left after the last layer, {slots[-1].where}: "
+            f"all layers together need {needed:,}, the file holds {len(numbers):,}; it belongs to another network",
+            path,
         )
     return len(numbers)
 
 
-def _read(path: str | Path, where: str) -> bytes:
+def _read(path: str | Path) -> bytes:
     try:
-        if Path(path).is_dir():
-            raise UserError(f"{where}: is a folder; give a Darknet weights file")
-        if not Path(path).is_file():
-            raise UserError(f"{where}: no such file")
-        return Path(path).read_bytes()
+        if Path(path).is_file():
+            return Path(path).read_bytes()
+        said = "is a folder; give a Darknet weights file" if Path(path).is_dir() else "no such file"
     except (OSError, ValueError) as error:
-        raise UserError(f"{where}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
+        raise OptionError("weights", f"cannot be read ({getattr(error, 'strerror', None) or error})", path) from error
+    raise OptionError("weights", said, path)
 
 
-def _numbers(content: bytes, where: str) -> np.ndarray:
+def _numbers(content: bytes, path: str | Path) -> np.ndarray:
     if len(content) < 12:
-        raise UserError(f"{where}: has {len(content)} bytes, fewer than the header of a Darknet weights file")
+        raise OptionError("weights", f"has {len(content)} bytes, fewer than the header of a Darknet weights file", path)
     major, minor, _ = (int(number) for number in np.frombuffer(content[:12], dtype="<i4"))
     if not (0 <= major < 1000 and 0 <= minor < 1000):
-        raise UserError(f"{where}: is no Darknet weights file: its version would be {major}.{minor}")
+        raise OptionError("weights", f"is no Darknet weights file: its version would be {major}.{minor}", path)
     header = 20 if major * 10 + minor >= 2 else 16
     if len(content) < header or (len(content) - header) % 4:
-        raise UserError(
-            f"{where}: has {len(content):,} bytes, not a header of {header} and whole numbers of 4; it is cut off or damaged"
+        raise OptionError(
+            "weights",
+            f"has {len(content):,} bytes, not a header of {header} and whole numbers of 4; it is cut off or damaged",
+            path,
         )
     return np.frombuffer(content, dtype="<f4", offset=header)

@@ -91,7 +91,7 @@ def find(settings: config.Anchors) -> Report:
     shares = cluster(sizes, count, settings.seed) / settings.image_size
     shares = (shares * 10**DECIMALS).round().clamp(min=1) / 10**DECIMALS
     rounded = [[round(share, DECIMALS) for share in anchor] for anchor in shares.tolist()]
-    default = torch.tensor(config.AnchorBased().anchors, dtype=torch.float64).reshape(-1, 2)
+    default = torch.tensor(config.AnchorBasedHeadOptions().anchors, dtype=torch.float64).reshape(-1, 2)
     report = Report(
         settings,
         images=len(index),

@@ -24,7 +24,8 @@ from detector.data.read import read_index
 from detector.data.sampler import EpochSampler
 from detector.data.shared_memory import Shared, share
 from detector.errors import UserError
-from detector.proposals.compute import ProposalRequest, open_proposals
+from detector.proposals.compute import open_proposals
+from detector.proposals.selective_search import ProposalRequest
 from detector.types import Batch, ImageId
 
 PREFETCH = 4

@@ -11,7 +11,6 @@ import numpy as np
 
 from detector import config
 from detector.boxes import transform
-from detector.build import proposal_request
 from detector.checkpoint import Checkpoint, open_checkpoint
 from detector.data.index import Index
 from detector.data.layout import complete
@@ -95,7 +94,7 @@ def _measure_checkpoint(given: config.Evaluate, checkpoint: Checkpoint) -> dict[
             data = replace(data, cache="none")  # pays over epochs; here each image is seen once
     index = _index_of(checkpoint, data, given.split)
     predictor = Predictor(checkpoint, given.image_size, given.accelerator)
-    proposals = proposal_request(checkpoint.config.model)
+    proposals = checkpoint.config.model.proposal_request()
     loader = evaluation_loader(index, data, predictor.image_size, proposals=proposals, resize=predictor.resize)
     folder = output_folder(given.output, Path("runs") / "evaluate")
     _introduce(index, given.split)

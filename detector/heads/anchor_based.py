@@ -13,20 +13,60 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from detector.boxes import cxcywh_to_xyxy, xyxy_to_cxcywh
-from detector.errors import UserError
+from detector.errors import OptionError
+from detector.heads.head import HeadOptions
 from detector.heads.points import Points, make_points
 from detector.layers import ConvNormActivation
+from detector.options import Activation, InnerShare, Length, Range, arguments
 from detector.types import FeatureInfo
 
 MAX_LOG_STRETCH = math.log(1000.0)
 """Of exp(t_w): wider than any image for any anchor, so that no prediction overflows and no area is infinite."""
 MAX_SHARE = 2.0
 """Of an anchor: an object that fills the image has 1; what is larger was probably given in pixels."""
+
+
+Anchor = Annotated[list[Annotated[float, Range(0, MAX_SHARE, above=True)]], Length(2, 2)]
+"""Width and height as shares of the image's side: an object that fills the image has 1; pixels would be far larger."""
+AnchorsOfLevel = Annotated[list[Anchor], Length(1, 64)]
+
+
+@dataclass
+class AnchorBasedHeadOptions(HeadOptions):
+    """YOLOv3's and v4's head: objectness, class and box of several anchors a cell (Redmon & Farhadi 2018)."""
+
+    has_anchors: ClassVar[bool] = True
+
+    name: str = "anchor_based"
+    convolutions: Annotated[int, Range(0, 64)] = 1
+    activation: Activation = "leaky_relu"
+    prior_probability: InnerShare = 0.01
+    """Objectness that the untrained head gives everywhere."""
+    anchors: Annotated[list[AnchorsOfLevel], Length(1, 8)] = field(
+        default_factory=lambda: [
+            [[0.024, 0.031], [0.038, 0.072], [0.079, 0.055]],
+            [[0.072, 0.147], [0.149, 0.108], [0.142, 0.286]],
+            [[0.279, 0.216], [0.375, 0.476], [0.897, 0.784]],
+        ]
+    )
+    """For each level of the neck, lowest first, [width, height] of its anchors as shares of image_size.
+
+    By default the nine that Redmon & Farhadi 2018 (section 2.3) found on COCO at 416 pixels; `scripts/anchors.py` finds
+    those of other data. In pixels they are what they were in training, also where a checkpoint sees images of another size.
+    """
+    scale_xy: Annotated[float, Range(1, 2)] = 1.1
+    """Grid-sensitivity factor (Bochkovskiy et al. 2020, section 4.3): above 1 centres can reach the border of their cells."""
+
+    def build(self, features: FeatureInfo, classes: int, image_size: int) -> AnchorBasedHead:
+        """The anchor-based head that these options describe."""
+        return AnchorBasedHead(features, classes, image_size=image_size, **arguments(self))
 
 
 class AnchorBasedHead(nn.Module):
@@ -136,18 +176,20 @@ def _initialise(prediction: nn.Conv2d, classes: int, prior_probability: float) -
 
 def _check(anchors: Sequence[Sequence[Sequence[float]]], features: FeatureInfo, scale_xy: float) -> None:
     if len(anchors) != len(features.names):
-        raise UserError(
-            f"head.anchors has lists for {len(anchors)} levels, the neck has {len(features.names)} "
-            f"({', '.join(features.names)}): give one list a level; scripts/anchors.py levels={len(features.names)} finds them"
+        raise OptionError(
+            "anchors",
+            f"has lists for {len(anchors)} levels, the neck has {len(features.names)} "
+            f"({', '.join(features.names)}): give one list a level; scripts/anchors.py levels={len(features.names)} finds them",
         )
     for name, level in zip(features.names, anchors, strict=True):
         if not level:
-            raise UserError(f"head.anchors: level {name} has none: give it at least one [width, height]")
+            raise OptionError("anchors", f"level {name} has none: give it at least one [width, height]")
         for anchor in level:
             if len(anchor) != 2 or not all(0 < side <= MAX_SHARE for side in anchor):
-                raise UserError(
-                    f"head.anchors: {list(anchor)} of level {name}: an anchor is [width, height] as shares of image_size, "
-                    f"above 0 and at most {MAX_SHARE:g}; divide pixels by image_size"
+                raise OptionError(
+                    "anchors",
+                    f"{list(anchor)} of level {name}: an anchor is [width, height] as shares of image_size, "
+                    f"above 0 and at most {MAX_SHARE:g}; divide pixels by image_size",
                 )
     if not 1 <= scale_xy <= 2:
-        raise UserError(f"head.scale_xy={scale_xy:g}: must be from 1 (YOLOv3) to 2")
+        raise OptionError("scale_xy", "must be from 1 (YOLOv3) to 2", f"{scale_xy:g}")

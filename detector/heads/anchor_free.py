@@ -8,14 +8,33 @@ each distance is the mean of a predicted distribution over 0, 1, .., bins−1 (L
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from detector.heads.head import HeadOptions
 from detector.heads.points import Points, make_points
 from detector.layers import ConvNormActivation
+from detector.options import Range, arguments
 from detector.types import FeatureInfo
+
+
+@dataclass
+class AnchorFreeHeadOptions(HeadOptions):
+    """Decoupled head that predicts at each point the distances to the four sides (Tian et al. 2019; Ge et al. 2021)."""
+
+    name: str = "anchor_free"
+    bins: Annotated[int, Range(0, 256)] = 16
+    """Bins of the distribution over each distance, in strides (Li et al. 2020, generalized focal loss); 0: one number."""
+    depthwise: bool = False
+    """Depthwise-separable convolutions in the classification branch: cheaper, for slow machines."""
+
+    def build(self, features: FeatureInfo, classes: int, image_size: int) -> AnchorFreeHead:
+        """The anchor-free head that these options describe; it is the same for every `image_size`."""
+        return AnchorFreeHead(features, classes, **arguments(self))
 
 
 class AnchorFreeHead(nn.Module):

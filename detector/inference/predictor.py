@@ -12,7 +12,6 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from detector.build import proposal_request
 from detector.checkpoint import Checkpoint
 from detector.data.dataset import DetectionDataset
 from detector.data.index import Index, Objects, assemble
@@ -103,7 +102,7 @@ class Predictor:
         return Batch(torch.stack([image for image, _ in samples]), [target for _, target in samples])
 
     def _sample(self, index: Index) -> tuple[Tensor, Target]:
-        request = proposal_request(self.checkpoint.config.model)
+        request = self.checkpoint.config.model.proposal_request()
         if request is None:
             return DetectionDataset(index, self.image_size, resize=self.resize)[0, 0]
         with stage("proposals"):

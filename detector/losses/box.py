@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from detector.boxes import IoUKind, aligned_iou
-from detector.errors import UserError
+from detector.errors import OptionError
 
 BoxLossKind = Literal["iou", "giou", "diou", "ciou", "l1", "l2"]
 
@@ -22,7 +22,7 @@ class BoxLoss:
 
     def __init__(self, kind: str) -> None:
         if kind not in get_args(BoxLossKind):
-            raise UserError(f"loss.box={kind}: choose one of {', '.join(get_args(BoxLossKind))}")
+            raise OptionError("box", f"choose one of {', '.join(get_args(BoxLossKind))}", kind)
         self.kind = kind
 
     def __call__(self, predicted: Tensor, target: Tensor, image_size: tuple[int, int]) -> Tensor:

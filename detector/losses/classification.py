@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from detector.errors import UserError
+from detector.errors import OptionError
 
 ClassLossKind = Literal["bce", "focal", "varifocal"]
 
@@ -33,7 +33,7 @@ class ClassLoss:
 
     def __init__(self, kind: str = "bce", gamma: float = 2.0, smoothing: float = 0.0) -> None:
         if kind not in get_args(ClassLossKind):
-            raise UserError(f"loss.classification={kind}: choose one of {', '.join(get_args(ClassLossKind))}")
+            raise OptionError("classification", f"choose one of {', '.join(get_args(ClassLossKind))}", kind)
         self.kind = kind
         self.gamma = gamma
         self.smoothing = smoothing

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +17,57 @@ from detector.heads.points import Points
 from detector.losses.box import BoxLoss
 from detector.losses.classification import ClassLoss
 from detector.losses.distribution import distribution_focal_loss
+from detector.options import MISSING, Exponent, OneOf, ShareBelowOne, Weight
 from detector.types import Target
+
+PairedBoxLoss = Callable[[Tensor, Tensor, tuple[int, int]], Tensor]
+"""Predicted and annotated boxes [M, 4] in pixels, (height, width) of the image → losses [M], as `BoxLoss`."""
+PointwiseClassLoss = Callable[[Tensor, Tensor], Tensor]
+"""Logits [..., K] and targets [..., K] in 0..1 → losses [..., K], as `ClassLoss`."""
+
+
+@dataclass
+class CriterionOptions:
+    """The box, class and distribution losses and their weights."""
+
+    name: str = MISSING
+    """How this choice of losses is called."""
+    box: Annotated[str, OneOf("iou", "giou", "diou", "ciou", "l1", "l2")] = "ciou"
+    """The box loss: one of the IoU family (`detector.boxes.aligned_iou`), or l1 or l2 of coordinates as shares of the image."""
+    classification: Annotated[str, OneOf("bce", "focal", "varifocal")] = "bce"
+    """The class loss: binary cross-entropy, focal (Lin et al. 2017) or varifocal loss (Zhang et al. 2021)."""
+    gamma: Exponent = 2.0
+    """How fast the weight of easy points falls in the focal and the varifocal loss."""
+    label_smoothing: ShareBelowOne = 0.0
+    """Share of an object's class target that is spread over all classes."""
+    box_weight: Weight = 7.5
+    """Weight of the box loss."""
+    class_weight: Weight = 1.0
+    """Weight of the class loss."""
+    distribution_weight: Weight = 1.5
+    """Weight of the distribution focal loss (Li et al. 2020, eq. 6); only where the head has bins."""
+    objectness_weight: Weight = 0.5
+    """Weight of the objectness loss; only where the head predicts objectness."""
+
+    def build(self, assigner: Assigner) -> Criterion:
+        """The criterion with an assigner; raises OptionError on a value that cannot be."""
+        return Criterion(
+            assigner,
+            self.build_box_loss(),
+            self.build_class_loss(),
+            self.box_weight,
+            self.class_weight,
+            self.distribution_weight,
+            self.objectness_weight,
+        )
+
+    def build_box_loss(self) -> PairedBoxLoss:
+        """The box loss, which a loss of one's own may replace."""
+        return BoxLoss(self.box)
+
+    def build_class_loss(self) -> PointwiseClassLoss:
+        """The class loss, which a loss of one's own may replace."""
+        return ClassLoss(self.classification, self.gamma, self.label_smoothing)
 
 
 @dataclass(frozen=True)
@@ -48,8 +100,8 @@ class Criterion:
     def __init__(
         self,
         assigner: Assigner,
-        box_loss: BoxLoss,
-        class_loss: ClassLoss,
+        box_loss: PairedBoxLoss,
+        class_loss: PointwiseClassLoss,
         box_weight: float = 7.5,
         class_weight: float = 1.0,
         distribution_weight: float = 1.5,

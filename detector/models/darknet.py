@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated, Any, ClassVar
 
 from torch import nn
 
@@ -12,6 +14,42 @@ from detector.darknet.network import DarknetNetwork, plan_network
 from detector.darknet.options import check_options
 from detector.darknet.slots import layers_held, slots
 from detector.darknet.weights import load_weights
+from detector.losses.criterion import Criterion
+from detector.models.detector import Deviation, Mean, ModelOptions
+from detector.models.single_shot import SingleShot
+from detector.options import MISSING, IoU, Lines, OneOf
+
+
+@dataclass
+class DarknetOptions(ModelOptions):
+    """The network that a Darknet `.cfg` describes (Redmon & Farhadi 2017, 2018; Bochkovskiy et al. 2020).
+
+    It takes the place of backbone, neck and head.
+    """
+
+    parts: ClassVar[tuple[str, ...]] = ("assigner", "loss")
+
+    name: str = "darknet"
+    cfg: str = MISSING
+    """The `.cfg` file of the network."""
+    cfg_text: Annotated[str, Lines()] | None = None
+    """What the file says; a run fills it in, so that its checkpoint needs the file no more."""
+    weights: str | None = None
+    """A Darknet weights file of this network, or, called NAME.conv.N, of its first N layers."""
+    mean: Mean = field(default_factory=lambda: [0.0, 0.0, 0.0])
+    """Mean of RGB in 0..1 that is subtracted; Darknet's networks see RGB as it is."""
+    std: Deviation = field(default_factory=lambda: [1.0, 1.0, 1.0])
+    """Standard deviation of RGB in 0..1 that pixels are divided by; Darknet's networks see RGB as it is."""
+    resize: Annotated[str, OneOf("cfg", "letterbox", "stretch")] = "cfg"
+    """How an image becomes a square; by default letterbox where the `.cfg` says letter_box=1, otherwise stretch."""
+    iou_threshold: IoU = 0.45
+    """Of two boxes that overlap more only the better stays; not used by soft. The default is Darknet's own."""
+
+    def build(self, *, criterion: Criterion, classes: int, image_size: int) -> SingleShot:
+        """The detector of the `.cfg`, whose anchors are in pixels whatever the size of the image."""
+        network, head = darknet(self.cfg, classes, self.cfg_text, self.weights)
+        neck: Any = nn.Identity()
+        return SingleShot(network, neck, head, criterion, self.build_suppression(), self.mean, self.std)
 
 
 def darknet(
@@ -34,7 +72,7 @@ def darknet(
     plan = plan_network(sections)
     network, head = DarknetNetwork(plan), DarknetHead(plan, classes)
     if weights:
-        load_weights(weights, slots(plan, layers_held(weights)), "model.weights")
+        load_weights(weights, slots(plan, layers_held(weights)))
     return network, head
 
 

@@ -1,11 +1,16 @@
-"""What a detector is to everything that trains, measures or runs one, whichever kind it is."""
+"""What a detector is to everything that trains, measures or runs one, and the options that every kind of detector has."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol, runtime_checkable
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar, Protocol, runtime_checkable
 
-from torch import Tensor
+from torch import Tensor, nn
 
+from detector.errors import named
+from detector.nms import Suppression
+from detector.options import MISSING, PARTS, Count, IoU, Length, OneOf, Range, Share, SuppressionKind
+from detector.proposals.selective_search import ProposalRequest
 from detector.types import Batch, Detections, Target
 
 
@@ -35,3 +40,63 @@ def detect_batch(detector: Any, batch: Batch) -> list[Detections]:
     given = () if all(one is None for one in proposals) else (proposals,)
     found: list[Detections] = detector.detect(batch.images, *given)
     return found
+
+
+Mean = Annotated[list[Annotated[float, Range(-10, 10)]], Length(3, 3)]
+Deviation = Annotated[list[Annotated[float, Range(1e-4, 1000)]], Length(3, 3)]
+
+
+@dataclass
+class ModelOptions:
+    """The options that every kind of detector has."""
+
+    parts: ClassVar[tuple[str, ...]] = PARTS
+    """The groups of parts that it is made of; of the others it has none."""
+
+    name: str = MISSING
+    """Which kind of detector it is."""
+    mean: Mean = field(default_factory=lambda: [0.485, 0.456, 0.406])
+    """Mean of RGB in 0..1 that is subtracted; ImageNet's, as the pretrained backbones expect."""
+    std: Deviation = field(default_factory=lambda: [0.229, 0.224, 0.225])
+    """Standard deviation of RGB in 0..1 that pixels are divided by; ImageNet's, as the pretrained backbones expect."""
+    resize: Annotated[str, OneOf("letterbox", "stretch")] = "letterbox"
+    """An image keeps its shape, with a grey border, or fills the square that the model sees."""
+    score_threshold: Share = 0.001
+    """Predictions with a lower score are dropped."""
+    suppression: SuppressionKind = "greedy"
+    """How only one of several predictions of an object is kept (see `detector.nms.Suppression`)."""
+    iou_threshold: IoU = 0.65
+    """Of two boxes that overlap more only the better stays; not used by soft, which drops none for its overlap."""
+    soft_sigma: Annotated[float, Range(1e-6, 1e6)] = 0.5
+    """Used by soft alone: the larger it is, the less an overlap lowers a score (Bodla et al. 2017)."""
+    candidates: Count = 1000
+    """Predictions an image (boxes × classes) that enter suppression."""
+    max_detections: Count = 100
+    """Largest number of detections of an image."""
+
+    def build(self, *args: Any, **kwargs: Any) -> nn.Module:
+        """The detector, a `Detector` that is an `nn.Module`.
+
+        Each kind takes by name what is built of its `parts`, that is `backbone`, `neck`, `head` and, for assigner and loss
+        together, `criterion`; and `classes` (K) and `image_size` (side of the square that it is trained on, in pixels).
+
+        Raises:
+            OptionError: a value cannot be.
+        """
+        raise NotImplementedError
+
+    def build_suppression(self) -> Suppression:
+        """What the detector does with its predictions last."""
+        with named(kind="suppression", sigma="soft_sigma"):
+            return Suppression(
+                kind=self.suppression,
+                iou_threshold=self.iou_threshold,
+                score_threshold=self.score_threshold,
+                candidates=self.candidates,
+                max_detections=self.max_detections,
+                sigma=self.soft_sigma,
+            )
+
+    def proposal_request(self) -> ProposalRequest | None:
+        """The proposals that the data must bring along; None where the detector finds its objects without any."""
+        return None

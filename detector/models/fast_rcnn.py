@@ -3,17 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from detector.errors import UserError
+from detector.backbones.backbone import Backbone
+from detector.errors import OptionError
 from detector.models.normalise import Normalise
-from detector.models.regions.search import Search, of_targets, proposals_for
-from detector.models.roi_stage import RoIStage
+from detector.models.regions.search import OnProposalsOptions, Search, of_targets, proposals_for
+from detector.models.roi_stage import RoIStage, TwoStageOptions
 from detector.models.stages import stage
+from detector.necks.neck import Neck
+from detector.necks.one_width import of_one_width
 from detector.nms import Suppression
 from detector.types import Detections, Target
+
+
+@dataclass
+class FastRCNNOptions(OnProposalsOptions, TwoStageOptions):
+    """Girshick 2015: the second stage of Faster R-CNN on proposals that selective search finds.
+
+    It takes the place of head, assigner and loss.
+    """
+
+    parts: ClassVar[tuple[str, ...]] = ("backbone", "neck")
+
+    name: str = "fast_rcnn"
+
+    def build(self, *, backbone: Backbone, neck: Neck, classes: int, image_size: int) -> FastRCNN:
+        """The detector made of these parts, for images of any size."""
+        pyramid = of_one_width(neck, self.channels)
+        return FastRCNN(
+            backbone,
+            pyramid,
+            self.build_search(),
+            self.build_roi_stage(pyramid.info, classes),
+            self.build_suppression(),
+            self.max_proposals,
+            self.mean,
+            self.std,
+        )
 
 
 class FastRCNN(nn.Module):
@@ -25,8 +56,8 @@ class FastRCNN(nn.Module):
 
     def __init__(
         self,
-        backbone: nn.Module,
-        neck: nn.Module,
+        backbone: Backbone,
+        neck: Neck,
         search: Search,
         roi_stage: RoIStage,
         suppression: Suppression,
@@ -36,7 +67,7 @@ class FastRCNN(nn.Module):
     ) -> None:
         super().__init__()
         if max_proposals < 1:
-            raise UserError(f"model.max_proposals={max_proposals}: must be 1 or more")
+            raise OptionError("max_proposals", "must be 1 or more", max_proposals)
         self.normalise = Normalise(mean, std)
         self.backbone = backbone
         self.neck = neck

@@ -13,7 +13,7 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
 
-from detector.errors import UserError
+from detector.errors import OptionError
 from detector.models.regions.precision import full_precision
 from detector.types import FeatureInfo, Target
 
@@ -34,7 +34,7 @@ class ProposalNetwork(nn.Module):
         iou_threshold: of two proposals of a level that overlap more only the better one comes out.
 
     Raises:
-        UserError: a value is out of its range.
+        OptionError: a value is out of its range.
     """
 
     def __init__(
@@ -58,22 +58,21 @@ class ProposalNetwork(nn.Module):
         super().__init__()
         _check_anchors(anchor_sizes, anchor_ratios)
         if not 0 <= negative_iou <= positive_iou <= 1:
-            raise UserError(
-                f"model.rpn_negative_iou={negative_iou} model.rpn_positive_iou={positive_iou}: "
-                "must be 0 <= rpn_negative_iou <= rpn_positive_iou <= 1"
+            raise OptionError(
+                "negative_iou", f"must be 0 <= negative_iou <= positive_iou={positive_iou} <= 1", negative_iou
             )
-        for key, value in (("rpn_positive_share", positive_share), ("rpn_iou_threshold", iou_threshold)):
+        for key, value in (("positive_share", positive_share), ("iou_threshold", iou_threshold)):
             if not 0 < value <= 1:
-                raise UserError(f"model.{key}={value}: must be above 0 and at most 1")
+                raise OptionError(key, "must be above 0 and at most 1", value)
         for key, number in (
-            ("rpn_sampled_anchors", sampled_anchors),
-            ("rpn_training_candidates", training_candidates),
-            ("rpn_candidates", candidates),
+            ("sampled_anchors", sampled_anchors),
+            ("training_candidates", training_candidates),
+            ("candidates", candidates),
             ("training_proposals", training_proposals),
             ("proposals", proposals),
         ):
             if number < 1:
-                raise UserError(f"model.{key}={number}: must be 1 or more")
+                raise OptionError(key, "must be 1 or more", number)
         (channels,) = set(features.channels)
         sides = [tuple(share * image_size * stride / 32 for share in anchor_sizes) for stride in features.strides]
         self.network = RegionProposalNetwork(
@@ -112,7 +111,7 @@ class ProposalNetwork(nn.Module):
 def _check_anchors(sizes: Sequence[float], ratios: Sequence[float]) -> None:
     for key, values in (("anchor_sizes", sizes), ("anchor_ratios", ratios)):
         if not values or not min(values) > 0:
-            raise UserError(f"model.{key}={list(values)}: give one or more numbers above 0")
+            raise OptionError(key, "give one or more numbers above 0", list(values))
 
 
 def _sizes(images: Tensor) -> ImageList:

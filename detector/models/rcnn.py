@@ -3,24 +3,76 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from detector.backbones.backbone import Backbone
 from detector.boxes import aligned_iou, clip
-from detector.errors import UserError
+from detector.errors import OptionError
+from detector.models.detector import ModelOptions
 from detector.models.normalise import Normalise
 from detector.models.regions.box_coding import decode
 from detector.models.regions.losses import RegionBoxLoss, class_loss
 from detector.models.regions.precision import full_precision
-from detector.models.regions.sampling import RegionSampler, Samples
-from detector.models.regions.search import Search, of_targets, proposals_for
+from detector.models.regions.sampling import RegionSampler, SampledRegionsOptions, Samples
+from detector.models.regions.search import OnProposalsOptions, Search, of_targets, proposals_for
 from detector.models.regions.warp import warp
 from detector.models.stages import count_regions, stage
 from detector.nms import Suppression
+from detector.options import Count, IoU, Range, RegionBoxLossKind, Weight
 from detector.types import Detections, Target
+
+
+@dataclass
+class RCNNOptions(OnProposalsOptions, SampledRegionsOptions, ModelOptions):
+    """Girshick et al. 2014: each region is passed through the backbone on its own.
+
+    It takes the place of neck, head, assigner and loss.
+    """
+
+    parts: ClassVar[tuple[str, ...]] = ("backbone",)
+
+    name: str = "rcnn"
+    iou_threshold: IoU = 0.5
+    region_size: Annotated[int, Range(64, 1024, step=32)] = 64
+    """Side of the square to which a region is brought, in pixels; 227 in the paper, here a multiple of 32."""
+    context: Annotated[float, Range(0, 0.5, below=True)] = 0.0705
+    """Share of that side that shows what is beside the region, on each of the four sides; in the paper 16 of 227 pixels."""
+    sampled_regions: Count = 32
+    """Regions of an image that a step learns from; 128 of all images of a batch in the paper."""
+    box_iou: IoU = 0.6
+    """Smallest IoU with its object at which a region learns the object's box."""
+    chunk: Count = 512
+    """Regions that go through the network at once in detection: fewer need less memory."""
+    box_loss: RegionBoxLossKind = "smooth_l1"
+    """The box loss: smooth_l1 and l1 compare the changes of a region, the others boxes."""
+    class_weight: Weight = 1.0
+    """Weight of the class loss."""
+    box_weight: Weight = 1.0
+    """Weight of the box loss."""
+
+    def build(self, *, backbone: Backbone, classes: int, image_size: int) -> RCNN:
+        """The detector on this backbone, for images of any size."""
+        return RCNN(
+            backbone,
+            classes,
+            self.build_search(),
+            self.build_sampler(),
+            self.build_suppression(),
+            max_proposals=self.max_proposals,
+            region_size=self.region_size,
+            context=self.context,
+            chunk=self.chunk,
+            box_iou=self.box_iou,
+            box_loss=self.box_loss,
+            class_weight=self.class_weight,
+            box_weight=self.box_weight,
+            mean=self.mean,
+            std=self.std,
+        )
 
 
 class RCNN(nn.Module):
@@ -43,12 +95,12 @@ class RCNN(nn.Module):
         box_iou: a region learns the box of its object from this IoU on (appendix C).
 
     Raises:
-        UserError: a size that cannot be, or an unknown loss.
+        OptionError: a size that cannot be, or an unknown loss.
     """
 
     def __init__(
         self,
-        backbone: Any,
+        backbone: Backbone,
         classes: int,
         search: Search,
         sampler: RegionSampler,
@@ -66,14 +118,14 @@ class RCNN(nn.Module):
     ) -> None:
         super().__init__()
         if region_size < 64 or region_size % 32:
-            raise UserError(f"model.region_size={region_size}: must be a multiple of 32, 64 or more")
+            raise OptionError("region_size", "must be a multiple of 32, 64 or more", region_size)
         if not 0 <= context < 0.5:
-            raise UserError(f"model.context={context}: must be at least 0 and less than 0.5")
+            raise OptionError("context", "must be at least 0 and less than 0.5", context)
         if not 0 <= box_iou <= 1:
-            raise UserError(f"model.box_iou={box_iou}: must be in 0..1")
+            raise OptionError("box_iou", "must be in 0..1", box_iou)
         for key, value in (("max_proposals", max_proposals), ("chunk", chunk)):
             if value < 1:
-                raise UserError(f"model.{key}={value}: must be 1 or more")
+                raise OptionError(key, "must be 1 or more", value)
         self.normalise = Normalise(mean, std)
         self.backbone = backbone
         self.level = backbone.info.names[-1]

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Annotated
+
 import torch
 from torch import Tensor, nn
-from torchvision.models.detection.faster_rcnn import TwoMLPHead
-from torchvision.ops import MultiScaleRoIAlign
 
 from detector.boxes import clip
-from detector.errors import UserError
+from detector.errors import OptionError
+from detector.models.detector import ModelOptions
 from detector.models.regions.box_coding import decode
 from detector.models.regions.losses import RegionBoxLoss, class_loss
 from detector.models.regions.precision import full_precision
-from detector.models.regions.sampling import RegionSampler, Samples
+from detector.models.regions.sampling import RegionSampler, SampledRegionsOptions, Samples
 from detector.models.stages import count_regions
+from detector.options import Channels, IoU, Range, RegionBoxLossKind, Weight
 from detector.types import FeatureInfo, Target
 
 HIGHEST = 5
@@ -25,6 +28,41 @@ CANONICAL_SIDE, CANONICAL_LEVEL = 224, 4
 is 14 to 28 points wide, about as many as RoIAlign reads of it, so the rule holds for images of any size."""
 SMALLEST_SIDE = 1e-2
 """Pixels. What is left of a box in the image must be as large, or it is no detection."""
+
+
+@dataclass
+class TwoStageOptions(SampledRegionsOptions, ModelOptions):
+    """The options of every detector that reads regions from shared features (Girshick 2015)."""
+
+    iou_threshold: IoU = 0.5
+    channels: Channels = 256
+    """Width that 1×1 convolutions bring all levels to, where those of the neck differ (pan, none); not used by fpn."""
+    pool_size: Annotated[int, Range(1, 64)] = 7
+    """Side of the grid that RoIAlign makes of a region (He et al. 2017)."""
+    width: Channels = 1024
+    """Width of the two fully connected layers that every region passes through."""
+    class_agnostic_boxes: bool = False
+    """One box a region instead of one for each class."""
+    box_loss: RegionBoxLossKind = "smooth_l1"
+    """The second stage's box loss: smooth_l1 and l1 compare the changes of a region, the others boxes."""
+    box_weight: Weight = 1.0
+    """Weight of the second stage's box loss. The IoU family wants about 10: its loss is at most 1 or 2 a box, and rarely so."""
+    class_weight: Weight = 1.0
+    """Weight of the second stage's class loss."""
+
+    def build_roi_stage(self, features: FeatureInfo, classes: int) -> RoIStage:
+        """The second stage on levels of one width, for K = `classes` classes."""
+        return RoIStage(
+            features,
+            classes,
+            self.build_sampler(),
+            pool_size=self.pool_size,
+            width=self.width,
+            class_agnostic_boxes=self.class_agnostic_boxes,
+            box_loss=self.box_loss,
+            class_weight=self.class_weight,
+            box_weight=self.box_weight,
+        )
 
 
 class RoIStage(nn.Module):
@@ -42,7 +80,7 @@ class RoIStage(nn.Module):
         box_loss: smooth_l1 | l1 | iou | giou | diou | ciou.
 
     Raises:
-        UserError: a size that cannot be, or an unknown loss.
+        OptionError: a size that cannot be, or an unknown loss.
     """
 
     def __init__(
@@ -60,7 +98,10 @@ class RoIStage(nn.Module):
         super().__init__()
         for key, value in (("pool_size", pool_size), ("width", width)):
             if value < 1:
-                raise UserError(f"model.{key}={value}: must be 1 or more")
+                raise OptionError(key, "must be 1 or more", value)
+        from torchvision.models.detection.faster_rcnn import TwoMLPHead  # here: it takes seconds
+        from torchvision.ops import MultiScaleRoIAlign
+
         (channels,) = set(features.channels)
         levels = [name for name, stride in zip(features.names, features.strides, strict=True) if stride <= 2**HIGHEST]
         self.classes = classes

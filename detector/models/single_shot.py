@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from detector.backbones.backbone import Backbone
 from detector.heads.head import Head
 from detector.heads.points import Points
 from detector.losses.criterion import Criterion
+from detector.models.detector import ModelOptions
 from detector.models.normalise import Normalise
 from detector.models.stages import stage
+from detector.necks.neck import Neck
 from detector.nms import Suppression
 from detector.types import Detections, Target
+
+
+@dataclass
+class SingleShotOptions(ModelOptions):
+    """Backbone → neck → YOLO-style head (Redmon et al. 2016)."""
+
+    name: str = "single_shot"
+
+    def build(
+        self, *, backbone: Backbone, neck: Neck, head: Head, criterion: Criterion, classes: int, image_size: int
+    ) -> SingleShot:
+        """The detector made of these parts; the head knows the classes and the size of the image already."""
+        return SingleShot(backbone, neck, head, criterion, self.build_suppression(), self.mean, self.std)
 
 
 class SingleShot(nn.Module):
@@ -21,8 +38,8 @@ class SingleShot(nn.Module):
 
     def __init__(
         self,
-        backbone: nn.Module,
-        neck: nn.Module,
+        backbone: Backbone,
+        neck: Neck,
         head: Head,
         criterion: Criterion,
         suppression: Suppression,

@@ -1,0 +1,10 @@
+"""The necks to choose from."""
+
+from detector.necks.fpn import FPNOptions
+from detector.necks.neck import Neck, NeckOptions
+from detector.necks.none import NoNeckOptions
+from detector.necks.pan import PANOptions
+
+__all__ = ["NECKS", "Neck", "NeckOptions"]
+
+NECKS: tuple[type[NeckOptions], ...] = (FPNOptions, PANOptions, NoNeckOptions)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from detector.errors import UserError
+from detector.errors import OptionError
 from detector.layers import SAM, SPP, DropBlock, initialise
 from detector.types import FeatureInfo
 
@@ -17,7 +17,7 @@ class NeckWithAdditions(nn.Module):
     SPP: after the top of the backbone, as in YOLOv4 (Bochkovskiy et al. 2020, section 3.4); C5 keeps its channels.
     DropBlock (Ghiasi et al. 2018): in what the convolutions of the head read.
     `features` are those of the backbone; `activation` and `norm` those of the layers added (SAM has no activation but
-    its sigmoid). An unknown attention raises `UserError`.
+    its sigmoid). An unknown attention raises `OptionError`.
     """
 
     def __init__(
@@ -33,14 +33,13 @@ class NeckWithAdditions(nn.Module):
     ) -> None:
         super().__init__()
         if attention not in ATTENTIONS:
-            raise UserError(f"neck.attention: {attention!r} is unknown; choose one of {', '.join(ATTENTIONS)}")
-        info = neck.info
-        assert isinstance(info, FeatureInfo)
-        self.info = info
+            raise OptionError("attention", f"{attention!r} is unknown; choose one of {', '.join(ATTENTIONS)}")
+        assert isinstance(neck.info, FeatureInfo)
+        self.info: FeatureInfo = neck.info
         self.neck = neck
         top = features.channels[features.names.index("C5")]
         self.spp = SPP(top, top, activation, norm) if spp else None
-        self.attention = nn.ModuleList(SAM(c, norm) for c in info.channels) if attention == "sam" else None
+        self.attention = nn.ModuleList(SAM(c, norm) for c in self.info.channels) if attention == "sam" else None
         self.dropblock = DropBlock(dropblock, dropblock_size)
         for added, follows in ((self.spp, activation), (self.attention, "none")):
             if added is not None:

@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from detector.layers import ConvNormActivation, initialise
 from detector.necks.levels import pyramid_levels
+from detector.necks.neck import ADDED, NeckOptions
+from detector.options import Activation, Channels, Norm, arguments
 from detector.types import FeatureInfo
+
+
+@dataclass
+class FPNOptions(NeckOptions):
+    """Lin et al. 2017: a top-down path; all levels have the same number of channels."""
+
+    name: str = "fpn"
+    channels: Channels = 256
+    """Channels of every level."""
+    activation: Activation = "none"
+    """The activation after every convolution of the neck. The paper has none, and no norm."""
+    norm: Norm = "none"
+
+    def build_pyramid(self, features: FeatureInfo) -> FPN:
+        """The FPN that these options describe."""
+        return FPN(features, **arguments(self, *ADDED))
 
 
 class FPN(nn.Module):
@@ -15,7 +35,7 @@ class FPN(nn.Module):
 
     M5 = lateral(C5); M(k) = lateral(C(k)) + up(M(k+1)); P(k) = smooth(M(k)), with 1×1 laterals, 3×3 smoothing and `up`
     repeating each point 2×2 (section 3). P6 is every second point of P5 (section 4.1, footnote 2).
-    `lowest` is 2 or 3, `highest` 5 or 6; other levels, activations and norms raise `UserError`.
+    `lowest` is 2 or 3, `highest` 5 or 6; other levels, activations and norms raise `OptionError`.
     """
 
     def __init__(

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from detector.errors import UserError
+from detector.errors import OptionError
 from detector.layers import ConvNormActivation, initialise
 from detector.types import FeatureInfo
 
@@ -32,5 +32,5 @@ class NeckOfOneWidth(nn.Module):
 def of_one_width(neck: Any, channels: int) -> Any:
     """The neck itself where its levels have one width, whatever that is; otherwise all levels with `channels` channels."""
     if channels < 1:
-        raise UserError(f"model.channels={channels}: must be 1 or more")
+        raise OptionError("channels", "must be 1 or more", channels)
     return neck if len(set(neck.info.channels)) == 1 else NeckOfOneWidth(neck, channels)

@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from detector.layers import CSP, ConvNormActivation, initialise, scale_channels, scale_depth
 from detector.necks.levels import pyramid_levels
+from detector.necks.neck import ADDED, NeckOptions
+from detector.options import Activation, Multiple, Norm, arguments
 from detector.types import FeatureInfo
 
 CHANNELS = {2: 128, 3: 256, 4: 512, 5: 1024, 6: 1024}
 BLOCKS = 3
+
+
+@dataclass
+class PANOptions(NeckOptions):
+    """Liu et al. 2018, with the cross-stage partial blocks of the YOLO family: top-down, then bottom-up."""
+
+    name: str = "pan"
+    activation: Activation = "silu"
+    norm: Norm = "batch"
+    width: Multiple = 0.25
+    """Multiple of the 256, 512, 1024 channels that P3, P4, P5 have."""
+    depth: Multiple = 0.33
+    """Multiple of the 3 residual blocks of each stage."""
+
+    def build_pyramid(self, features: FeatureInfo) -> PAN:
+        """The PAN that these options describe."""
+        return PAN(features, **arguments(self, *ADDED))
 
 
 class PAN(nn.Module):
@@ -23,7 +44,7 @@ class PAN(nn.Module):
 
     `width` multiplies the 128, 256, 512, 1024, 1024 channels of P2 to P6, `depth` the 3 residual blocks of each CSP,
     which have no shortcut here: the features that are joined are not yet alike.
-    `lowest` is 2 or 3, `highest` 5 or 6; other levels, activations and norms raise `UserError`.
+    `lowest` is 2 or 3, `highest` 5 or 6; other levels, activations and norms raise `OptionError`.
     """
 
     def __init__(

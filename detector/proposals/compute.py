@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,15 +23,6 @@ AN_IMAGE_EACH = 4
 """A process of its own pays from so many images on."""
 AT_MOST_AN_IMAGE = 3600
 """Seconds after which a process that searches one image is given up."""
-
-
-@dataclass(frozen=True)
-class ProposalRequest:
-    """What a model that classifies proposals wants of each image."""
-
-    search: SelectiveSearch
-    limit: int
-    """The best so many."""
 
 
 class SplitProposals:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from detector import config
-from detector.build import build_search
 from detector.data.read import has_test, read_index
 from detector.proposals.compute import open_proposals
 from detector.proposals.recall import Recall, measure_recall
@@ -20,7 +19,7 @@ def report(settings: config.Proposals) -> dict[str, Recall]:
     Raises:
         UserError: the data, an image or a setting is not what it should be.
     """
-    search = build_search(settings)
+    search = settings.build_search()
     splits = ["train", "val", *(["test"] if has_test(settings.data) else [])]
     class_names = read_index(settings.data, "train").class_names
     recalls = {}

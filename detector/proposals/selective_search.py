@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import cv2
 import numpy as np
 
-from detector.errors import UserError
+from detector.errors import OptionError, named
+from detector.options import OneOf, Range
 from detector.proposals.grouping import MEASURES, group
 from detector.proposals.regions import colour_space, describe, segment, texture_bins
 
@@ -32,6 +33,23 @@ STRATEGIES = {
 }
 
 
+@dataclass
+class SelectiveSearchOptions:
+    """The options of selective search (Uijlings et al. 2013)."""
+
+    strategy: Annotated[str, OneOf("fast", "quality")] = "fast"
+    """How thoroughly an image is searched: fast makes 8 groupings of it, quality 80."""
+    search_side: Annotated[int, Range(16, 16_384)] = 500
+    """Pixels of the long side to which a larger image is brought before it is searched (Girshick et al. 2014: the width)."""
+    search_min_side: Annotated[int, Range(1, 16_384)] = 5
+    """Boxes with a shorter side, in pixels of the image that is searched, are left out."""
+
+    def build_search(self) -> SelectiveSearch:
+        """Selective search with these options; raises OptionError on a value that cannot be."""
+        with named(side="search_side", min_side="search_min_side"):
+            return SelectiveSearch(self.strategy, self.search_side, self.search_min_side)
+
+
 @dataclass(frozen=True)
 class SelectiveSearch:
     """An image → boxes, the same for the same image.
@@ -50,10 +68,10 @@ class SelectiveSearch:
 
     def __post_init__(self) -> None:
         if self.strategy not in STRATEGIES:
-            raise UserError(f"strategy={self.strategy}: selective search has {' and '.join(STRATEGIES)}")
+            raise OptionError("strategy", f"selective search has {' and '.join(STRATEGIES)}", self.strategy)
         for key, least in (("side", 16), ("min_side", 1)):
             if (value := getattr(self, key)) < least:
-                raise UserError(f"{key}={value}: of selective search, must be {least} or more")
+                raise OptionError(key, f"must be {least} or more", value)
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """uint8 [H, W, 3] RGB → float32 [P, 4] xyxy in its continuous pixels, best first, none twice.
@@ -73,6 +91,15 @@ class SelectiveSearch:
         _, first = np.unique(boxes, axis=0, return_index=True)
         factors = np.array([width / new_width, height / new_height] * 2)
         return (boxes[np.sort(first)] * factors).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class ProposalRequest:
+    """What a model that classifies proposals wants of each image."""
+
+    search: SelectiveSearch
+    limit: int
+    """Largest number of proposals; the best are taken."""
 
 
 def _hierarchies(image: np.ndarray, search: SelectiveSearch) -> list[np.ndarray]:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
 from detector import config
 from detector.arithmetic.model import take_ledger
 from detector.arithmetic.receptive_field import receptive_fields
-from detector.build import build_backbone
 from detector.seminar.answer import Claim
 from detector.seminar.drawing import new_figure, save
 
@@ -35,10 +34,11 @@ class Numbers(NamedTuple):
     """Of C5, in pixels; in theory."""
 
 
-def measure(part: config.Backbone) -> Numbers:
+def measure(part: config.BackboneOptions) -> Numbers:
     """Runs it on a tensor without content, which costs nothing."""
     with torch.device("meta"):
-        backbone, image = build_backbone(part).eval(), torch.zeros(1, 3, SIDE, SIDE)
+        backbone: Any = part.build()
+        backbone, image = backbone.eval(), torch.zeros(1, 3, SIDE, SIDE)
     ledger = take_ledger(backbone, lambda: backbone(image))
     by_stride: Counter[int] = Counter()
     for layer in ledger.layers:
@@ -56,7 +56,11 @@ def measure(part: config.Backbone) -> Numbers:
 
 def compared(folder: Path) -> Claim:
     """4b"""
-    vgg, resnet, darknet = measure(config.VGG(depth=16)), measure(config.ResNet(depth=50)), measure(config.Darknet53())
+    vgg, resnet, darknet = (
+        measure(config.VGGOptions(depth=16)),
+        measure(config.ResNetOptions(depth=50)),
+        measure(config.Darknet53Options()),
+    )
     numbers = {"VGG-16": vgg, "ResNet-50": resnet, "Darknet-53": darknet}
     return Claim(
         "4b",

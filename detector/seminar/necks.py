@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from detector import config
 from detector.arithmetic.receptive_field import receptive_fields
-from detector.build import build_backbone, build_neck
 from detector.seminar.answer import Claim
 from detector.seminar.drawing import new_figure, save
 
 LEVELS = ("C3", "C4", "C5")
-NECKS: Mapping[str, config.Neck] = {"none": config.NoNeck(), "fpn": config.FPN(), "pan": config.PAN()}
+NECKS: Mapping[str, config.NeckOptions] = {
+    "none": config.NoNeckOptions(),
+    "fpn": config.FPNOptions(),
+    "pan": config.PANOptions(),
+}
 
 
 class Dependence(NamedTuple):
@@ -28,12 +31,13 @@ class Dependence(NamedTuple):
     """Pixels of the image that each level sees, in theory."""
 
 
-def measure(part: config.Neck) -> Dependence:
+def measure(part: config.NeckOptions) -> Dependence:
     """By autograd, for a random sum of each level's numbers, on random features."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        backbone = build_backbone(config.ResNet(depth=18)).eval()
-        neck = build_neck(part, backbone.info).eval()
+        backbone = config.ResNetOptions(depth=18).build().eval()
+        neck: Any = part.build(backbone.info)
+        neck.eval()
         given = backbone.info
         features = {
             name: torch.randn(1, channels, 128 // stride, 128 // stride, requires_grad=True)

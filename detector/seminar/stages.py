@@ -39,12 +39,12 @@ class Cost(NamedTuple):
 def single_shot() -> SingleShot:
     """csp_darknet_nano, PAN, anchor-free head, with random weights."""
     detector = build_detector(
-        model=config.SingleShot(),
-        backbone=config.CSPDarknet(),
-        neck=config.PAN(),
-        head=config.AnchorFree(),
-        assigner=config.TaskAligned(),
-        loss=config.Loss(name="ciou"),
+        model=config.SingleShotOptions(),
+        backbone=config.CSPDarknetOptions(),
+        neck=config.PANOptions(),
+        head=config.AnchorFreeHeadOptions(),
+        assigner=config.TaskAlignedAssignerOptions(),
+        loss=config.CriterionOptions(name="ciou"),
         classes=CLASSES,
         image_size=SIDE,
     )
@@ -55,9 +55,9 @@ def single_shot() -> SingleShot:
 def two_stages(proposals: int = 300) -> FasterRCNN:
     """Faster R-CNN on the same backbone and neck, with random weights."""
     detector = build_detector(
-        model=config.FasterRCNN(proposals=proposals),
-        backbone=config.CSPDarknet(),
-        neck=config.PAN(),
+        model=config.FasterRCNNOptions(proposals=proposals),
+        backbone=config.CSPDarknetOptions(),
+        neck=config.PANOptions(),
         classes=CLASSES,
         image_size=SIDE,
     )

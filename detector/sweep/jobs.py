@@ -11,8 +11,8 @@ from typing import Any
 from detector import config
 from detector.self_contained import self_contained
 
-PLACE_OF_A_RUN = ("runs", "name", "resume")
-"""Keys that say where a run lies, not what it is."""
+PLACE_OF_A_RUN = ("runs", "name", "resume", "plugins")
+"""Keys that say where a run and its files lie, not what it is."""
 
 ERROR = "error.txt"
 LOG = "output.log"

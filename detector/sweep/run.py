@@ -35,7 +35,7 @@ def run_job(job: Job, settings: config.Train, cwd: Path) -> None:
         write_text(job.folder / "overrides.txt", "\n".join(job.overrides) + "\n")
         describe(job.folder, self_contained(settings))
     (job.folder / ERROR).unlink(missing_ok=True)
-    code, last = _train(job.folder, cwd)
+    code, last = _train(job.folder, cwd, settings.plugins)
     number = -code if code < 0 else code - 128
     if number in signals.HANDLED:  # someone has told the job alone to stop: it can go on, and so can the sweep
         raise signals.Stopped(number)
@@ -45,10 +45,10 @@ def run_job(job: Job, settings: config.Train, cwd: Path) -> None:
         print(f"failed: {words}: {reason}", flush=True)
 
 
-def _train(folder: Path, cwd: Path) -> tuple[int, list[str]]:
+def _train(folder: Path, cwd: Path, plugins: list[str]) -> tuple[int, list[str]]:
     """Exit code and last lines of the training."""
     last: deque[str] = deque(maxlen=LAST_LINES)
-    command = [sys.executable, "-m", "detector.cli.train_job", str(folder.absolute())]
+    command = [sys.executable, "-m", "detector.cli.train_job", str(folder.absolute()), *plugins]
     # Its standard input stays open as long as this process lives: that is how the training knows, see cli/train_job.py.
     with (
         open(folder / LOG, "a") as log,

@@ -18,7 +18,6 @@ from matplotlib.ticker import MaxNLocator, NullFormatter
 from torch import Tensor
 
 from detector import config
-from detector.build import proposal_request
 from detector.data.module import DetectionData
 from detector.errors import UserError
 from detector.output import new_folder, write_json
@@ -71,7 +70,7 @@ def find_lr(settings: config.FindLR) -> Path:
         recipe.image_size,
         seed=recipe.seed,
         epochs=recipe.trainer.epochs,
-        proposals=proposal_request(recipe.model),
+        proposals=recipe.model.proposal_request(),
         resize=resize_of(recipe.model),
     )
     module = _Searching(recipe, data.class_names, data.category_ids, data.val_index, data.batches_per_epoch)

@@ -51,16 +51,16 @@ def import_darknet(given: config.ImportDarknet) -> Path:
             data=given.data,  # type: ignore[arg-type]  # evaluation then asks for it
             augment=config.Augment(name="none"),
             model=given.model,
-            assigner=config.TaskAligned(),
-            loss=config.Loss(name="ciou"),
-            optim=config.SGD(),
+            assigner=config.TaskAlignedAssignerOptions(),
+            loss=config.CriterionOptions(name="ciou"),
+            optim=config.SGDOptions(),
             trainer=config.Trainer(),
             logger=config.Csv(),
             name="import_darknet",
         )
     )
     model = train.model
-    assert isinstance(model, config.Darknet)
+    assert isinstance(model, config.DarknetOptions)
     assert model.cfg_text is not None
     train = replace(train, image_size=given.image_size or _image_size(model.cfg, model.cfg_text))
     check_image_size(train.image_size)

@@ -19,13 +19,12 @@ from torch import Tensor
 from detector import config
 from detector.checkpoint import KEY, build, entry
 from detector.data.index import Index
-from detector.errors import UserError
+from detector.errors import UserError, options_of
 from detector.evaluation.evaluate import evaluate
 from detector.models.detector import detect_batch
 from detector.training.adversarial import SelfAdversary
 from detector.training.ema import AveragedDetector
 from detector.training.init import start_from
-from detector.training.optim import averages_itself, build_optimizer, build_schedule
 from detector.types import Batch, ImageId, Target
 
 
@@ -59,7 +58,7 @@ class DetectionModule(L.LightningModule):
         if train.trainer.frozen_epochs and train.backbone is None:
             raise UserError(f"trainer.frozen_epochs: model={train.model.name} has no backbone that could be frozen")
         self.ema = None
-        if train.trainer.ema and not averages_itself(train):
+        if train.trainer.ema and not train.optim.averages_itself:
             self.ema = AveragedDetector(self.detector, train.trainer.ema)
         if train.trainer.compile:
             self.detector.compile()
@@ -84,8 +83,9 @@ class DetectionModule(L.LightningModule):
         part = self.config.trainer
         total = part.epochs * math.ceil(self.batches_per_epoch(self.trainer.world_size) / part.accumulate)
         warmup = round(total * min(self.config.optim.warmup_epochs / self.config.trainer.epochs, 1.0))
-        optimizer = build_optimizer(self.config.optim, self.detector, part.precision != "fp16", warmup)
-        schedule = build_schedule(self.config.optim, optimizer, total, warmup)
+        with options_of("optim"):
+            optimizer = self.config.optim.build(self.detector, part.precision != "fp16", warmup)
+            schedule = self.config.optim.build_schedule(optimizer, total, warmup)
         if schedule is None:
             return {"optimizer": optimizer}
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
@@ -99,7 +99,7 @@ class DetectionModule(L.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """The whole backbone is frozen during the first `trainer.frozen_epochs`."""
-        if averages_itself(self.config):
+        if self.config.optim.averages_itself:
             self.optimizers(use_pl_optimizer=False).train()  # type: ignore[union-attr]
         if self.config.trainer.frozen_epochs:
             backbone, part = self.detector.backbone, self.config.backbone

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,6 @@ import lightning as L
 from lightning.fabric.utilities.rank_zero import _get_rank
 
 from detector import config, signals
-from detector.build import count_parameters, proposal_request
 from detector.command_line import command_line, quoted
 from detector.data.augment import mixing_epochs
 from detector.data.module import DetectionData
@@ -24,6 +24,7 @@ from detector.data.problems import (
 )
 from detector.errors import UserError
 from detector.evaluation.report import table
+from detector.layers import count_parameters
 from detector.models.darknet import images_line, introduction
 from detector.output import new_folder, write_json
 from detector.self_contained import resize_of, self_contained
@@ -32,7 +33,6 @@ from detector.training.checkpoint_files import LAST, WholeFiles
 from detector.training.loggers import check_logger
 from detector.training.module import DetectionModule
 from detector.training.more_epochs import finished_line
-from detector.training.optim import averages_itself
 from detector.training.processes import ending_together
 from detector.training.resume import fingerprint, stopped_run, taking_up
 from detector.training.run_folder import describe, reserved, start_again, write_config
@@ -63,7 +63,7 @@ def train(settings: config.Train) -> Path:
     epochs = settings.trainer.epochs
     files = WholeFiles(progress.epochs if progress else 0)
     if progress:
-        signals.goes_on(lambda: way_on(folder, files.finished_epochs, epochs))
+        signals.goes_on(lambda: way_on(folder, files.finished_epochs, epochs, settings.plugins))
         if epochs < progress.epochs:
             raise UserError(f"trainer.epochs={epochs}: the run has trained {progress.epochs} epochs already; give more")
         same_end = progress.finished and epochs in (progress.epochs, progress.planned)
@@ -79,7 +79,7 @@ def train(settings: config.Train) -> Path:
         settings.image_size,
         seed=settings.seed,
         epochs=epochs,
-        proposals=proposal_request(settings.model),
+        proposals=settings.model.proposal_request(),
         resize=resize_of(settings.model),
     )
     if stopped is not None:
@@ -106,7 +106,7 @@ def train(settings: config.Train) -> Path:
         describe(folder, settings)
 
     with reserved(folder) if is_main else nullcontext():
-        signals.goes_on(lambda: way_on(folder, files.finished_epochs, epochs))
+        signals.goes_on(lambda: way_on(folder, files.finished_epochs, epochs, settings.plugins))
         if is_main:
             if progress is None:
                 start_again(folder)
@@ -123,9 +123,10 @@ def train(settings: config.Train) -> Path:
     return folder
 
 
-def way_on(folder: Path, done: int, epochs: int) -> str:
+def way_on(folder: Path, done: int, epochs: int, plugins: Sequence[str] = ()) -> str:
     """What the last line of a run that was stopped says after `stopped by SIGTERM `."""
-    command = command_line("train", f"resume={quoted(str(folder))}")
+    given = [f"plugins=[{','.join(map(quoted, plugins))}]"] if plugins else []
+    command = command_line("train", f"resume={quoted(str(folder))}", *given)
     if not done:
         return f"before the first epoch was complete; start it again with: {command}"
     return f"after epoch {done} of {epochs}; go on with: {command}"
@@ -173,7 +174,7 @@ def _skip_missing_images(data: DetectionData) -> None:
 def _introduce(settings: config.Train, module: DetectionModule, data: DetectionData, folder: Path, new: bool) -> None:
     parameters = count_parameters(module.detector)
     print(f"run folder: {folder}", *module.taken_over, sep="\n")
-    if isinstance(model := settings.model, config.Darknet):
+    if isinstance(model := settings.model, config.DarknetOptions):
         assert model.cfg_text is not None
         weights = model.weights if new else None
         network, head = module.detector.backbone, module.detector.head
@@ -182,10 +183,14 @@ def _introduce(settings: config.Train, module: DetectionModule, data: DetectionD
     else:
         parts = [part.name for part in (settings.backbone, settings.neck, settings.head) if part is not None]
         print(f"detector: {settings.model.name} of {', '.join(parts)}: {parameters:,} parameters")
-    if new and isinstance(backbone := settings.backbone, config.Darknet53 | config.DarknetCfg) and backbone.weights:
+    if (
+        new
+        and isinstance(backbone := settings.backbone, config.Darknet53Options | config.DarknetCfgOptions)
+        and backbone.weights
+    ):
         mean, std = settings.model.mean, settings.model.std
         print(f"backbone: weights of {backbone.weights}; they see RGB in 0..1 as model.mean={mean} model.std={std}")
-    if settings.trainer.ema and averages_itself(settings):
+    if settings.trainer.ema and settings.optim.averages_itself:
         print("trainer.ema is off: optim=schedule_free averages the weights itself")
     print(
         f"data: {len(data.train_index)} training and {len(data.val_index)} validation images, "

@@ -35,7 +35,6 @@ from detector.training.checkpoint_files import WholeFiles
 from detector.training.health import Health
 from detector.training.loggers import make_loggers
 from detector.training.more_epochs import OtherLength, Progress
-from detector.training.optim import averages_itself
 from detector.training.progress import Bar, LogLines, Surroundings
 from detector.training.schedule_free import AveragedWeights
 
@@ -46,7 +45,7 @@ def make_trainer(
     """Lightning's trainer, with its loggers and callbacks writing into `folder`, where a run has come as far as `reached`."""
     part = settings.trainer
     callbacks: list[Callback] = [
-        AveragedWeights() if averages_itself(settings) else EarlyStatistics(),
+        AveragedWeights() if settings.optim.averages_itself else EarlyStatistics(),
         Surroundings(),
         stopwatch,
         EvaluateLastEpoch(),

@@ -7,19 +7,23 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from detector import config
 from detector.arithmetic.model import take_ledger
-from detector.build import build_backbone, build_detector
+from detector.build import build_detector
 from detector.models.single_shot import SingleShot
 
-BACKBONES: list[config.Backbone] = [
-    config.VGG(depth=11),
-    config.ResNet(depth=18),
-    config.Darknet19(),
-    config.Darknet53(),
-    config.CSPDarknet(),
-    config.EfficientNet(),
+BACKBONES: list[config.BackboneOptions] = [
+    config.VGGOptions(depth=11),
+    config.ResNetOptions(depth=18),
+    config.Darknet19Options(),
+    config.Darknet53Options(),
+    config.CSPDarknetOptions(),
+    config.EfficientNetOptions(),
 ]
-NECKS: list[config.Neck] = [config.FPN(), config.PAN(spp=True, attention="sam"), config.NoNeck()]
-HEADS: list[config.Head] = [config.AnchorFree(depthwise=True), config.AnchorBased()]
+NECKS: list[config.NeckOptions] = [
+    config.FPNOptions(),
+    config.PANOptions(spp=True, attention="sam"),
+    config.NoNeckOptions(),
+]
+HEADS: list[config.HeadOptions] = [config.AnchorFreeHeadOptions(depthwise=True), config.AnchorBasedHeadOptions()]
 
 
 @pytest.mark.parametrize("head", HEADS, ids=lambda part: part.name)
@@ -30,10 +34,10 @@ HEADS: list[config.Head] = [config.AnchorFree(depthwise=True), config.AnchorBase
     ids=lambda part: part.name,
 )
 def test_totals_of_every_detector_are_pytorchs_to_the_last_parameter_and_operation(
-    backbone: config.Backbone, neck: config.Neck, head: config.Head
+    backbone: config.BackboneOptions, neck: config.NeckOptions, head: config.HeadOptions
 ) -> None:
-    if isinstance(backbone, config.CSPDarknet) and neck.spp:
-        backbone = config.CSPDarknet(spp=False)
+    if isinstance(backbone, config.CSPDarknetOptions) and neck.spp:
+        backbone = config.CSPDarknetOptions(spp=False)
     detector = on_meta(backbone, neck, head)
     images = torch.zeros(2, 3, 128, 192, dtype=torch.uint8, device="meta")
     ledger = take_ledger(detector, lambda: detector(images))
@@ -45,15 +49,15 @@ def test_totals_of_every_detector_are_pytorchs_to_the_last_parameter_and_operati
     assert 2 * ledger.multiply_accumulates == counter.get_total_flops()
 
 
-def on_meta(backbone: config.Backbone, neck: config.Neck, head: config.Head) -> SingleShot:
+def on_meta(backbone: config.BackboneOptions, neck: config.NeckOptions, head: config.HeadOptions) -> SingleShot:
     with torch.device("meta"):
         detector = build_detector(
-            model=config.SingleShot(),
+            model=config.SingleShotOptions(),
             backbone=backbone,
             neck=neck,
             head=head,
-            assigner=config.SimOTA(),
-            loss=config.Loss(name="ciou"),
+            assigner=config.SimOTAAssignerOptions(),
+            loss=config.CriterionOptions(name="ciou"),
             classes=80,
             image_size=128,
         )
@@ -69,12 +73,12 @@ def test_published_counts() -> None:
     multiply-accumulate (Redmon & Farhadi 2018, table 2).
     """
     for backbone, side, expected, tolerance in (
-        (config.VGG(depth=16), 224, 15.47e9 - 0.1236e9, 0.01e9),
-        (config.ResNet(depth=50), 224, 4.09e9 - 0.002e9, 0.005e9),
-        (config.Darknet53(), 256, 18.7e9 / 2, 0.1e9),
+        (config.VGGOptions(depth=16), 224, 15.47e9 - 0.1236e9, 0.01e9),
+        (config.ResNetOptions(depth=50), 224, 4.09e9 - 0.002e9, 0.005e9),
+        (config.Darknet53Options(), 256, 18.7e9 / 2, 0.1e9),
     ):
         with torch.device("meta"):
-            body = build_backbone(backbone)
+            body = backbone.build()
         images = torch.zeros(1, 3, side, side, device="meta")
         ledger = take_ledger(body, lambda body=body, images=images: body(images))  # type: ignore[misc]
         assert ledger.multiply_accumulates == pytest.approx(expected, abs=tolerance)

@@ -14,7 +14,6 @@ from torch.overrides import TorchFunctionMode, resolve_name
 
 from detector import config
 from detector.arithmetic.receptive_field import ReceptiveField, effective_receptive_field, reaches, receptive_fields
-from detector.build import build_backbone, build_neck
 
 
 class Measurable(TorchFunctionMode):
@@ -54,30 +53,33 @@ def positive(module: nn.Module) -> nn.Module:
     return module.double().eval()
 
 
-BACKBONES: list[config.Backbone] = [
-    config.VGG(depth=11),
-    config.ResNet(depth=18),
-    config.ResNet(depth=50),
-    config.Darknet19(),
-    config.Darknet53(),
-    config.CSPDarknet(),
-    config.EfficientNet(),
-    config.Timm(model="mobilenetv3_small_050"),
-    config.Timm(model="convnext_atto"),
+BACKBONES: list[config.BackboneOptions] = [
+    config.VGGOptions(depth=11),
+    config.ResNetOptions(depth=18),
+    config.ResNetOptions(depth=50),
+    config.Darknet19Options(),
+    config.Darknet53Options(),
+    config.CSPDarknetOptions(),
+    config.EfficientNetOptions(),
+    config.TimmOptions(model="mobilenetv3_small_050"),
+    config.TimmOptions(model="convnext_atto"),
 ]
 PARTS = [pytest.param(part, marks=[pytest.mark.slow] if part.name != "csp_darknet" else []) for part in BACKBONES]
 
 
 @pytest.mark.parametrize("backbone", PARTS, ids=[f"{part.name}-{i}" for i, part in enumerate(BACKBONES)])
-@pytest.mark.parametrize("neck", [config.FPN(highest=6), config.PAN(), config.NoNeck()], ids=lambda part: part.name)
+@pytest.mark.parametrize(
+    "neck", [config.FPNOptions(highest=6), config.PANOptions(), config.NoNeckOptions()], ids=lambda part: part.name
+)
 def test_fields_of_every_backbone_and_neck_are_those_of_the_gradient(
-    backbone: config.Backbone, neck: config.Neck
+    backbone: config.BackboneOptions, neck: config.NeckOptions
 ) -> None:
     """On a tall narrow image, in the middle and at its upper border; with a norm that the measure would not see through."""
-    if isinstance(backbone, config.Timm):
+    if isinstance(backbone, config.TimmOptions):
         pytest.importorskip("timm")
-    body = build_backbone(backbone)
-    network = positive(nn.Sequential(body, build_neck(neck, body.info)))
+    body: Any = backbone.build()
+    pyramid: Any = neck.build(body.info)
+    network = positive(nn.Sequential(body, pyramid))
     shape = (1, 3, 2048, 64)
     found = reaches(network, shape)
     images = torch.rand(shape, dtype=torch.float64)
@@ -158,7 +160,7 @@ def test_published_fields() -> None:
     16 + 2·32: 7 + 4 + 2·(12 + 28 + 88 + 80) = 427.
     """
     with torch.device("meta"):
-        vgg, resnet = build_backbone(config.VGG(depth=16)), build_backbone(config.ResNet(depth=50))
+        vgg, resnet = config.VGGOptions(depth=16).build(), config.ResNetOptions(depth=50).build()
     assert receptive_fields(vgg)["C5"].size == (212, 212)
     assert receptive_fields(resnet)["C5"].size == (427, 427)
 

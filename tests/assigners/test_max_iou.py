@@ -14,7 +14,7 @@ from random_scenes import (
 
 from detector.assigners.max_iou import MaxIoUAssigner, shape_iou
 from detector.boxes import pairwise_iou
-from detector.errors import UserError
+from detector.errors import OptionError
 from detector.heads.points import make_points
 
 
@@ -124,5 +124,5 @@ def test_levels_of_other_sides_and_numbers_of_anchors() -> None:
 
 @pytest.mark.parametrize("options", [{"iou_threshold": 1.5}, {"ignore_threshold": -0.1}])
 def test_a_threshold_that_is_no_iou_is_refused(options: dict[str, float]) -> None:
-    with pytest.raises(UserError, match=f"assigner.{next(iter(options))}=.* from 0 to 1"):
+    with pytest.raises(OptionError, match=f"{next(iter(options))}=.* from 0 to 1"):
         MaxIoUAssigner(**options)

@@ -15,7 +15,7 @@ from random_scenes import (
 )
 
 from detector.assigners.simota import OUTSIDE, SimOTAAssigner
-from detector.errors import UserError
+from detector.errors import OptionError
 
 
 def by_the_paper(one: Scene, radius: float, top: int) -> dict[int, tuple[int, float]]:
@@ -105,5 +105,5 @@ def test_scores_of_exactly_0_and_1_have_a_finite_cost() -> None:
 
 
 def test_an_assigner_that_gives_no_points_is_refused() -> None:
-    with pytest.raises(UserError, match=r"assigner\.top=0"):
+    with pytest.raises(OptionError, match=r"top=0"):
         SimOTAAssigner(top=0)

@@ -13,10 +13,10 @@ from detector.backbones.csp_darknet import CSPDarknet
 from detector.backbones.darknet import Darknet53
 from detector.backbones.darknet19 import Darknet19
 from detector.backbones.efficientnet import EfficientNet
-from detector.backbones.freeze import StagedBackbone
 from detector.backbones.resnet import ResNet
 from detector.backbones.vgg import VGG
-from detector.errors import UserError
+from detector.errors import OptionError
+from detector.freezing import StagedBackbone
 from detector.layers import ACTIVATIONS, NORMS
 
 BACKBONES: dict[str, Callable[..., StagedBackbone]] = {
@@ -179,13 +179,13 @@ def test_evaluation_mode_freezes_and_thaws_nothing(name: str) -> None:
 @every_family
 @pytest.mark.parametrize("stages", [-1, 6])
 def test_impossible_number_of_frozen_stages_names_the_key(name: str, stages: int) -> None:
-    with torch.device("meta"), pytest.raises(UserError, match=r"backbone\.frozen_stages.*0 to 5"):
+    with torch.device("meta"), pytest.raises(OptionError, match=r"frozen_stages.*0 to 5"):
         BACKBONES[name](frozen_stages=stages)
 
 
 @every_family
 def test_freezing_norms_that_are_not_batch_norms_is_refused(name: str) -> None:
-    with torch.device("meta"), pytest.raises(UserError, match=r"backbone\.freeze_norm.*norm=batch"):
+    with torch.device("meta"), pytest.raises(OptionError, match=r"freeze_norm.*norm=batch"):
         BACKBONES[name](norm="group", freeze_norm=True)
 
 
@@ -311,15 +311,15 @@ def test_efficientnet_skips_blocks_in_training_only_and_more_often_the_deeper_th
 
 
 def test_unknown_variant_of_efficientnet_names_the_key_and_the_choices() -> None:
-    with pytest.raises(UserError, match=r"backbone\.variant.*'b9'.*b0, b1, b2, b3, b4"):
+    with pytest.raises(OptionError, match=r"variant.*'b9'.*b0, b1, b2, b3, b4"):
         EfficientNet("b9")
-    with pytest.raises(UserError, match=r"backbone\.stochastic_depth: 1\.5"):
+    with pytest.raises(OptionError, match=r"stochastic_depth: 1\.5"):
         EfficientNet(stochastic_depth=1.5)
 
 
 @pytest.mark.parametrize(("make", "key"), [(lambda: VGG(depth=12), "VGG-12"), (lambda: ResNet(depth=20), "ResNet-20")])
 def test_unknown_depth_names_the_key_and_the_choices(make: Callable[[], nn.Module], key: str) -> None:
-    with pytest.raises(UserError, match=rf"backbone\.depth.*{key}.*(11, 13, 16, 19|18, 34, 50, 101)"):
+    with pytest.raises(OptionError, match=rf"depth.*{key}.*(11, 13, 16, 19|18, 34, 50, 101)"):
         make()
 
 
@@ -405,18 +405,18 @@ def test_pretrained_weights_give_torchvisions_features(
 def test_without_network_one_line_says_where_the_file_belongs(
     torch_home: Path, model: str, norm: str, make: Callable[[], StagedBackbone]
 ) -> None:
-    with pytest.raises(UserError) as error:
+    with pytest.raises(OptionError) as error:
         make()
     message = str(error.value)
     assert "\n" not in message
-    assert "backbone.pretrained=false" in message
+    assert "pretrained=false" in message
     assert str(weight_file(torch_home, model)) in message
 
 
 def test_unreadable_weight_file_is_named(torch_home: Path) -> None:
     file = weight_file(torch_home, "resnet18")
     file.write_bytes(b"half a download")
-    with pytest.raises(UserError) as error:
+    with pytest.raises(OptionError) as error:
         ResNet(depth=18, pretrained=True)
     assert str(file) in str(error.value)
     assert "\n" not in str(error.value)
@@ -424,7 +424,7 @@ def test_unreadable_weight_file_is_named(torch_home: Path) -> None:
 
 @pytest.mark.parametrize("make", [CSPDarknet, Darknet19, Darknet53])
 def test_backbones_without_published_weights_refuse_pretrained(make: Callable[..., StagedBackbone]) -> None:
-    with pytest.raises(UserError, match=r"backbone\.pretrained"):
+    with pytest.raises(OptionError, match=r"pretrained"):
         make(pretrained=True)
 
 
@@ -435,5 +435,5 @@ def test_backbones_without_published_weights_refuse_pretrained(make: Callable[..
 def test_pretrained_weights_refuse_a_norm_they_were_not_trained_with(
     make: Callable[..., StagedBackbone], norm: str
 ) -> None:
-    with pytest.raises(UserError, match=r"backbone\.norm"):
+    with pytest.raises(OptionError, match=r"norm"):
         make(pretrained=True, norm=norm)

@@ -11,7 +11,7 @@ from torch import Tensor
 from detector import config
 from detector.backbones.darknet import Darknet53
 from detector.checkpoint import build
-from detector.errors import UserError
+from detector.errors import OptionError
 
 # Table 1 of the paper, row by row: filters and size of each convolution, and how many residual blocks follow
 ROWS = [(32, 3, 0), (64, 3, 1), (128, 3, 2), (256, 3, 8), (512, 3, 8), (1024, 3, 4)]
@@ -91,8 +91,8 @@ def test_loaded_features_are_those_computed_from_the_bytes(file: Path) -> None:
 
 
 def test_a_checkpoint_needs_the_file_no_more(tiny: Callable[..., config.Train], file: Path) -> None:
-    trained = build(tiny(backbone=config.Darknet53(weights=str(file))), 5)
-    opened = build(tiny(backbone=config.Darknet53(weights="gone.conv.74")), 5, pretrained=False)
+    trained = build(tiny(backbone=config.Darknet53Options(weights=str(file))), 5)
+    opened = build(tiny(backbone=config.Darknet53Options(weights="gone.conv.74")), 5, pretrained=False)
     opened.load_state_dict(trained.state_dict())
     images = torch.randint(0, 256, (1, 3, 64, 64), generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
@@ -103,11 +103,11 @@ def test_a_checkpoint_needs_the_file_no_more(tiny: Callable[..., config.Train], 
 def test_a_file_cut_off_is_refused(file: Path, tmp_path: Path) -> None:
     (tmp_path / "cut.conv.74").write_bytes(file.read_bytes()[:-4])
     said = r"ends within convolution 52 of 52: that needs 4,722,688 numbers, 4,722,687 are left"
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(OptionError, match=said):
         Darknet53(weights=str(tmp_path / "cut.conv.74"))
 
 
 @pytest.mark.parametrize("other", [{"activation": "relu"}, {"norm": "group"}])
 def test_another_activation_or_norm_than_the_weights_were_trained_with_is_refused(other: dict[str, str]) -> None:
-    with pytest.raises(UserError, match=r"backbone\.weights=any.*leaky_relu"):
+    with pytest.raises(OptionError, match=r"weights=any.*leaky_relu"):
         Darknet53(weights="any", **other)  # type: ignore[arg-type]

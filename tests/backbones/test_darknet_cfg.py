@@ -14,9 +14,8 @@ from torch import Tensor
 
 from detector import config
 from detector.backbones.darknet_cfg import DarknetCfg
-from detector.build import build_backbone
 from detector.checkpoint import open_checkpoint
-from detector.errors import UserError
+from detector.errors import OptionError, UserError
 from detector.self_contained import self_contained
 from detector.training.train import train
 
@@ -107,9 +106,9 @@ def test_squeeze_and_excitation_is_no_end_of_the_network(tmp_path: Path) -> None
 def test_the_first_layers_of_a_file_and_frozen_stages(tmp_path: Path) -> None:
     (tmp_path / "some.cfg").write_text(POOLED)
     write_weights(tmp_path / "some.conv.12", BODY)
-    backbone = build_backbone(
-        config.DarknetCfg(cfg=str(tmp_path / "some.cfg"), weights=str(tmp_path / "some.conv.12"), frozen_stages=2)
-    )
+    backbone = config.DarknetCfgOptions(
+        cfg=str(tmp_path / "some.cfg"), weights=str(tmp_path / "some.conv.12"), frozen_stages=2
+    ).build()
     assert len(backbone.stages) == 5
     trained = {name for name, p in backbone.named_parameters() if p.requires_grad}
     assert trained == {name for name, _ in backbone.named_parameters() if int(name.split(".")[2]) > 5}
@@ -118,7 +117,7 @@ def test_the_first_layers_of_a_file_and_frozen_stages(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "weights", "said"),
     [
-        (POOLED, BODY, r"backbone\.weights=.*ends within layer 12 .*needs 410 numbers, 0 are left"),
+        (POOLED, BODY, r"weights=.*ends within layer 12 .*needs 410 numbers, 0 are left"),
         (POOLED, [*WHOLE, (1, 1, 1, False)], r"2 numbers are left after the last layer, layer 12"),
         (SMALL, None, r"line 33, \[yolo\]: some\.cfg is a detector; give it as model=darknet model\.cfg=FILE"),
         (NET + convolution(4, 3, 2), None, r"some\.cfg: no layer has stride 8, 16, 32 in its image of 64×64"),
@@ -132,21 +131,21 @@ def test_what_does_not_fit_is_said(
     (tmp_path / "some.cfg").write_text(text)
     if weights:
         write_weights(tmp_path / "some.weights", weights)
-    with pytest.raises(UserError, match=said):
+    with pytest.raises((OptionError, UserError), match=said):  # of an argument, or of a line of the file
         DarknetCfg(str(tmp_path / "some.cfg"), weights=str(tmp_path / "some.weights") if weights else None)
 
 
 @pytest.mark.parametrize(("key", "value"), [("activation", "relu"), ("norm", "group"), ("initialisation", "xavier")])
 def test_what_the_cfg_says_cannot_be_chosen(key: str, value: str, tmp_path: Path) -> None:
     (tmp_path / "some.cfg").write_text(POOLED)
-    with pytest.raises(UserError, match=rf"backbone\.{key}: '{value}'"):
+    with pytest.raises(OptionError, match=rf"{key}: '{value}'"):
         DarknetCfg(str(tmp_path / "some.cfg"), **{key: value})  # type: ignore[arg-type]
 
 
 def test_a_run_and_its_checkpoint_need_the_files_no_more(tiny: Callable[..., config.Train], tmp_path: Path) -> None:
     (tmp_path / "some.cfg").write_text(POOLED)
     write_weights(tmp_path / "some.weights", WHOLE)
-    backbone = config.DarknetCfg(cfg=str(tmp_path / "some.cfg"), weights=str(tmp_path / "some.weights"))
+    backbone = config.DarknetCfgOptions(cfg=str(tmp_path / "some.cfg"), weights=str(tmp_path / "some.weights"))
     settings = tiny(
         backbone=backbone, trainer=config.Trainer(epochs=1, accelerator="cpu", precision="fp32", progress=False)
     )

@@ -10,7 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from detector import config
 from detector.backbones.timm import Timm
 from detector.build import build_detector
-from detector.errors import UserError
+from detector.errors import OptionError, UserError
 
 
 def images(height: int = 64, width: int = 96) -> Tensor:
@@ -111,7 +111,7 @@ def test_frozen_norms_keep_their_statistics_and_networks_without_batch_norm_refu
     backbone(images())
     assert all(torch.equal(buffer, before[key]) for key, buffer in backbone.named_buffers())
     assert not any(p.requires_grad for m in backbone.modules() if isinstance(m, _BatchNorm) for p in m.parameters())
-    with torch.device("meta"), pytest.raises(UserError, match=r"backbone\.freeze_norm"):
+    with torch.device("meta"), pytest.raises(OptionError, match=r"freeze_norm"):
         Timm("convnext_atto", freeze_norm=True)
 
 
@@ -139,21 +139,21 @@ def test_a_copy_shares_nothing_and_freezes_on_its_own() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"model": "resnet81"}, r"backbone\.model: timm has no network called 'resnet81'; close to it are .*resnet"),
-        ({"model": "resnet18.nobody"}, r"backbone\.model: timm cannot build resnet18\.nobody"),
+        ({"model": "resnet81"}, r"model: timm has no network called 'resnet81'; close to it are .*resnet"),
+        ({"model": "resnet18.nobody"}, r"model: timm cannot build resnet18\.nobody"),
         (
             {"model": "vit_tiny_patch16_224"},
-            r"backbone\.model: vit_tiny_patch16_224 has no features of stride 8 and 32",
+            r"model: vit_tiny_patch16_224 has no features of stride 8 and 32",
         ),
-        ({"model": "gcvit_xxtiny"}, r"backbone\.model: gcvit_xxtiny does not give features .* images of any size"),
-        ({"model": "resnet18", "activation": "silu"}, r"backbone\.activation: 'silu' cannot be given"),
-        ({"model": "resnet18", "norm": "group"}, r"backbone\.norm: 'group' cannot be given"),
-        ({"model": "resnet18", "initialisation": "xavier"}, r"backbone\.initialisation: 'xavier' cannot be given"),
-        ({"model": "convnext_atto", "frozen_stages": 5}, r"backbone\.frozen_stages: 5 is out of range; choose 0 to 4"),
+        ({"model": "gcvit_xxtiny"}, r"model: gcvit_xxtiny does not give features .* images of any size"),
+        ({"model": "resnet18", "activation": "silu"}, r"activation: 'silu' cannot be given"),
+        ({"model": "resnet18", "norm": "group"}, r"norm: 'group' cannot be given"),
+        ({"model": "resnet18", "initialisation": "xavier"}, r"initialisation: 'xavier' cannot be given"),
+        ({"model": "convnext_atto", "frozen_stages": 5}, r"frozen_stages: 5 is out of range; choose 0 to 4"),
     ],
 )
 def test_what_cannot_be_done_is_refused_in_one_line_that_names_the_key(options: dict[str, Any], message: str) -> None:
-    with torch.device("meta"), pytest.raises(UserError, match=message) as error:
+    with torch.device("meta"), pytest.raises(OptionError, match=message) as error:
         Timm(**options)
     assert "\n" not in str(error.value)
 
@@ -163,10 +163,10 @@ def test_weights_that_cannot_be_loaded_are_one_line(monkeypatch: pytest.MonkeyPa
         raise OSError("Name or service not known\nand more")
 
     monkeypatch.setattr("timm.models._builder.load_pretrained", unreachable)
-    with pytest.raises(UserError, match=r"backbone\.pretrained=true.*resnet18.*Name or service not known") as error:
+    with pytest.raises(OptionError, match=r"pretrained=true.*resnet18.*Name or service not known") as error:
         Timm("resnet18", pretrained=True)
     assert "\n" not in str(error.value)
-    assert "backbone.pretrained=false" in str(error.value)
+    assert "pretrained=false" in str(error.value)
 
 
 def test_pretrained_weights_refuse_another_normalisation_than_they_were_trained_with(
@@ -175,33 +175,33 @@ def test_pretrained_weights_refuse_another_normalisation_than_they_were_trained_
     monkeypatch.setattr("timm.models._builder.load_pretrained", lambda *arguments, **options: None)
     parts: dict[str, Any] = {
         "image_size": 64,
-        "neck": config.PAN(),
-        "head": config.AnchorFree(),
-        "assigner": config.TaskAligned(),
-        "loss": config.Loss(name="ciou"),
+        "neck": config.PANOptions(),
+        "head": config.AnchorFreeHeadOptions(),
+        "assigner": config.TaskAlignedAssignerOptions(),
+        "loss": config.CriterionOptions(name="ciou"),
         "classes": 2,
     }
-    half = config.SingleShot(mean=[0.5, 0.5, 0.5], std=[0.5, 0.5, 0.5])
-    trained_with_half = config.Timm(model="mobilevitv2_050", pretrained=True)
+    half = config.SingleShotOptions(mean=[0.5, 0.5, 0.5], std=[0.5, 0.5, 0.5])
+    trained_with_half = config.TimmOptions(model="mobilevitv2_050", pretrained=True)
     network = timm.create_model("mobilevitv2_050").pretrained_cfg
-    expected = config.SingleShot(mean=list(network["mean"]), std=list(network["std"]))
+    expected = config.SingleShotOptions(mean=list(network["mean"]), std=list(network["std"]))
     with torch.device("meta"):
         build_detector(model=expected, backbone=trained_with_half, **parts)
         with pytest.raises(UserError, match=r"model\.mean"):
             build_detector(model=half, backbone=trained_with_half, **parts)
-        build_detector(model=half, backbone=config.Timm(model="mobilevitv2_050"), **parts)
+        build_detector(model=half, backbone=config.TimmOptions(model="mobilevitv2_050"), **parts)
 
 
 def test_a_detector_stands_on_a_network_of_timm_with_every_level() -> None:
     torch.manual_seed(0)
     with torch.device("meta"):
         detector = build_detector(
-            model=config.SingleShot(),
-            backbone=config.Timm(model="convnext_atto"),
-            neck=config.FPN(channels=32, lowest=2, highest=6),
-            head=config.AnchorFree(convolutions=1),
-            assigner=config.TaskAligned(),
-            loss=config.Loss(name="ciou"),
+            model=config.SingleShotOptions(),
+            backbone=config.TimmOptions(model="convnext_atto"),
+            neck=config.FPNOptions(channels=32, lowest=2, highest=6),
+            head=config.AnchorFreeHeadOptions(convolutions=1),
+            assigner=config.TaskAlignedAssignerOptions(),
+            loss=config.CriterionOptions(name="ciou"),
             classes=2,
             image_size=64,
         )

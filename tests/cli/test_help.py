@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from detector import __version__
-from detector.cli.choices import SETS_OF_VALUES, keys_of, names
+from detector.cli.choices import SETS_OF_VALUES, keys_of
 from detector.cli.commands import COMMANDS, Command
 from detector.cli.help import WIDTH, help_text, overview
 from detector.cli.keys import check_overrides
+from detector.command_line import names
 from detector.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]

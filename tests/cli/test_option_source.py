@@ -10,10 +10,10 @@ import pytest
 from omegaconf import OmegaConf
 
 from detector import config
-from detector.cli.choices import keys_of, menus, names, option_class
+from detector.cli.choices import keys_of, menus, option_class
 from detector.cli.commands import COMMANDS
 from detector.cli.option_source import Found, named, options
-from detector.command_line import CONFIGS
+from detector.command_line import CONFIGS, names
 from detector.config.check import violations
 
 CLASSES = [

@@ -33,7 +33,7 @@ def runs(
     if not made.exists():
         for seed in (0, 1):
             whole_run(made / f"a{seed}", tiny(), seed, train_seconds=60.0 + 60 * seed)
-        whole_run(made / "b", tiny(neck=config.FPN(channels=16)), seed=0)
+        whole_run(made / "b", tiny(neck=config.FPNOptions(channels=16)), seed=0)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("detector.compare.cost.SECONDS", 0.0)
     monkeypatch.setattr("detector.compare.cost.LEAST_REPEATS", 2)
@@ -96,7 +96,7 @@ def test_details_are_there_for_two_groups_for_different_models_and_where_they_ar
     def group(**parts: object) -> Group:
         return Group("", (Run(Path(), tiny(**parts), {}),))
 
-    one, other = group(), group(model=config.Darknet(cfg="some.cfg"))
+    one, other = group(), group(model=config.DarknetOptions(cfg="some.cfg"))
     assert [asks_for_details([one] * count) for count in (1, 2, 3)] == [False, True, False]
     assert asks_for_details([one, one, other])
     run(compare(runs / "b", output="RESULTS.md", title="Alone", details=True))

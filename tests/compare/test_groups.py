@@ -22,7 +22,7 @@ def as_run(train: config.Train, name: str) -> Run:
 def test_runs_that_differ_in_seed_and_place_alone_are_one_group(tiny: Configure) -> None:
     runs = [
         as_run(tiny(seed=3, name="x"), "a"),
-        as_run(tiny(loss=config.Loss(name="giou", box="giou")), "b"),
+        as_run(tiny(loss=config.CriterionOptions(name="giou", box="giou")), "b"),
         as_run(tiny(seed=1, runs="elsewhere", callbacks=config.Callbacks(name="health", health_every=50)), "c"),
     ]
     groups = group_runs(runs)
@@ -106,7 +106,7 @@ def test_groups_are_told_from_the_reference_and_it_by_the_same_keys(tiny: Config
 
 
 def test_kinds_of_models_are_called_by_the_model_alone(tiny: Configure) -> None:
-    models = (config.SingleShot(), config.FasterRCNN(), config.RCNN())
+    models = (config.SingleShotOptions(), config.FasterRCNNOptions(), config.RCNNOptions())
     groups = group_runs([as_run(tiny(model=model, seed=n), str(n)) for n, model in enumerate(models)])
     assert len(groups[0].label.split()) > LONGEST_LABEL
     labels = [group.label for group in told_from(groups[0], groups)]
@@ -126,20 +126,24 @@ def test_a_reference_that_many_keys_tell_from_the_others_is_called_so(tiny: Conf
 
 
 VARIED: list[tuple[str, object, object]] = [
-    ("optim", config.AdamW(), config.SGD(lr=config.AdamW.lr, weight_decay=config.AdamW.weight_decay)),
-    ("optim", config.AdamW(), config.AdamW(momentum=0.8)),
-    ("loss", config.Loss(name="ciou"), config.Loss(name="giou", box="giou")),
-    ("loss", config.Loss(name="ciou"), config.Loss(name="ciou", box_weight=7.0)),
-    ("backbone", config.CSPDarknet(depth=0.33, width=0.125), config.CSPDarknet(depth=0.33, width=0.25)),
-    ("neck", config.PAN(), config.FPN()),
-    ("neck", config.PAN(), config.PAN(norm="group")),
-    ("head", config.AnchorFree(), config.AnchorFree(bins=0)),
-    ("assigner", config.TaskAligned(), config.SimOTA()),
+    (
+        "optim",
+        config.AdamWOptions(),
+        config.SGDOptions(lr=config.AdamWOptions.lr, weight_decay=config.AdamWOptions.weight_decay),
+    ),
+    ("optim", config.AdamWOptions(), config.AdamWOptions(momentum=0.8)),
+    ("loss", config.CriterionOptions(name="ciou"), config.CriterionOptions(name="giou", box="giou")),
+    ("loss", config.CriterionOptions(name="ciou"), config.CriterionOptions(name="ciou", box_weight=7.0)),
+    ("backbone", config.CSPDarknetOptions(depth=0.33, width=0.125), config.CSPDarknetOptions(depth=0.33, width=0.25)),
+    ("neck", config.PANOptions(), config.FPNOptions()),
+    ("neck", config.PANOptions(), config.PANOptions(norm="group")),
+    ("head", config.AnchorFreeHeadOptions(), config.AnchorFreeHeadOptions(bins=0)),
+    ("assigner", config.TaskAlignedAssignerOptions(), config.SimOTAAssignerOptions()),
     ("augment", config.Augment(name="light"), config.Augment(name="light", hue=0.2)),
     ("data", config.Shapes(train_images=40), config.Shapes(train_images=41)),
     ("data", config.Shapes(batch_size=8), config.Shapes(batch_size=4)),
-    ("model", config.SingleShot(), config.SingleShot(suppression="soft")),
-    ("model", config.SingleShot(), config.FasterRCNN()),
+    ("model", config.SingleShotOptions(), config.SingleShotOptions(suppression="soft")),
+    ("model", config.SingleShotOptions(), config.FasterRCNNOptions()),
     ("trainer", config.Trainer(epochs=3), config.Trainer(epochs=4)),
     ("trainer", config.Trainer(ema=0.99), config.Trainer(ema=0.9)),
     ("image_size", 320, 256),

@@ -18,7 +18,6 @@ from detector.benchmark.run import PHASES
 from detector.build import build_detector
 from detector.cli.user_errors import one_line
 from detector.config.check import hints, violations
-from detector.config.ranges import AllOr, OneOf, Range
 from detector.errors import UserError
 from detector.health.diagnose import ILLNESSES
 from detector.layers import ACTIVATIONS, INITIALISATIONS, NORMS
@@ -27,6 +26,7 @@ from detector.losses.classification import ClassLossKind
 from detector.models.regions.losses import RegionBoxLossKind
 from detector.necks.additions import ATTENTIONS
 from detector.nms import KINDS
+from detector.options import AllOr, OneOf, Range
 from detector.proposals.selective_search import STRATEGIES
 
 PARTS = [cls for classes in config.GROUPS.values() for cls in classes]
@@ -54,7 +54,11 @@ def made(cls: type) -> Any:
 
 
 def _chosen(hint: Any) -> type:
-    return {config.Model: config.SingleShot, config.Optim: config.AdamW, config.Logger: config.Csv}.get(hint, hint)
+    return {
+        config.ModelOptions: config.SingleShotOptions,
+        config.OptimizerOptions: config.AdamWOptions,
+        config.Logger: config.Csv,
+    }.get(hint, hint)
 
 
 def _bare(hint: Any) -> Any:
@@ -128,7 +132,7 @@ def test_any_value_of_any_key_can_be_or_is_refused_in_one_line_that_names_the_ke
 
 
 def test_all_mistakes_are_named_at_once() -> None:
-    trainer, backbone = config.Trainer(epochs=-1, ema=math.nan, devices=-5), config.CSPDarknet(width=0.0)
+    trainer, backbone = config.Trainer(epochs=-1, ema=math.nan, devices=-5), config.CSPDarknetOptions(width=0.0)
     with pytest.raises(UserError) as caught:
         config.check(dataclasses.replace(made(config.Train), trainer=trainer, backbone=backbone))
     assert str(caught.value) == (
@@ -143,14 +147,14 @@ def test_all_mistakes_are_named_at_once() -> None:
     ("part", "key"),
     [
         (
-            config.SGD(schedule="one_cycle", momentum=0.5, lowest_momentum=0.9),
+            config.SGDOptions(schedule="one_cycle", momentum=0.5, lowest_momentum=0.9),
             "lowest_momentum=0.9: at most momentum=0.5",
         ),
-        (config.SGD(momentum=0.5, lowest_momentum=0.9), None),
-        (config.FasterRCNN(negative_iou=0.6), "negative_iou=0.6: at most positive_iou=0.5"),
-        (config.FasterRCNN(rpn_negative_iou=0.6), "rpn_negative_iou=0.6: at most rpn_positive_iou=0.5"),
-        (config.FastRCNN(negative_iou=0.6), "negative_iou=0.6"),
-        (config.RCNN(negative_iou=0.6), "negative_iou=0.6"),
+        (config.SGDOptions(momentum=0.5, lowest_momentum=0.9), None),
+        (config.FasterRCNNOptions(negative_iou=0.6), "negative_iou=0.6: at most positive_iou=0.5"),
+        (config.FasterRCNNOptions(rpn_negative_iou=0.6), "rpn_negative_iou=0.6: at most rpn_positive_iou=0.5"),
+        (config.FastRCNNOptions(negative_iou=0.6), "negative_iou=0.6"),
+        (config.RCNNOptions(negative_iou=0.6), "negative_iou=0.6"),
     ],
 )
 def test_values_that_contradict_each_other_are_refused(part: Any, key: str | None) -> None:
@@ -162,17 +166,17 @@ def test_values_that_contradict_each_other_are_refused(part: Any, key: str | Non
 @pytest.mark.parametrize(
     ("cls", "key", "choices"),
     [
-        (config.Neck, "attention", ATTENTIONS),
-        (config.ResNet, "activation", ACTIVATIONS),
-        (config.PAN, "norm", NORMS),
-        (config.ResNet, "initialisation", INITIALISATIONS),
-        (config.EfficientNet, "variant", VARIANTS),
-        (config.Loss, "box", get_args(BoxLossKind)),
-        (config.Loss, "classification", get_args(ClassLossKind)),
-        (config.FasterRCNN, "box_loss", get_args(RegionBoxLossKind)),
-        (config.RCNN, "box_loss", get_args(RegionBoxLossKind)),
-        (config.SingleShot, "suppression", KINDS),
-        (config.RCNN, "strategy", STRATEGIES),
+        (config.NeckOptions, "attention", ATTENTIONS),
+        (config.ResNetOptions, "activation", ACTIVATIONS),
+        (config.PANOptions, "norm", NORMS),
+        (config.ResNetOptions, "initialisation", INITIALISATIONS),
+        (config.EfficientNetOptions, "variant", VARIANTS),
+        (config.CriterionOptions, "box", get_args(BoxLossKind)),
+        (config.CriterionOptions, "classification", get_args(ClassLossKind)),
+        (config.FasterRCNNOptions, "box_loss", get_args(RegionBoxLossKind)),
+        (config.RCNNOptions, "box_loss", get_args(RegionBoxLossKind)),
+        (config.SingleShotOptions, "suppression", KINDS),
+        (config.RCNNOptions, "strategy", STRATEGIES),
         (config.Benchmark, "measure", PHASES),
         (config.Diagnose, "illness", ["all", *ILLNESSES]),
     ],
@@ -259,7 +263,7 @@ def _ends(hint: Any) -> Iterator[Any]:
 def _at_their_ends() -> Iterator[tuple[str, Any, str, Any]]:
     for group in ("model", "backbone", "neck", "head", "assigner", "loss"):
         for cls in config.GROUPS[group]:
-            if cls not in (config.Darknet, config.Timm):
+            if cls not in (config.DarknetOptions, config.TimmOptions):
                 for name, hint in hints(cls).items():
                     if _bare(hint) in (int, float):
                         yield from ((group, cls, name, value) for value in _ends(hint))
@@ -268,23 +272,18 @@ def _at_their_ends() -> Iterator[tuple[str, Any, str, Any]]:
 def _build(group: str, cls: Any, name: str, value: Any) -> None:
     """On a device without memory: the ends of ranges are far larger than what anybody trains."""
     parts: dict[str, Any] = {
-        "model": config.SingleShot(),
-        "backbone": config.CSPDarknet(),
-        "neck": config.PAN(),
-        "head": config.AnchorFree(),
-        "assigner": config.TaskAligned(),
-        "loss": config.Loss(name="ciou"),
+        "model": config.SingleShotOptions(),
+        "backbone": config.CSPDarknetOptions(),
+        "neck": config.PANOptions(),
+        "head": config.AnchorFreeHeadOptions(),
+        "assigner": config.TaskAlignedAssignerOptions(),
+        "loss": config.CriterionOptions(name="ciou"),
     }
     part = dataclasses.replace(made(cls), **{name: value})
     parts[group] = part
-    if isinstance(parts["assigner"], config.MaxIoU):
-        parts["head"] = config.AnchorBased()
-    needed = {
-        config.FasterRCNN: ("backbone", "neck"),
-        config.FastRCNN: ("backbone", "neck"),
-        config.RCNN: ("backbone",),
-    }
-    for absent in parts.keys() - {"model", *needed.get(type(parts["model"]), parts.keys())}:
+    if parts["assigner"].needs_anchors:
+        parts["head"] = config.AnchorBasedHeadOptions()
+    for absent in parts.keys() - {"model", *parts["model"].parts}:
         parts[absent] = None
     said = ""
     try:

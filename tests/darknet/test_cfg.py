@@ -7,7 +7,7 @@ from detector.darknet.cfg import parse, read_text
 from detector.darknet.head import DarknetHead
 from detector.darknet.network import plan_network
 from detector.darknet.options import check_options
-from detector.errors import UserError
+from detector.errors import OptionError, UserError
 
 NO_STRIDE = NET + "[convolutional]\nsize=3\nstride=2\nactivation=linear\nfilters=7\n[yolo]\nclasses=2\nanchors=1,1\n"
 
@@ -152,7 +152,7 @@ def test_comments_may_be_in_any_encoding(encoding: str, tmp_path: Path) -> None:
 def test_what_is_no_text_file_is_named(name: str, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "picture.cfg").write_bytes(b"\xff\xd8\xff\xe0")
-    with pytest.raises(UserError, match=rf"model\.cfg=.*{name}"):
+    with pytest.raises(OptionError, match=rf"cfg=.*{name}"):
         read_text(tmp_path / name)
 
 

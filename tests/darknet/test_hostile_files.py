@@ -9,7 +9,7 @@ import pytest
 import torch
 from darknet_files import FIVE, FIVE_SHAPES, write_weights
 
-from detector.errors import UserError
+from detector.errors import OptionError, UserError
 from detector.models.darknet import darknet, introduction
 
 VALUES = ("1000000000", "-1", "0", "nan", "1e400", "9" * 30, "", "a", "\0", "1.5", "²", "10,10", "1_0", "9" * 5000, "[")
@@ -61,7 +61,7 @@ def test_mutated_weights_are_loaded_whole_and_finite_or_refused(tmp_path: Path) 
         (tmp_path / "some.weights").write_bytes(damaged)
         try:
             network, head = darknet(str(tmp_path / "some.cfg"), 5, weights=str(tmp_path / "some.weights"))
-        except UserError as error:
+        except OptionError as error:
             said.append(str(error))
             continue
         assert len(damaged) == len(content)
@@ -73,7 +73,7 @@ def test_mutated_weights_are_loaded_whole_and_finite_or_refused(tmp_path: Path) 
 @pytest.mark.parametrize("key", ["cfg", "weights"])
 def test_a_device_is_no_file(key: str, tmp_path: Path) -> None:
     (tmp_path / "some.cfg").write_text(FIVE)
-    with pytest.raises(UserError, match=rf"model\.{key}=/dev/zero: no such file"):
+    with pytest.raises(OptionError, match=rf"{key}=/dev/zero: no such file"):
         darknet("/dev/zero", 5) if key == "cfg" else darknet(str(tmp_path / "some.cfg"), 5, weights="/dev/zero")
 
 

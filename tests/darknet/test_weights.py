@@ -8,7 +8,7 @@ from darknet_files import SMALL_SHAPES, write_weights
 from torch import nn
 
 from detector.darknet.weights import Slot, load_weights
-from detector.errors import UserError
+from detector.errors import OptionError
 
 
 def slots() -> list[Slot]:
@@ -26,7 +26,7 @@ def slots() -> list[Slot]:
 def test_every_number_lands_in_its_place(minor: int, tmp_path: Path) -> None:
     written = write_weights(tmp_path / "some.weights", SMALL_SHAPES, minor)
     found = slots()
-    count = load_weights(tmp_path / "some.weights", found, "model.weights")
+    count = load_weights(tmp_path / "some.weights", found)
     assert count == sum(values.size for layer in written for values in layer.values())
     for slot, layer in zip(found, written, strict=True):
         np.testing.assert_array_equal(slot.convolution.weight.detach(), layer["weight"])
@@ -74,14 +74,14 @@ def test_a_file_that_does_not_fit_is_refused(change: Callable[[bytes], bytes], s
     path = tmp_path / "some.weights"
     write_weights(path, SMALL_SHAPES)
     path.write_bytes(change(path.read_bytes()))
-    with pytest.raises(UserError, match=said) as caught:
-        load_weights(path, slots(), "model.weights")
-    assert str(caught.value).startswith(f"model.weights={path}: ")
+    with pytest.raises(OptionError, match=said) as caught:
+        load_weights(path, slots())
+    assert str(caught.value).startswith(f"weights={path}: ")
     assert "\n" not in str(caught.value)
 
 
 def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"model\.weights=.*nothing: no such file"):
-        load_weights(tmp_path / "nothing", slots(), "model.weights")
-    with pytest.raises(UserError, match=r"is a folder"):
-        load_weights(tmp_path, slots(), "model.weights")
+    with pytest.raises(OptionError, match=r"weights=.*nothing: no such file"):
+        load_weights(tmp_path / "nothing", slots())
+    with pytest.raises(OptionError, match=r"is a folder"):
+        load_weights(tmp_path, slots())

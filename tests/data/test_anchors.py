@@ -98,7 +98,7 @@ def test_the_printed_override_composes_and_gives_these_anchors(capsys: pytest.Ca
     assert len(arguments) == 2
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         composed = to_object(compose("train", ["data=shapes", *arguments]))
-    assert composed.head == config.AnchorBased(anchors=report.anchors)
+    assert composed.head == config.AnchorBasedHeadOptions(anchors=report.anchors)
     assert [len(level) for level in report.anchors] == [2, 2]
     areas = [w * h for level in report.anchors for w, h in level]
     assert areas == sorted(areas)

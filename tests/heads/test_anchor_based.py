@@ -5,7 +5,7 @@ import torch
 
 from detector import config
 from detector.boxes import pairwise_iou
-from detector.errors import UserError
+from detector.errors import OptionError
 from detector.heads.anchor_based import AnchorBasedHead, boxes_to_offsets, offsets_to_boxes
 from detector.types import FeatureInfo
 
@@ -188,24 +188,24 @@ def test_anchors_follow_the_size_of_training_images_but_not_that_of_later_ones()
 
 def test_the_default_anchors_are_those_of_yolov3() -> None:
     published = [10, 13, 16, 30, 33, 23, 30, 61, 62, 45, 59, 119, 116, 90, 156, 198, 373, 326]
-    shares = torch.tensor(config.AnchorBased().anchors).flatten()
+    shares = torch.tensor(config.AnchorBasedHeadOptions().anchors).flatten()
     assert (shares * 416).round().tolist() == published
 
 
 @pytest.mark.parametrize(
     ("anchors", "options", "words"),
     [
-        (SHARES[:2], {}, "head.anchors has lists for 2 levels, the neck has 3"),
+        (SHARES[:2], {}, "anchors: has lists for 2 levels, the neck has 3"),
         ([*SHARES[:2], []], {}, "level P5 has none"),
-        ([*SHARES[:2], [[16, 32]]], {}, r"head.anchors: \[16, 32\] of level P5: .*divide pixels by image_size"),
-        ([*SHARES[:2], [[0.1]]], {}, r"head.anchors: \[0.1\] of level P5"),
+        ([*SHARES[:2], [[16, 32]]], {}, r"anchors: \[16, 32\] of level P5: .*divide pixels by image_size"),
+        ([*SHARES[:2], [[0.1]]], {}, r"anchors: \[0.1\] of level P5"),
         ([*SHARES[:2], [[0.1, -0.1]]], {}, "above 0"),
         ([*SHARES[:2], [[0.1, float("nan")]]], {}, "above 0"),
-        (SHARES, {"scale_xy": 0.9}, "head.scale_xy=0.9"),
+        (SHARES, {"scale_xy": 0.9}, "scale_xy=0.9"),
     ],
 )
 def test_anchors_that_cannot_be_are_refused(
     anchors: list[list[list[float]]], options: dict[str, float], words: str
 ) -> None:
-    with pytest.raises(UserError, match=words):
+    with pytest.raises(OptionError, match=words):
         AnchorBasedHead(FEATURES, 3, anchors, 320, **options)  # type: ignore[arg-type]

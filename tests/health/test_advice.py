@@ -10,7 +10,7 @@ from detector.health.advice import advice
 from detector.health.flags import Flag
 
 Configure = Callable[..., config.Train]
-BARE = config.VGG(depth=11, norm="none", activation="relu", initialisation="xavier")
+BARE = config.VGGOptions(depth=11, norm="none", activation="relu", initialisation="xavier")
 
 
 def said(illness: str, recipe: config.Train, layer: str = "backbone.stages.1.0.activation") -> str:
@@ -27,14 +27,14 @@ def said(illness: str, recipe: config.Train, layer: str = "backbone.stages.1.0.a
 )
 def test_a_bare_run_is_told_all_that_helps(tiny: Configure, illness: str, words: list[str]) -> None:
     trainer = config.Trainer(clip=0.0)
-    recipe = tiny(backbone=BARE, optim=config.SGD(warmup_epochs=0.0), trainer=trainer)
+    recipe = tiny(backbone=BARE, optim=config.SGDOptions(warmup_epochs=0.0), trainer=trainer)
     assert all(word in said(illness, recipe) for word in words)
     assert len(advice(Flag("backbone.x", illness, ""), recipe)) == len(words)
 
 
 @pytest.mark.parametrize("illness", ["dead", "vanishing", "exploding"])
 def test_nothing_is_advised_that_the_run_has(tiny: Configure, illness: str) -> None:
-    recipe = tiny(backbone=config.ResNet(depth=18, activation="leaky_relu"))
+    recipe = tiny(backbone=config.ResNetOptions(depth=18, activation="leaky_relu"))
     found = said(illness, recipe)
     for word in ("norm", "leaky", "kaiming", "residual", "warm", "resnet", "clip=10"):
         assert word not in found
@@ -44,12 +44,12 @@ def test_nothing_is_advised_that_the_run_has(tiny: Configure, illness: str) -> N
 
 def test_advice_names_the_part_that_the_layer_belongs_to(tiny: Configure) -> None:
     settings = tiny()
-    recipe = dataclasses.replace(settings, head=config.AnchorFree(convolutions=1, norm="none"))
+    recipe = dataclasses.replace(settings, head=config.AnchorFreeHeadOptions(convolutions=1, norm="none"))
     assert "head.norm=batch" in said("vanishing", recipe, "head.box_branches.P3.0.convolution")
     assert "norm" not in said("vanishing", recipe, "neck.lateral.convolution")
 
 
 def test_parts_without_such_options_are_told_what_any_run_can_do(tiny: Configure) -> None:
-    recipe = tiny(model=config.FasterRCNN(channels=16, width=32))
+    recipe = tiny(model=config.FasterRCNNOptions(channels=16, width=32))
     assert said("vanishing", recipe, "proposals.convolution") == ""
     assert said("dead", recipe, "roi_stage.fully_connected.0").startswith("a lower optim.lr")

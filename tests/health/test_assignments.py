@@ -14,9 +14,9 @@ from detector.types import Target
 
 Configure = Callable[..., config.Train]
 HEADS = [
-    (config.AnchorFree(convolutions=1), config.TaskAligned()),
-    (config.AnchorFree(convolutions=1), config.SimOTA()),
-    (config.AnchorBased(), config.MaxIoU()),
+    (config.AnchorFreeHeadOptions(convolutions=1), config.TaskAlignedAssignerOptions()),
+    (config.AnchorFreeHeadOptions(convolutions=1), config.SimOTAAssignerOptions()),
+    (config.AnchorBasedHeadOptions(), config.MaxIoUAssignerOptions()),
 ]
 
 
@@ -34,7 +34,7 @@ def target(boxes: list[list[float]]) -> Target:
 
 @pytest.mark.parametrize(("head", "assigner"), HEADS, ids=lambda part: part.name)
 def test_taken_points_are_counted_by_the_stride_of_their_level(
-    tiny: Configure, head: config.Head, assigner: config.Assigner
+    tiny: Configure, head: config.HeadOptions, assigner: config.AssignerOptions
 ) -> None:
     torch.manual_seed(0)
     detector: Any = build(tiny(head=head, assigner=assigner), 3, pretrained=False)
@@ -62,6 +62,6 @@ def test_taken_points_are_counted_by_the_stride_of_their_level(
 
 
 def test_a_detector_without_levels_of_its_own_has_none_to_count(tiny: Configure) -> None:
-    counter = AssignmentCounter(build(tiny(model=config.FasterRCNN(channels=16, width=32)), 3, pretrained=False))
+    counter = AssignmentCounter(build(tiny(model=config.FasterRCNNOptions(channels=16, width=32)), 3, pretrained=False))
     counter.start()
     assert counter.finish() == {}

@@ -11,10 +11,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from detector import config
 from detector.arithmetic.model import Ledger, take_ledger
-from detector.build import count_parameters
 from detector.checkpoint import build
 from detector.command_line import CONFIGS
 from detector.inspection.passage import passage
+from detector.layers import count_parameters
 from detector.models.stages import StageClock
 
 SIDE, REGIONS = 128, 8
@@ -95,7 +95,7 @@ def compare(settings: config.Train, classes: int = 80) -> None:
     ledger = take_ledger(hollow, way.run)
     assert ledger.mistakes() == []
     detector: Any = build(settings, classes, pretrained=False).eval()
-    if isinstance(settings.model, config.FasterRCNN):
+    if isinstance(settings.model, config.FasterRCNNOptions):
         # an untrained network moves its anchors out of the image; unmoved, enough of them stay
         torch.nn.init.zeros_(detector.proposals.network.head.bbox_pred.weight)
     assert ledger.parameters == count_parameters(detector)

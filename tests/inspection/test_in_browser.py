@@ -29,9 +29,9 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("page") / "ledger"
     run(
         config.InspectModel(
-            model=config.FasterRCNN(proposals=20),
-            backbone=config.Darknet53(),
-            neck=config.FPN(),
+            model=config.FasterRCNNOptions(proposals=20),
+            backbone=config.Darknet53Options(),
+            neck=config.FPNOptions(),
             image_size=320,
             output=str(folder),
         )

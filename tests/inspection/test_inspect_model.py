@@ -21,9 +21,9 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.fixture
 def given(tmp_path: Path) -> config.InspectModel:
     return config.InspectModel(
-        model=config.FastRCNN(max_proposals=10, width=32),
-        backbone=config.CSPDarknet(width=0.125, spp=False),
-        neck=config.NoNeck(),
+        model=config.FastRCNNOptions(max_proposals=10, width=32),
+        backbone=config.CSPDarknetOptions(width=0.125, spp=False),
+        neck=config.NoNeckOptions(),
         classes=3,
         image_size=96,
         depth=1,
@@ -75,7 +75,7 @@ def test_a_wrong_count_names_its_layer_and_is_exit_code_1(
 
 
 def test_pretrained_weights_are_not_looked_for(given: config.InspectModel) -> None:
-    missing = config.Darknet53(weights="no/such/file")
+    missing = config.Darknet53Options(weights="no/such/file")
     assert run(dataclasses.replace(given, backbone=missing)).ledger.parameters > 40e6
 
 

@@ -17,9 +17,9 @@ from detector.inspection.tree import Node, make_tree
 def faster_rcnn() -> Inspected:
     with torch.device("meta"):
         detector = build_detector(
-            model=config.FasterRCNN(proposals=40),
-            backbone=config.ResNet(depth=18),
-            neck=config.FPN(highest=6),
+            model=config.FasterRCNNOptions(proposals=40),
+            backbone=config.ResNetOptions(depth=18),
+            neck=config.FPNOptions(highest=6),
             classes=5,
             image_size=128,
         )
@@ -117,8 +117,8 @@ def test_a_block_that_fills_another_has_the_field_of_its_outputs() -> None:
     pytest.importorskip("timm")
     with torch.device("meta"):
         detector = build_detector(
-            model=config.RCNN(max_proposals=4),
-            backbone=config.Timm(model="tf_mobilenetv3_small_minimal_100"),
+            model=config.RCNNOptions(max_proposals=4),
+            backbone=config.TimmOptions(model="tf_mobilenetv3_small_minimal_100"),
             classes=2,
             image_size=64,
         )

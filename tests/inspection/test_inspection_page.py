@@ -47,7 +47,10 @@ class Elements(HTMLParser):
 def inspected() -> Inspected:
     with torch.device("meta"):
         detector = build_detector(
-            model=config.RCNN(max_proposals=4), backbone=config.CSPDarknet(width=0.125), classes=2, image_size=96
+            model=config.RCNNOptions(max_proposals=4),
+            backbone=config.CSPDarknetOptions(width=0.125),
+            classes=2,
+            image_size=96,
         )
     return inspect_detector(detector, 96)
 

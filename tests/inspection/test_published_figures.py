@@ -17,7 +17,7 @@ from torchvision.models.detection import FasterRCNN_ResNet50_FPN_Weights, faster
 
 from detector import config
 from detector.arithmetic.model import Ledger, take_ledger
-from detector.build import build_backbone, build_detector
+from detector.build import build_detector
 from detector.inspection.passage import passage
 
 CLASSIFIERS = {
@@ -45,7 +45,7 @@ def test_of_torchvisions_classifiers(name: str) -> None:
 
 def test_our_vgg16_is_torchvisions_less_its_classifier() -> None:
     with torch.device("meta"):
-        ours, theirs = build_backbone(config.VGG(depth=16)), vgg16_bn()
+        ours, theirs = config.VGGOptions(depth=16).build(), vgg16_bn()
     ledger = ledger_of(ours, 224)
     assert ledger.parameters == ledger_of(theirs.features, 224).parameters
     classifier = 25_088 * 4_096 + 4_096 * 4_096 + 4_096 * 1_000
@@ -54,7 +54,7 @@ def test_our_vgg16_is_torchvisions_less_its_classifier() -> None:
 
 def test_our_resnet50_is_torchvisions_less_its_classifier() -> None:
     with torch.device("meta"):
-        ours = ledger_of(build_backbone(config.ResNet(depth=50)), 224)
+        ours = ledger_of(config.ResNetOptions(depth=50).build(), 224)
         theirs = ledger_of(resnet50(), 224)
     assert ours.parameters + 2_048 * 1_000 + 1_000 == theirs.parameters
     assert ours.multiply_accumulates + 2_048 * 1_000 == theirs.multiply_accumulates
@@ -63,7 +63,7 @@ def test_our_resnet50_is_torchvisions_less_its_classifier() -> None:
 def test_our_darknet53_has_as_many_operations_as_its_paper_says() -> None:
     """Redmon & Farhadi 2018, table 2: 18.7 billion at 256 px, with a classifier of 1,000 classes on 1,024 channels."""
     with torch.device("meta"):
-        ledger = ledger_of(build_backbone(config.Darknet53()), 256)
+        ledger = ledger_of(config.Darknet53Options().build(), 256)
     operations = 2 * (ledger.multiply_accumulates + 1_024 * 1_000)
     assert operations / 1e9 == pytest.approx(18.7, rel=0.01)
 
@@ -72,9 +72,9 @@ def our_faster_rcnn() -> Ledger:
     """Of Faster R-CNN as torchvision has it: P2 to P6, one anchor size a level, 90 classes and the background."""
     with torch.device("meta"):
         detector = build_detector(
-            model=config.FasterRCNN(anchor_sizes=[0.32], proposals=1_000),
-            backbone=config.ResNet(depth=50),
-            neck=config.FPN(lowest=2, highest=6),
+            model=config.FasterRCNNOptions(anchor_sizes=[0.32], proposals=1_000),
+            backbone=config.ResNetOptions(depth=50),
+            neck=config.FPNOptions(lowest=2, highest=6),
             classes=90,
             image_size=800,
         ).eval()

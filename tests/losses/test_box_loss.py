@@ -3,7 +3,7 @@ import torch
 from torchvision import ops
 
 from detector.boxes import IoUKind, aligned_iou
-from detector.errors import UserError
+from detector.errors import OptionError
 from detector.losses.box import BoxLoss
 
 SIZE = (100, 200)
@@ -118,5 +118,5 @@ def test_iou_family_does_not_grow_with_the_box_and_coordinate_losses_do() -> Non
 
 
 def test_an_unknown_kind_names_the_key_and_the_choices() -> None:
-    with pytest.raises(UserError, match=r"loss\.box=cioU: choose one of iou, giou"):
+    with pytest.raises(OptionError, match=r"box=cioU: choose one of iou, giou"):
         BoxLoss("cioU")

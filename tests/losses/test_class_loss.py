@@ -3,7 +3,7 @@ import torch
 import torchvision
 from torch import Tensor
 
-from detector.errors import UserError
+from detector.errors import OptionError
 from detector.losses.classification import ClassLoss
 
 LOGITS = torch.randn(7, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
@@ -49,5 +49,5 @@ def test_smoothing_keeps_the_sum_of_an_object_and_leaves_the_background_alone() 
 
 
 def test_an_unknown_kind_names_the_choices() -> None:
-    with pytest.raises(UserError, match="bce, focal, varifocal"):
+    with pytest.raises(OptionError, match="bce, focal, varifocal"):
         ClassLoss("softmax")

@@ -16,13 +16,11 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.ops import box_area
 
 from detector import config
-from detector.build import proposal_request
 from detector.data.index import Index
 from detector.data.module import DetectionData
 from detector.evaluation.evaluate import evaluate
 from detector.models.detector import detect_batch
 from detector.training.module import DetectionModule
-from detector.training.optim import averages_itself
 from detector.training.schedule_free import AveragedWeights
 from detector.training.trainer import lightning_precision, quieten
 from detector.types import Batch
@@ -38,7 +36,7 @@ def trained(settings: config.Train, data: DetectionData, *callbacks: Callback) -
         precision=lightning_precision(settings.trainer),
         max_epochs=settings.trainer.epochs,
         accumulate_grad_batches=settings.trainer.accumulate,
-        callbacks=[*([AveragedWeights()] if averages_itself(settings) else []), *callbacks],
+        callbacks=[*([AveragedWeights()] if settings.optim.averages_itself else []), *callbacks],
         logger=False,
         enable_checkpointing=False,
         limit_val_batches=0,
@@ -58,7 +56,7 @@ def data_of(settings: config.Train) -> DetectionData:
         settings.image_size,
         seed=settings.seed,
         epochs=settings.trainer.epochs,
-        proposals=proposal_request(settings.model),
+        proposals=settings.model.proposal_request(),
     )
 
 
@@ -81,7 +79,7 @@ def ap50_by_heart(settings: config.Train) -> float:
         settings.image_size,
         seed=settings.seed,
         epochs=settings.trainer.epochs,
-        proposals=proposal_request(settings.model),
+        proposals=settings.model.proposal_request(),
     )
     detector = with_statistics_of_batches(trained(settings, data).measured)
     results = []

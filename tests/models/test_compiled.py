@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from detector import config
-from detector.build import proposal_request
 from detector.checkpoint import build
 from detector.data.module import DetectionData
 from detector.models.detector import detect_batch
@@ -20,18 +19,18 @@ DATA = config.Shapes(scene_size=SIDE, train_images=8, val_images=4, batch_size=4
 @pytest.mark.parametrize(
     "model",
     [
-        config.SingleShot(),
-        config.FasterRCNN(channels=16, width=32),
-        config.FastRCNN(channels=16, width=32),
-        config.RCNN(sampled_regions=8, max_proposals=60),
+        config.SingleShotOptions(),
+        config.FasterRCNNOptions(channels=16, width=32),
+        config.FastRCNNOptions(channels=16, width=32),
+        config.RCNNOptions(sampled_regions=8, max_proposals=60),
     ],
     ids=lambda model: model.name,
 )
 def test_a_compiled_detector_learns_and_finds_what_it_does_without(
-    tiny: Callable[..., config.Train], model: config.Model
+    tiny: Callable[..., config.Train], model: config.ModelOptions
 ) -> None:
     settings = tiny(data=DATA, image_size=SIDE, model=model)
-    proposals = proposal_request(model)
+    proposals = model.proposal_request()
     data = DetectionData(DATA, config.Augment(name="none"), SIDE, proposals=proposals)
     batches = list(data.train_dataloader())
     torch.manual_seed(0)

@@ -19,9 +19,15 @@ FACES: list[type[Detector]] = [SingleShot, FasterRCNN, FastRCNN, RCNN]
 
 
 @pytest.mark.parametrize(
-    "model", [config.SingleShot(), config.FasterRCNN(width=32), config.FastRCNN(width=32), config.RCNN()]
+    "model",
+    [
+        config.SingleShotOptions(),
+        config.FasterRCNNOptions(width=32),
+        config.FastRCNNOptions(width=32),
+        config.RCNNOptions(),
+    ],
 )
-def test_what_is_built_is_a_detector(tiny: Callable[..., config.Train], model: config.Model) -> None:
+def test_what_is_built_is_a_detector(tiny: Callable[..., config.Train], model: config.ModelOptions) -> None:
     settings = tiny(model=model)
     parts = {group: getattr(settings, group) for group in ("backbone", "neck", "head", "assigner", "loss")}
     assert isinstance(build_detector(model=model, **parts, classes=3, image_size=96), Detector)

@@ -11,12 +11,12 @@ from detector.checkpoint import build
 from detector.errors import UserError
 from detector.types import Target
 
-ANCHOR_FREE, ANCHOR_BASED = config.AnchorFree(convolutions=1), config.AnchorBased()
+ANCHOR_FREE, ANCHOR_BASED = config.AnchorFreeHeadOptions(convolutions=1), config.AnchorBasedHeadOptions()
 PAIRS = [
-    pytest.param(ANCHOR_FREE, config.SimOTA(), id="anchor_free-simota"),
-    pytest.param(ANCHOR_BASED, config.SimOTA(), id="anchor_based-simota"),
-    pytest.param(ANCHOR_BASED, config.TaskAligned(), id="anchor_based-task_aligned"),
-    pytest.param(ANCHOR_BASED, config.MaxIoU(), id="anchor_based-max_iou"),
+    pytest.param(ANCHOR_FREE, config.SimOTAAssignerOptions(), id="anchor_free-simota"),
+    pytest.param(ANCHOR_BASED, config.SimOTAAssignerOptions(), id="anchor_based-simota"),
+    pytest.param(ANCHOR_BASED, config.TaskAlignedAssignerOptions(), id="anchor_based-task_aligned"),
+    pytest.param(ANCHOR_BASED, config.MaxIoUAssignerOptions(), id="anchor_based-max_iou"),
 ]
 Configure = Callable[..., config.Train]
 
@@ -39,7 +39,7 @@ def images(count: int) -> torch.Tensor:
     return torch.randint(0, 256, (count, 3, 96, 96), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
 
-def make(tiny: Configure, head: config.Head, assigner: config.Assigner) -> Any:
+def make(tiny: Configure, head: config.HeadOptions, assigner: config.AssignerOptions) -> Any:
     torch.manual_seed(0)
     return build(tiny(head=head, assigner=assigner), classes=5)
 
@@ -47,7 +47,7 @@ def make(tiny: Configure, head: config.Head, assigner: config.Assigner) -> Any:
 @pytest.mark.parametrize(("head", "assigner"), PAIRS)
 @pytest.mark.parametrize("counts", [(0, 0), (3, 0), (2000, 1)])
 def test_losses_and_gradients_are_finite_for_any_number_of_objects(
-    tiny: Configure, head: config.Head, assigner: config.Assigner, counts: tuple[int, int]
+    tiny: Configure, head: config.HeadOptions, assigner: config.AssignerOptions, counts: tuple[int, int]
 ) -> None:
     detector = make(tiny, head, assigner)
     losses = detector.losses(images(2), [target(count, seed) for seed, count in enumerate(counts)])
@@ -60,7 +60,7 @@ def test_losses_and_gradients_are_finite_for_any_number_of_objects(
 
 @pytest.mark.parametrize(("head", "assigner"), PAIRS)
 def test_losses_of_a_batch_equal_those_of_its_images_weighted_by_their_pairs(
-    tiny: Configure, head: config.Head, assigner: config.Assigner
+    tiny: Configure, head: config.HeadOptions, assigner: config.AssignerOptions
 ) -> None:
     detector = make(tiny, head, assigner).eval()
     pictures, targets = images(3), [target(4, 1), target(0), target(9, 2)]
@@ -80,7 +80,7 @@ def test_losses_of_a_batch_equal_those_of_its_images_weighted_by_their_pairs(
 
 
 def test_random_weights_detect_boxes_of_about_the_anchors_best_first(tiny: Configure) -> None:
-    detector = make(tiny, config.AnchorBased(prior_probability=0.5), config.MaxIoU()).eval()
+    detector = make(tiny, config.AnchorBasedHeadOptions(prior_probability=0.5), config.MaxIoUAssignerOptions()).eval()
     together = detector.detect(images(2))
     for i, found in enumerate(together):
         assert 0 < len(found) <= 100
@@ -98,7 +98,7 @@ def test_random_weights_detect_boxes_of_about_the_anchors_best_first(tiny: Confi
 
 def test_a_checkpoint_keeps_its_anchors_in_pixels(tiny: Configure) -> None:
     anchors = [[[0.1, 0.2]], [[0.4, 0.3]], [[0.5, 0.5]]]
-    detector = make(tiny, config.AnchorBased(anchors=anchors), config.MaxIoU())
+    detector = make(tiny, config.AnchorBasedHeadOptions(anchors=anchors), config.MaxIoUAssignerOptions())
     for side in (96, 192):
         points = detector.head.points((side, side), torch.device("cpu"))
         torch.testing.assert_close(points.anchors[-1], torch.tensor([48.0, 48.0]))
@@ -106,4 +106,4 @@ def test_a_checkpoint_keeps_its_anchors_in_pixels(tiny: Configure) -> None:
 
 def test_anchors_are_not_compared_where_there_are_none(tiny: Configure) -> None:
     with pytest.raises(UserError, match=r"assigner=max_iou .* head=anchor_free has none: choose head=anchor_based"):
-        make(tiny, ANCHOR_FREE, config.MaxIoU())
+        make(tiny, ANCHOR_FREE, config.MaxIoUAssignerOptions())

@@ -15,8 +15,8 @@ from detector.types import Target
 
 SIDE = 96
 EVERY = 10**6
-MODELS: list[tuple[config.Model, str, str]] = [
-    (config.FasterRCNN(channels=16, width=32, rpn_sampled_anchors=EVERY, sampled_regions=EVERY), weight, loss)
+MODELS: list[tuple[config.ModelOptions, str, str]] = [
+    (config.FasterRCNNOptions(channels=16, width=32, rpn_sampled_anchors=EVERY, sampled_regions=EVERY), weight, loss)
     for weight, loss in (
         ("rpn_objectness_weight", "rpn_objectness"),
         ("rpn_box_weight", "rpn_box"),
@@ -26,17 +26,17 @@ MODELS: list[tuple[config.Model, str, str]] = [
 ]
 MODELS += [
     (kind(sampled_regions=EVERY, search_side=96, **options), f"{loss}_weight", loss)  # type: ignore[arg-type]
-    for kind, options in ((config.FastRCNN, {"channels": 16, "width": 32}), (config.RCNN, {}))
+    for kind, options in ((config.FastRCNNOptions, {"channels": 16, "width": 32}), (config.RCNNOptions, {}))
     for loss in ("class", "box")
 ]
 
 
-def losses(model: config.Model) -> dict[str, Tensor]:
+def losses(model: config.ModelOptions) -> dict[str, Tensor]:
     torch.manual_seed(0)
     detector: Any = build_detector(
         model=model,
-        backbone=config.CSPDarknet(depth=0.33, width=0.125),
-        neck=None if isinstance(model, config.RCNN) else config.PAN(depth=0.33, width=0.125),
+        backbone=config.CSPDarknetOptions(depth=0.33, width=0.125),
+        neck=None if isinstance(model, config.RCNNOptions) else config.PANOptions(depth=0.33, width=0.125),
         classes=3,
         image_size=SIDE,
     )
@@ -59,7 +59,7 @@ def losses(model: config.Model) -> dict[str, Tensor]:
 @pytest.mark.parametrize(
     ("model", "weight", "loss"), MODELS, ids=[f"{model.name} {weight}" for model, weight, _ in MODELS]
 )
-def test_twice_the_weight_is_twice_that_loss_and_no_other(model: config.Model, weight: str, loss: str) -> None:
+def test_twice_the_weight_is_twice_that_loss_and_no_other(model: config.ModelOptions, weight: str, loss: str) -> None:
     once = losses(model)
     twice = losses(replace(model, **{weight: 2 * getattr(model, weight)}))
     assert once.keys() == twice.keys()

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from detector import checkpoint, config
-from detector.build import build_detector, proposal_request
+from detector.build import build_detector
 from detector.checkpoint import Checkpoint
 from detector.data.module import evaluation_loader
 from detector.data.read import read_index
@@ -25,19 +25,19 @@ from detector.models.stages import StageClock
 from detector.types import Batch, Target
 
 SIDE, CLASSES = 96, 4
-MODELS: list[config.Model] = [
-    config.RCNN(region_size=64, sampled_regions=8, chunk=7, search_side=96),
-    config.FastRCNN(channels=16, width=32, sampled_regions=8, search_side=96),
+MODELS: list[config.ModelOptions] = [
+    config.RCNNOptions(region_size=64, sampled_regions=8, chunk=7, search_side=96),
+    config.FastRCNNOptions(channels=16, width=32, sampled_regions=8, search_side=96),
 ]
 either = pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
 
 
-def build(model: config.Model, **options: Any) -> Any:
+def build(model: config.ModelOptions, **options: Any) -> Any:
     torch.manual_seed(0)
     return build_detector(
         model=replace(model, **options),
-        backbone=config.CSPDarknet(depth=0.33, width=0.125),
-        neck=None if isinstance(model, config.RCNN) else config.PAN(depth=0.33, width=0.125),
+        backbone=config.CSPDarknetOptions(depth=0.33, width=0.125),
+        neck=None if isinstance(model, config.RCNNOptions) else config.PANOptions(depth=0.33, width=0.125),
         classes=CLASSES,
         image_size=SIDE,
     )
@@ -84,7 +84,9 @@ NOTHING = torch.zeros((0, 4))
         pytest.param(boxes(2, 2), torch.tensor([[10.0, 10, 10, 30], [5, 5, 5, 5]]), id="empty proposals"),
     ],
 )
-def test_losses_are_finite_and_reach_the_weights(model: config.Model, objects: Tensor, proposals: Tensor) -> None:
+def test_losses_are_finite_and_reach_the_weights(
+    model: config.ModelOptions, objects: Tensor, proposals: Tensor
+) -> None:
     detector = build(model).train()
     losses = detector.losses(images(2), [target(objects, proposals), target(objects, proposals)])
     assert set(losses) == {"class", "box"}
@@ -97,7 +99,7 @@ def test_losses_are_finite_and_reach_the_weights(model: config.Model, objects: T
 
 
 @either
-def test_detections_without_a_proposal_are_none_and_with_some_are_inside_the_image(model: config.Model) -> None:
+def test_detections_without_a_proposal_are_none_and_with_some_are_inside_the_image(model: config.ModelOptions) -> None:
     detector = build(model).eval()
     nothing, some, odd = detector.detect(images(3), [NOTHING, boxes(20, 0), torch.tensor([[3.0, 3, 3, 9]])])
     assert len(nothing) == 0
@@ -112,7 +114,7 @@ def test_detections_without_a_proposal_are_none_and_with_some_are_inside_the_ima
 
 
 @either
-def test_a_batch_gives_what_its_images_give_alone(model: config.Model) -> None:
+def test_a_batch_gives_what_its_images_give_alone(model: config.ModelOptions) -> None:
     detector = build(model).eval()
     pictures = images(3)
     proposals = [boxes(20, 0), boxes(3, 1), boxes(11, 2)]
@@ -136,7 +138,7 @@ def test_the_number_of_regions_in_a_forward_pass_changes_no_detection() -> None:
 
 
 @either
-def test_images_without_proposals_are_searched(model: config.Model) -> None:
+def test_images_without_proposals_are_searched(model: config.ModelOptions) -> None:
     detector = build(model).eval()
     pictures = images(2)
     searched = [torch.from_numpy(detector.search(one.permute(1, 2, 0).contiguous().numpy())) for one in pictures]
@@ -153,7 +155,7 @@ def test_images_without_proposals_are_searched(model: config.Model) -> None:
 
 
 @either
-def test_proposals_of_the_targets_are_used_and_no_search_is_made(model: config.Model) -> None:
+def test_proposals_of_the_targets_are_used_and_no_search_is_made(model: config.ModelOptions) -> None:
     detector = build(model).eval()
     given = [boxes(5, 0), boxes(7, 1)]
     expected = detector.detect(images(2), given)
@@ -165,14 +167,14 @@ def test_proposals_of_the_targets_are_used_and_no_search_is_made(model: config.M
 
 @either
 def test_a_picture_is_searched_as_evaluation_searches_it(
-    tiny: Callable[..., config.Train], model: config.Model, tmp_path: Path
+    tiny: Callable[..., config.Train], model: config.ModelOptions, tmp_path: Path
 ) -> None:
     """Not in the letterboxed square that the model sees, but as it is; so prediction and evaluation find the same."""
     train = tiny(model=model, data=config.Shapes(scene_size=64, train_images=2, val_images=2, batch_size=2, workers=0))
     weights = checkpoint.build(train, 3).state_dict()
     predictor = Predictor(Checkpoint(tmp_path, train, ("a", "b", "c"), (1, 2, 3), 0, weights), accelerator="cpu")
     index = read_index(train.data, "val")
-    (batch,) = evaluation_loader(index, train.data, 96, proposals=proposal_request(model))
+    (batch,) = evaluation_loader(index, train.data, 96, proposals=model.proposal_request())
     pictures = [index.image(i) for i in range(2)]
     for a, b in zip(predictor.predict(pictures, score=0), predictor.detect(batch), strict=True):
         assert len(a) > 0
@@ -187,7 +189,7 @@ def test_only_the_best_proposals_are_used() -> None:
 
 
 @either
-def test_crowds_are_not_learned(model: config.Model) -> None:
+def test_crowds_are_not_learned(model: config.ModelOptions) -> None:
     detector = build(model).eval()
     proposals = boxes(30, 0)
     results = []

@@ -10,19 +10,18 @@ import torch
 from darknet_files import learner
 
 from detector import config
-from detector.build import proposal_request
 from detector.checkpoint import build
 from detector.data.module import DetectionData
 from detector.evaluation.evaluate import evaluate
 from detector.models.detector import detect_batch
 
 FOUR_IMAGES = config.Shapes(scene_size=128, train_images=4, val_images=1, batch_size=4, workers=0)
-FPN = config.FPN(channels=32)
-PAN = config.PAN(width=0.25)
-BINS, NO_BINS = config.AnchorFree(convolutions=1), config.AnchorFree(convolutions=1, bins=0)
-ANCHORS = config.AnchorBased()
-CSP = config.CSPDarknet(depth=0.33, width=0.25)
-RESNET = config.ResNet(depth=18)
+FPN = config.FPNOptions(channels=32)
+PAN = config.PANOptions(width=0.25)
+BINS, NO_BINS = config.AnchorFreeHeadOptions(convolutions=1), config.AnchorFreeHeadOptions(convolutions=1, bins=0)
+ANCHORS = config.AnchorBasedHeadOptions()
+CSP = config.CSPDarknetOptions(depth=0.33, width=0.25)
+RESNET = config.ResNetOptions(depth=18)
 
 
 @pytest.mark.parametrize(
@@ -32,7 +31,7 @@ RESNET = config.ResNet(depth=18)
         pytest.param(CSP, FPN, NO_BINS, "giou", 120, id="csp_darknet-fpn-giou"),
         pytest.param(
             CSP,
-            config.FPN(channels=32, lowest=2, highest=6),
+            config.FPNOptions(channels=32, lowest=2, highest=6),
             BINS,
             "iou",
             120,
@@ -46,9 +45,9 @@ RESNET = config.ResNet(depth=18)
 )
 def test_overfits_four_images(
     tiny: Callable[..., config.Train],
-    backbone: config.Backbone,
-    neck: config.Neck,
-    head: config.Head,
+    backbone: config.BackboneOptions,
+    neck: config.NeckOptions,
+    head: config.HeadOptions,
     loss: str,
     steps: int,
 ) -> None:
@@ -59,7 +58,7 @@ def test_overfits_four_images(
         backbone=backbone,
         neck=neck,
         head=head,
-        loss=config.Loss(name=loss, box=loss, box_weight=weights.get(loss, 7.5)),
+        loss=config.CriterionOptions(name=loss, box=loss, box_weight=weights.get(loss, 7.5)),
     )
     assert ap50_after_learning_four_images(settings, steps) > 0.95
 
@@ -67,12 +66,12 @@ def test_overfits_four_images(
 @pytest.mark.parametrize(
     ("head", "assigner"),
     [
-        pytest.param(ANCHORS, config.MaxIoU(), id="anchor_based-max_iou"),
-        pytest.param(BINS, config.SimOTA(), id="anchor_free-simota", marks=pytest.mark.slow),
+        pytest.param(ANCHORS, config.MaxIoUAssignerOptions(), id="anchor_based-max_iou"),
+        pytest.param(BINS, config.SimOTAAssignerOptions(), id="anchor_free-simota", marks=pytest.mark.slow),
     ],
 )
 def test_overfits_four_images_with_every_head_and_assigner(
-    tiny: Callable[..., config.Train], head: config.Head, assigner: config.Assigner
+    tiny: Callable[..., config.Train], head: config.HeadOptions, assigner: config.AssignerOptions
 ) -> None:
     settings = tiny(data=FOUR_IMAGES, image_size=128, backbone=CSP, neck=PAN, head=head, assigner=assigner)
     assert ap50_after_learning_four_images(settings, steps=120) > 0.95
@@ -80,7 +79,7 @@ def test_overfits_four_images_with_every_head_and_assigner(
 
 def ap50_after_learning_four_images(settings: config.Train, steps: int) -> float:
     torch.manual_seed(0)
-    proposals = proposal_request(settings.model)
+    proposals = settings.model.proposal_request()
     data = DetectionData(settings.data, config.Augment(name="none"), settings.image_size, proposals=proposals)
     (batch,) = list(data.train_dataloader())
     detector = build(settings, classes=len(data.class_names)).train()
@@ -111,16 +110,16 @@ def ap50_after_learning_four_images(settings: config.Train, steps: int) -> float
 @pytest.mark.parametrize(
     "assigner",
     [
-        pytest.param(config.MaxIoU(), id="max_iou"),
-        pytest.param(config.SimOTA(), id="simota", marks=pytest.mark.slow),
-        pytest.param(config.TaskAligned(), id="task_aligned", marks=pytest.mark.slow),
+        pytest.param(config.MaxIoUAssignerOptions(), id="max_iou"),
+        pytest.param(config.SimOTAAssignerOptions(), id="simota", marks=pytest.mark.slow),
+        pytest.param(config.TaskAlignedAssignerOptions(), id="task_aligned", marks=pytest.mark.slow),
     ],
 )
 def test_a_network_of_a_darknet_file_overfits_four_images(
-    tiny: Callable[..., config.Train], assigner: config.Assigner, tmp_path: Path
+    tiny: Callable[..., config.Train], assigner: config.AssignerOptions, tmp_path: Path
 ) -> None:
     (tmp_path / "learner.cfg").write_text(learner(size=128))
-    model = config.Darknet(cfg=str(tmp_path / "learner.cfg"))
+    model = config.DarknetOptions(cfg=str(tmp_path / "learner.cfg"))
     settings = tiny(data=FOUR_IMAGES, image_size=128, model=model, assigner=assigner)
     assert ap50_after_learning_four_images(settings, 200) > 0.95
 
@@ -131,9 +130,9 @@ def test_a_network_of_a_darknet_file_overfits_four_images(
     [
         pytest.param(CSP, PAN, {}, id="csp_darknet-pan"),
         pytest.param(RESNET, FPN, {}, id="resnet-fpn"),
-        pytest.param(CSP, config.NoNeck(), {"class_agnostic_boxes": True}, id="csp_darknet-none-class_agnostic"),
+        pytest.param(CSP, config.NoNeckOptions(), {"class_agnostic_boxes": True}, id="csp_darknet-none-class_agnostic"),
         pytest.param(
-            CSP, config.FPN(channels=32, lowest=2, highest=6), {"box_loss": "l1"}, id="csp_darknet-fpn-P2-P6-l1"
+            CSP, config.FPNOptions(channels=32, lowest=2, highest=6), {"box_loss": "l1"}, id="csp_darknet-fpn-P2-P6-l1"
         ),
         *(
             pytest.param(CSP, PAN, {"box_loss": loss, "box_weight": 10.0}, id=f"csp_darknet-pan-{loss}")
@@ -142,9 +141,12 @@ def test_a_network_of_a_darknet_file_overfits_four_images(
     ],
 )
 def test_faster_rcnn_overfits_four_images(
-    tiny: Callable[..., config.Train], backbone: config.Backbone, neck: config.Neck, options: dict[str, Any]
+    tiny: Callable[..., config.Train],
+    backbone: config.BackboneOptions,
+    neck: config.NeckOptions,
+    options: dict[str, Any],
 ) -> None:
-    model = config.FasterRCNN(channels=64, width=256, **options)
+    model = config.FasterRCNNOptions(channels=64, width=256, **options)
     settings = tiny(data=FOUR_IMAGES, image_size=128, model=model, backbone=backbone, neck=neck)
     assert ap50_after_learning_four_images(settings, 200) > 0.95
 
@@ -153,14 +155,14 @@ def test_faster_rcnn_overfits_four_images(
 @pytest.mark.parametrize(
     "model",
     [
-        pytest.param(config.RCNN(region_size=64), id="rcnn"),
-        pytest.param(config.FastRCNN(channels=64, width=256), id="fast_rcnn"),
+        pytest.param(config.RCNNOptions(region_size=64), id="rcnn"),
+        pytest.param(config.FastRCNNOptions(channels=64, width=256), id="fast_rcnn"),
     ],
 )
 def test_detectors_on_proposals_overfit_four_images(
-    tiny: Callable[..., config.Train], model: config.Model, tmp_path: Path
+    tiny: Callable[..., config.Train], model: config.ModelOptions, tmp_path: Path
 ) -> None:
     data = dataclasses.replace(FOUR_IMAGES, proposals=str(tmp_path / "proposals"))
-    parts = {} if isinstance(model, config.RCNN) else {"neck": PAN}
+    parts = {} if isinstance(model, config.RCNNOptions) else {"neck": PAN}
     settings = tiny(data=data, image_size=128, model=model, backbone=CSP, **parts)
     assert ap50_after_learning_four_images(settings, 200) > 0.95

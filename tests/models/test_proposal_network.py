@@ -20,7 +20,7 @@ Configure = Callable[..., config.Train]
 def test_several_anchors_answer_for_an_object_by_default(tiny: Configure, side: int) -> None:
     """Of many easy negatives and hardly a positive a network learns where things are not."""
     settings = tiny(
-        model=config.FasterRCNN(channels=16, width=32),
+        model=config.FasterRCNNOptions(channels=16, width=32),
         data=config.Shapes(scene_size=side, train_images=40, val_images=1),
         image_size=side,
     )

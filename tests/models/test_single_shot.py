@@ -48,9 +48,9 @@ def test_forward_gives_the_same_raw_predictions_in_training_and_evaluation_mode_
     tiny: Callable[..., config.Train],
 ) -> None:
     settings = tiny(
-        backbone=config.CSPDarknet(depth=0.33, width=0.125, norm="group"),
-        neck=config.PAN(depth=0.33, width=0.125, norm="group"),
-        head=config.AnchorFree(norm="group"),
+        backbone=config.CSPDarknetOptions(depth=0.33, width=0.125, norm="group"),
+        neck=config.PANOptions(depth=0.33, width=0.125, norm="group"),
+        head=config.AnchorFreeHeadOptions(norm="group"),
     )
     detector = build(settings, classes=5)
     pictures = images(2)
@@ -105,7 +105,7 @@ def test_detections_come_best_first_and_no_more_than_asked(detector: torch.nn.Mo
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_configured_suppression_is_what_detect_does(tiny: Callable[..., config.Train], kind: str) -> None:
-    model = config.SingleShot(suppression=kind, iou_threshold=0.3, soft_sigma=0.2, max_detections=40)
+    model = config.SingleShotOptions(suppression=kind, iou_threshold=0.3, soft_sigma=0.2, max_detections=40)
     detector: Any = build(tiny(model=model), classes=5).eval()
     pictures = images(1)
     with torch.no_grad():

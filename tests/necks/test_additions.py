@@ -5,15 +5,18 @@ import torch
 from torch import Tensor, nn
 
 from detector import config
-from detector.build import build_backbone, build_neck
-from detector.errors import UserError
+from detector.errors import OptionError, UserError
 from detector.layers import NORMS, SPP
 from detector.necks.additions import NeckWithAdditions
 from detector.necks.pan import PAN
 from detector.types import FeatureInfo
 
 FEATURES = FeatureInfo(("C2", "C3", "C4", "C5"), (8, 24, 40, 56), (4, 8, 16, 32))
-NECKS: dict[str, type[config.Neck]] = {"fpn": config.FPN, "pan": config.PAN, "none": config.NoNeck}
+NECKS: dict[str, type[config.NeckOptions]] = {
+    "fpn": config.FPNOptions,
+    "pan": config.PANOptions,
+    "none": config.NoNeckOptions,
+}
 every_neck = pytest.mark.parametrize("name", NECKS)
 
 
@@ -27,7 +30,7 @@ def features() -> dict[str, Tensor]:
 
 def with_and_without(name: str, **additions: Any) -> tuple[NeckWithAdditions, nn.Module]:
     torch.manual_seed(0)
-    neck = build_neck(NECKS[name](lowest=2, highest=6, **additions), FEATURES)
+    neck = NECKS[name](lowest=2, highest=6, **additions).build(FEATURES)
     assert isinstance(neck, NeckWithAdditions)
     return neck, neck.neck
 
@@ -86,41 +89,41 @@ def test_dropblock_drops_points_of_every_level_in_training_and_none_in_evaluatio
 
 
 def test_a_neck_to_which_nothing_is_added_is_the_neck_itself() -> None:
-    assert type(build_neck(config.PAN(), FEATURES)) is PAN
+    assert type(config.PANOptions().build(FEATURES)) is PAN
 
 
 @pytest.mark.parametrize(
     ("neck", "message"),
     [
-        (config.PAN(attention="cbam"), r"neck\.attention: 'cbam' is unknown; choose one of none, sam"),
-        (config.PAN(dropblock=1.0), r"neck\.dropblock: 1\.0 is no probability"),
-        (config.PAN(dropblock=-0.1), r"neck\.dropblock: -0\.1 is no probability"),
-        (config.PAN(dropblock=0.1, dropblock_size=0), r"neck\.dropblock_size: 0"),
-        (config.NoNeck(activation="relu"), r"neck\.activation=relu: .*neck\.spp=true"),
-        (config.NoNeck(attention="sam", activation="relu"), r"neck\.activation=relu: .*neck\.spp=true"),
-        (config.NoNeck(norm="batch"), r"neck\.norm=batch: .*neck\.attention=sam"),
+        (config.PANOptions(attention="cbam"), r"attention: 'cbam' is unknown; choose one of none, sam"),
+        (config.PANOptions(dropblock=1.0), r"dropblock: 1\.0 is no probability"),
+        (config.PANOptions(dropblock=-0.1), r"dropblock: -0\.1 is no probability"),
+        (config.PANOptions(dropblock=0.1, dropblock_size=0), r"dropblock_size: 0"),
+        (config.NoNeckOptions(activation="relu"), r"activation=relu: .*spp=true"),
+        (config.NoNeckOptions(attention="sam", activation="relu"), r"activation=relu: .*spp=true"),
+        (config.NoNeckOptions(norm="batch"), r"norm=batch: .*attention=sam"),
     ],
 )
-def test_what_cannot_be_added_is_refused_with_its_key(neck: config.Neck, message: str) -> None:
-    with pytest.raises(UserError, match=message):
-        build_neck(neck, FEATURES)
+def test_what_cannot_be_added_is_refused_with_its_key(neck: config.NeckOptions, message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        neck.build(FEATURES)
 
 
 def test_spp_is_not_put_silently_behind_the_one_that_csp_darknet_ends_in() -> None:
     from detector.build import build_detector
 
     parts: dict[str, Any] = {
-        "model": config.SingleShot(),
-        "neck": config.PAN(spp=True),
-        "head": config.AnchorFree(),
-        "assigner": config.TaskAligned(),
-        "loss": config.Loss(name="ciou"),
+        "model": config.SingleShotOptions(),
+        "neck": config.PANOptions(spp=True),
+        "head": config.AnchorFreeHeadOptions(),
+        "assigner": config.TaskAlignedAssignerOptions(),
+        "loss": config.CriterionOptions(name="ciou"),
         "classes": 2,
         "image_size": 64,
     }
     with torch.device("meta"):
         with pytest.raises(UserError, match=r"neck\.spp: csp_darknet .*backbone\.spp=false"):
-            build_detector(backbone=config.CSPDarknet(), **parts)
-        detector = build_detector(backbone=config.CSPDarknet(spp=False), **parts)
+            build_detector(backbone=config.CSPDarknetOptions(), **parts)
+        detector = build_detector(backbone=config.CSPDarknetOptions(spp=False), **parts)
         assert sum(isinstance(m, SPP) for m in detector.modules()) == 1
-        assert not any(isinstance(m, SPP) for m in build_backbone(config.CSPDarknet(spp=False)).modules())
+        assert not any(isinstance(m, SPP) for m in config.CSPDarknetOptions(spp=False).build().modules())

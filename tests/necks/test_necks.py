@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops import FeaturePyramidNetwork
 
-from detector.errors import UserError
+from detector.errors import OptionError
 from detector.layers import ACTIVATIONS, NORMS, Residual
 from detector.necks.fpn import FPN
 from detector.necks.none import NoNeck
@@ -88,10 +88,10 @@ def test_every_activation_and_norm_is_used_and_trains(name: str, activation: str
 @every_neck
 @pytest.mark.parametrize(
     ("options", "key"),
-    [({"lowest": 1}, "neck.lowest: 1"), ({"lowest": 4}, "neck.lowest: 4"), ({"highest": 7}, "neck.highest: 7")],
+    [({"lowest": 1}, "lowest: 1"), ({"lowest": 4}, "lowest: 4"), ({"highest": 7}, "highest: 7")],
 )
 def test_impossible_levels_name_the_key(name: str, options: dict[str, int], key: str) -> None:
-    with pytest.raises(UserError, match=key):
+    with pytest.raises(OptionError, match=key):
         NECKS[name](**options)
 
 
@@ -192,7 +192,7 @@ def test_p2_is_refused_where_the_backbone_has_no_c2(name: str) -> None:
     without = FeatureInfo(("C3", "C4", "C5"), (24, 40, 56), (8, 16, 32))
     neck = {"fpn": FPN, "pan": PAN, "none": NoNeck}[name]
     assert neck(without).info.names == ("P3", "P4", "P5")
-    with pytest.raises(UserError, match=r"neck\.lowest: the backbone gives C3, C4, C5 and no C2; choose 3"):
+    with pytest.raises(OptionError, match=r"lowest: the backbone gives C3, C4, C5 and no C2; choose 3"):
         neck(without, lowest=2)
 
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from detector.errors import UserError
+from detector.errors import OptionError
 from detector.necks.fpn import FPN
 from detector.necks.none import NoNeck
 from detector.necks.one_width import of_one_width
@@ -34,5 +34,5 @@ def test_levels_of_one_width_are_left_alone() -> None:
 
 
 def test_a_width_that_cannot_be_is_named() -> None:
-    with pytest.raises(UserError, match=r"model\.channels=0: must be 1 or more"):
+    with pytest.raises(OptionError, match=r"channels=0: must be 1 or more"):
         of_one_width(NoNeck(FEATURES), 0)

@@ -8,7 +8,7 @@ import pytest
 
 from detector import config
 from detector.data.read import read_index
-from detector.errors import UserError
+from detector.errors import OptionError
 from detector.proposals.recall import measure_recall
 from detector.proposals.regions import colour_space
 from detector.proposals.selective_search import STRATEGIES, SelectiveSearch
@@ -107,7 +107,7 @@ def test_colour_spaces_are_what_their_names_say() -> None:
 
 
 def test_a_setting_that_cannot_be_is_named() -> None:
-    with pytest.raises(UserError, match="strategy=slow: selective search has fast and quality"):
+    with pytest.raises(OptionError, match="strategy=slow: selective search has fast and quality"):
         SelectiveSearch("slow")
-    with pytest.raises(UserError, match="side=3"):
+    with pytest.raises(OptionError, match="side=3"):
         SelectiveSearch(side=3)

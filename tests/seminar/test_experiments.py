@@ -36,7 +36,7 @@ def test_what_is_measured_bears_each_claim_out_and_is_drawn(question: str, tmp_p
 def test_a_neck_that_combines_nothing_does_not_bear_the_claim_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(necks, "NECKS", {**necks.NECKS, "fpn": config.NoNeck()})
+    monkeypatch.setattr(necks, "NECKS", {**necks.NECKS, "fpn": config.NoNeckOptions()})
     assert not EXPERIMENTS["4c"](tmp_path).right
 
 

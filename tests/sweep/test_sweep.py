@@ -74,9 +74,9 @@ def test_any_other_value_makes_another_job(tiny: Configure) -> None:
     changed = [
         tiny(seed=1),
         tiny(image_size=128),
-        tiny(loss=config.Loss(name="ciou", label_smoothing=0.1)),
-        tiny(optim=config.AdamW(warmup_epochs=1.0, lr=0.0011)),
-        tiny(backbone=config.ResNet(depth=18)),
+        tiny(loss=config.CriterionOptions(name="ciou", label_smoothing=0.1)),
+        tiny(optim=config.AdamWOptions(warmup_epochs=1.0, lr=0.0011)),
+        tiny(backbone=config.ResNetOptions(depth=18)),
     ]
     assert len({digest(settings) for settings in [tiny(), *changed]}) == 6
 
@@ -92,11 +92,11 @@ def test_a_job_keeps_the_text_of_the_cfg_that_it_names_and_is_another_one_where_
 ) -> None:
     cfg = tmp_path / "some.cfg"
     cfg.write_text(SMALL)
-    settings = tiny(model=config.Darknet(cfg=str(cfg)))
+    settings = tiny(model=config.DarknetOptions(cfg=str(cfg)))
     one = job(settings, [])
     run_job(one, settings, tmp_path)
     kept = read_config(one.folder)
-    assert isinstance(kept.model, config.Darknet)
+    assert isinstance(kept.model, config.DarknetOptions)
     assert kept.model.cfg_text == SMALL
     assert digest(kept) == digest(settings)
     cfg.write_text(SMALL + "# changed\n")

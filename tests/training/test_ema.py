@@ -81,8 +81,8 @@ def test_the_average_with_statistics_of_its_own_learns_to_detect(
     settings = tiny(
         data=config.Shapes(scene_size=64, train_images=96, val_images=16, batch_size=16, workers=0, cache="ram"),
         augment=config.Augment(name="flip", flip_horizontal=0.5),
-        neck=config.FPN(channels=32),
-        optim=config.AdamW(lr=0.01, warmup_epochs=1.0),
+        neck=config.FPNOptions(channels=32),
+        optim=config.AdamWOptions(lr=0.01, warmup_epochs=1.0),
         trainer=config.Trainer(
             epochs=20, evaluate_every=20, accelerator="cpu", precision="fp32", progress=False, ema=0.93
         ),

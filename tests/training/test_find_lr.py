@@ -78,11 +78,13 @@ def test_a_loss_has_diverged_where_it_stays_far_above_its_lowest() -> None:
     assert not has_diverged([9.0] * 10 + [1.0] * 10)
 
 
-@pytest.mark.parametrize("optim", [config.SGD(), config.AdamW(), config.ScheduleFree()], ids=lambda part: part.name)
+@pytest.mark.parametrize(
+    "optim", [config.SGDOptions(), config.AdamWOptions(), config.ScheduleFreeOptions()], ids=lambda part: part.name
+)
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_the_rate_of_each_step_is_the_next_of_a_geometric_row(
     tiny: Configure,
-    optim: config.Optim,
+    optim: config.OptimizerOptions,
     accumulate: int,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -112,7 +114,7 @@ def test_the_rate_of_each_step_is_the_next_of_a_geometric_row(
 
 def test_a_loss_that_explodes_ends_the_search(tiny: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(find_lr_file, "LEAST_FALL", -1.0)
-    folder = find_lr(search(tiny(optim=config.SGD()), lowest=1e-4, highest=1e9, steps=40))
+    folder = find_lr(search(tiny(optim=config.SGDOptions()), lowest=1e-4, highest=1e9, steps=40))
     curve = json.loads((folder / "curve.json").read_text())
     assert len(curve["lr"]) < 40
     assert curve["lr"][-1] < 1e9
@@ -120,7 +122,7 @@ def test_a_loss_that_explodes_ends_the_search(tiny: Configure, monkeypatch: pyte
 
 def test_rates_that_are_all_too_small_are_answered(tiny: Configure) -> None:
     with pytest.raises(UserError, match="the loss does not fall"):
-        find_lr(search(tiny(optim=config.SGD()), lowest=1e-12, highest=1e-10, steps=20))
+        find_lr(search(tiny(optim=config.SGDOptions()), lowest=1e-12, highest=1e-10, steps=20))
 
 
 @pytest.mark.parametrize(

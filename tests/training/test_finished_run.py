@@ -59,7 +59,7 @@ def test_a_run_stopped_between_its_last_epoch_and_its_results_writes_them(tiny: 
 def test_a_longer_run_follows_the_schedule_of_its_new_length(
     tiny: Configure, capsys: pytest.CaptureFixture[str], schedule: str
 ) -> None:
-    optim = config.SGD(schedule=schedule, lr=0.01, warmup_epochs=1.0)
+    optim = config.SGDOptions(schedule=schedule, lr=0.01, warmup_epochs=1.0)
     augment = config.Augment(name="m", mosaic=0.5, mixing_off_epochs=1)
     folder = train(tiny(optim=optim, augment=augment, trainer=trainer(2)))
     best = json.loads((folder / "metrics.json").read_text())["AP"]
@@ -95,7 +95,7 @@ def test_a_length_below_what_is_trained_is_refused(tiny: Configure) -> None:
 
 
 def test_a_run_that_patience_ended_is_finished(tiny: Configure, capsys: pytest.CaptureFixture[str]) -> None:
-    optim = config.SGD(schedule="constant", lr=1e-9, warmup_epochs=0.0)
+    optim = config.SGDOptions(schedule="constant", lr=1e-9, warmup_epochs=0.0)
     folder = train(tiny(optim=optim, trainer=trainer(9, patience=1, ema=0.0)))
     done = torch.load(folder / "last.ckpt", weights_only=True)["epoch"] + 1
     assert done < 9

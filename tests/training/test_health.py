@@ -56,13 +56,13 @@ def test_dead_units_are_flagged_by_name_and_the_remedied_twin_is_not(
     trainer = config.Trainer(epochs=2, accelerator="cpu", precision="fp32", progress=False, clip=0.0)
     ill = tiny(
         data=scenes,
-        backbone=config.VGG(depth=11, norm="none"),
-        optim=config.SGD(lr=1.0, warmup_epochs=0.0),
+        backbone=config.VGGOptions(depth=11, norm="none"),
+        optim=config.SGDOptions(lr=1.0, warmup_epochs=0.0),
         trainer=trainer,
         callbacks=WATCHED,
         runs=str(tmp_path / "ill"),
     )
-    healed = tiny(data=scenes, backbone=config.VGG(depth=11), callbacks=WATCHED, runs=str(tmp_path / "healed"))
+    healed = tiny(data=scenes, backbone=config.VGGOptions(depth=11), callbacks=WATCHED, runs=str(tmp_path / "healed"))
     dead = []
     for settings in (ill, healed):
         train(settings)
@@ -110,8 +110,8 @@ def test_a_level_without_objects_is_said_and_not_flagged(
             data=data,
             augment=config.Augment(name="none"),
             callbacks=WATCHED,
-            head=config.AnchorBased(),
-            assigner=config.MaxIoU(),
+            head=config.AnchorBasedHeadOptions(),
+            assigner=config.MaxIoUAssignerOptions(),
         )
     )
     said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("health: no object")]

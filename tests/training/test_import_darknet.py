@@ -23,7 +23,7 @@ def given(tmp_path: Path) -> config.ImportDarknet:
     (tmp_path / "five.cfg").write_text(FIVE)
     write_weights(tmp_path / "five.weights", FIVE_SHAPES)
     (tmp_path / "five.names").write_text("\n".join(CLASS_NAMES) + "\n\n")
-    model = config.Darknet(cfg=str(tmp_path / "five.cfg"), weights=str(tmp_path / "five.weights"))
+    model = config.DarknetOptions(cfg=str(tmp_path / "five.cfg"), weights=str(tmp_path / "five.weights"))
     return config.ImportDarknet(model=model, names=str(tmp_path / "five.names"), output=str(tmp_path / "imported"))
 
 

@@ -67,8 +67,8 @@ def test_as_many_classes_in_another_order_do_not_take_each_other_s_rows(tiny: Co
 @pytest.mark.parametrize(
     ("parts", "anew"),
     [
-        ({"head": config.AnchorBased()}, 6),
-        ({"model": config.FasterRCNN(channels=16, width=32)}, 4),
+        ({"head": config.AnchorBasedHeadOptions()}, 6),
+        ({"model": config.FasterRCNNOptions(channels=16, width=32)}, 4),
     ],
     ids=["anchors", "two stages"],
 )
@@ -92,7 +92,7 @@ def test_where_classes_have_no_row_of_their_own_they_begin_anew_and_the_line_say
 
 def test_parts_of_another_detector_are_taken_over_where_they_fit(tiny: Configure, tmp_path: Path) -> None:
     file = save_checkpoint(tmp_path / "a.ckpt", tiny(), NAMES, seed=5, averaged=False)
-    detector, (line,) = started(tiny(init=str(file), head=config.AnchorBased()), NAMES)
+    detector, (line,) = started(tiny(init=str(file), head=config.AnchorBasedHeadOptions()), NAMES)
     given = random_weights(tiny(), 3, seed=5)
     found = detector.state_dict()
     assert all(torch.equal(value, given[name]) for name, value in found.items() if name.startswith("backbone."))
@@ -101,7 +101,7 @@ def test_parts_of_another_detector_are_taken_over_where_they_fit(tiny: Configure
 
 def test_another_normalisation_of_images_is_said(tiny: Configure, tmp_path: Path) -> None:
     file = save_checkpoint(tmp_path / "a.ckpt", tiny(), NAMES)
-    model = config.SingleShot(mean=[0.0, 0.0, 0.0], std=[1.0, 1.0, 1.0])
+    model = config.SingleShotOptions(mean=[0.0, 0.0, 0.0], std=[1.0, 1.0, 1.0])
     _, lines = started(tiny(init=str(file), model=model), NAMES)
     assert len(lines) == 2
     assert "model.mean=[0.485, 0.456, 0.406]" in lines[1]
@@ -109,7 +109,12 @@ def test_another_normalisation_of_images_is_said(tiny: Configure, tmp_path: Path
 
 def test_a_detector_with_nothing_in_common_is_refused(tiny: Configure, tmp_path: Path) -> None:
     file = save_checkpoint(tmp_path / "a.ckpt", tiny(), NAMES)
-    other = tiny(init=str(file), backbone=config.VGG(depth=11), neck=config.FPN(channels=16), head=config.AnchorBased())
+    other = tiny(
+        init=str(file),
+        backbone=config.VGGOptions(depth=11),
+        neck=config.FPNOptions(channels=16),
+        head=config.AnchorBasedHeadOptions(),
+    )
     with pytest.raises(UserError, match=r"init=.*a\.ckpt: none of its weights"):
         started(other, ("x",))
 
@@ -119,7 +124,7 @@ def test_a_run_starts_from_the_weights_and_needs_the_file_no_more(
 ) -> None:
     file = save_checkpoint(tmp_path / "a.ckpt", tiny(), ("circle", "x"), seed=5)
     trainer = config.Trainer(epochs=1, accelerator="cpu", precision="fp32", progress=False)
-    folder = train(tiny(init=str(file), trainer=trainer, optim=config.SGD(lr=1e-9, weight_decay=0.0)))
+    folder = train(tiny(init=str(file), trainer=trainer, optim=config.SGDOptions(lr=1e-9, weight_decay=0.0)))
     said = capsys.readouterr().out
     assert f"init={file}: " in said
     assert "for 1 of 5 classes" in said

@@ -79,7 +79,7 @@ def test_multi_scale_training_moves_the_boxes_with_the_images(tiny: Configure, m
 
 def test_the_schedule_counts_steps_and_not_batches(tiny: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
     """12 images in batches of 4, two accumulated: 2 steps an epoch, 6 in all, of which the cosine's last is step 5."""
-    optim = config.AdamW(lr=0.01, warmup_epochs=0.0, final_lr=0.1)
+    optim = config.AdamWOptions(lr=0.01, warmup_epochs=0.0, final_lr=0.1)
     seen = rates(tiny(optim=optim, trainer=trainer(epochs=3, accumulate=2)), monkeypatch)
     wanted = [0.01 * (0.1 + 0.9 * (1 + math.cos(math.pi * step / 6)) / 2) for step in range(6)]
     assert seen == pytest.approx(wanted)
@@ -87,7 +87,7 @@ def test_the_schedule_counts_steps_and_not_batches(tiny: Configure, monkeypatch:
 
 def test_the_warm_up_lasts_as_many_epochs_as_it_says(tiny: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
     """3 steps an epoch: 6 of warm-up, each 1/7 of the rate more than the one before, then the whole rate."""
-    optim = config.AdamW(lr=0.01, warmup_epochs=2.0, schedule="constant")
+    optim = config.AdamWOptions(lr=0.01, warmup_epochs=2.0, schedule="constant")
     seen = rates(tiny(optim=optim, trainer=trainer(epochs=3)), monkeypatch)
     assert seen == pytest.approx([0.01 * min(step / 7, 1) for step in range(1, 10)])
 
@@ -129,7 +129,7 @@ def test_after_the_frozen_epochs_the_backbone_s_own_options_hold_again(
         return step(self, batch, index)
 
     monkeypatch.setattr(DetectionModule, "training_step", training_step)
-    backbone = config.CSPDarknet(depth=0.33, width=0.125, frozen_stages=2, freeze_norm=True)
+    backbone = config.CSPDarknetOptions(depth=0.33, width=0.125, frozen_stages=2, freeze_norm=True)
     train(tiny(backbone=backbone, trainer=trainer(epochs=2, frozen_epochs=1)))
     assert seen == [([False] * 5, False), ([False, False, True, True, True], False)]
 
@@ -138,7 +138,7 @@ def test_a_frozen_stage_has_no_gradient_and_its_statistics_stay(tiny: Configure)
     from detector.checkpoint import build, open_checkpoint
 
     settings = tiny(
-        backbone=config.CSPDarknet(depth=0.33, width=0.125, frozen_stages=2), trainer=trainer(epochs=1, ema=0.0)
+        backbone=config.CSPDarknetOptions(depth=0.33, width=0.125, frozen_stages=2), trainer=trainer(epochs=1, ema=0.0)
     )
     import lightning
 

@@ -8,8 +8,8 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, MultiStepLR, OneCycleLR
 
 from detector import config
-from detector.errors import UserError
-from detector.training.optim import build_optimizer, build_schedule, rate
+from detector.errors import OptionError
+from detector.training.optim import rate
 
 
 def network() -> nn.Module:
@@ -27,15 +27,15 @@ def walk(optimizer: Optimizer, schedule: object, steps: int) -> list[tuple[float
     return seen
 
 
-def ours(part: config.Optim, total: int, warmup: int = 0) -> list[tuple[float, float]]:
-    optimizer = build_optimizer(part, network(), fused=False)
-    return walk(optimizer, build_schedule(part, optimizer, total, warmup), total)
+def ours(part: config.OptimizerOptions, total: int, warmup: int = 0) -> list[tuple[float, float]]:
+    optimizer = part.build(network(), fused=False)
+    return walk(optimizer, part.build_schedule(optimizer, total, warmup), total)
 
 
-@pytest.mark.parametrize("part", [config.SGD(weight_decay=0.3), config.AdamW(weight_decay=0.3)])
-def test_weights_decay_and_norms_and_biases_do_not(part: config.Optim) -> None:
+@pytest.mark.parametrize("part", [config.SGDOptions(weight_decay=0.3), config.AdamWOptions(weight_decay=0.3)])
+def test_weights_decay_and_norms_and_biases_do_not(part: config.OptimizerOptions) -> None:
     module = network()
-    optimizer = build_optimizer(part, module, fused=False)
+    optimizer = part.build(module, fused=False)
     decay = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
     named = {name: decay[id(parameter)] for name, parameter in module.named_parameters()}
     assert named == {"0.weight": 0.3, "0.bias": 0.0, "1.weight": 0.0, "1.bias": 0.0}
@@ -44,7 +44,7 @@ def test_weights_decay_and_norms_and_biases_do_not(part: config.Optim) -> None:
 def test_what_is_frozen_is_not_given_to_the_optimizer() -> None:
     module = network()
     module[0].requires_grad_(False)  # type: ignore[index]
-    optimizer = build_optimizer(config.SGD(), module, fused=False)
+    optimizer = config.SGDOptions().build(module, fused=False)
     given = {id(p) for group in optimizer.param_groups for p in group["params"]}
     assert given == {id(p) for p in module[1].parameters()}  # type: ignore[index]
 
@@ -54,7 +54,7 @@ def test_two_steps_of_sgd_are_nesterov_s_by_hand() -> None:
     lr, momentum, decay = 0.1, 0.9, 0.01
     module = nn.Conv2d(1, 1, 1, bias=False)
     nn.init.constant_(module.weight, 2.0)
-    optimizer = build_optimizer(config.SGD(lr=lr, momentum=momentum, weight_decay=decay), module, fused=False)
+    optimizer = config.SGDOptions(lr=lr, momentum=momentum, weight_decay=decay).build(module, fused=False)
     weight, velocity = 2.0, 0.0
     for gradient in (3.0, -1.0):
         module.weight.grad = torch.full_like(module.weight, gradient)
@@ -70,7 +70,7 @@ def test_two_steps_of_adamw_are_the_paper_s_by_hand() -> None:
     lr, momentum, decay = 0.1, 0.6, 0.05
     module = nn.Conv2d(1, 1, 1, bias=False)
     nn.init.constant_(module.weight, 2.0)
-    optimizer = build_optimizer(config.AdamW(lr=lr, momentum=momentum, weight_decay=decay), module, fused=False)
+    optimizer = config.AdamWOptions(lr=lr, momentum=momentum, weight_decay=decay).build(module, fused=False)
     weight, first, second = 2.0, 0.0, 0.0
     for t, gradient in enumerate((3.0, -1.0), start=1):
         module.weight.grad = torch.full_like(module.weight, gradient)
@@ -82,8 +82,8 @@ def test_two_steps_of_adamw_are_the_paper_s_by_hand() -> None:
         assert module.weight.item() == pytest.approx(weight)
 
 
-@pytest.mark.parametrize("kind", [config.SGD, config.AdamW])
-def test_one_cycle_is_what_smith_and_topin_describe(kind: type[config.SGD]) -> None:
+@pytest.mark.parametrize("kind", [config.SGDOptions, config.AdamWOptions])
+def test_one_cycle_is_what_smith_and_topin_describe(kind: type[config.SGDOptions]) -> None:
     part = kind(lr=0.2, schedule="one_cycle", rise=0.25, momentum=0.95, lowest_momentum=0.85)
     seen = ours(part, total=100)
 
@@ -101,8 +101,8 @@ def test_one_cycle_is_what_smith_and_topin_describe(kind: type[config.SGD]) -> N
 
 
 def test_one_cycle_is_pytorch_s_own() -> None:
-    part = config.SGD(lr=0.1, schedule="one_cycle")
-    optimizer = build_optimizer(part, network(), fused=False)
+    part = config.SGDOptions(lr=0.1, schedule="one_cycle")
+    optimizer = part.build(network(), fused=False)
     theirs = OneCycleLR(optimizer, 0.1, total_steps=60, pct_start=0.3, base_momentum=0.85, max_momentum=0.9)
     assert np.allclose(walk(optimizer, theirs, 60), ours(part, total=60))
 
@@ -110,52 +110,55 @@ def test_one_cycle_is_pytorch_s_own() -> None:
 @pytest.mark.parametrize("total", [1, 2, 3, 4, 5, 10])
 @pytest.mark.parametrize("rise", [0.01, 0.25, 0.3, 0.5, 0.99])
 def test_a_cycle_of_any_length_has_finite_rates(total: int, rise: float) -> None:
-    seen = ours(config.SGD(schedule="one_cycle", rise=rise), total)
+    seen = ours(config.SGDOptions(schedule="one_cycle", rise=rise), total)
     assert all(0 < lr <= 0.01 * (1 + 1e-9) and 0.85 <= momentum <= 0.9 for lr, momentum in seen)
 
 
 def test_cosine_is_pytorch_s_own_after_the_warm_up() -> None:
-    part = config.SGD(lr=0.1, schedule="cosine", final_lr=0.05)
-    optimizer = build_optimizer(part, network(), fused=False)
+    part = config.SGDOptions(lr=0.1, schedule="cosine", final_lr=0.05)
+    optimizer = part.build(network(), fused=False)
     theirs = walk(optimizer, CosineAnnealingLR(optimizer, T_max=80, eta_min=0.005), 80)
     assert np.allclose(ours(part, total=100, warmup=20)[20:], theirs)
 
 
 def test_steps_are_pytorch_s_own() -> None:
-    part = config.SGD(lr=0.1, schedule="steps", steps=[0.5, 0.75])
-    optimizer = build_optimizer(part, network(), fused=False)
+    part = config.SGDOptions(lr=0.1, schedule="steps", steps=[0.5, 0.75])
+    optimizer = part.build(network(), fused=False)
     theirs = walk(optimizer, MultiStepLR(optimizer, [50, 75], gamma=0.1), 100)
     assert np.allclose(ours(part, total=100), theirs)
 
 
 def test_the_warm_up_is_linear_from_zero() -> None:
-    share = rate(config.SGD(schedule="constant"), 100, 4)
+    share = rate(config.SGDOptions(schedule="constant"), 100, 4)
     assert [share(step) for step in range(6)] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1, 1])
 
 
 @pytest.mark.parametrize(
     ("part", "words"),
     [
-        (config.SGD(schedule="onecycle"), "optim.schedule=onecycle: choose one of cosine, steps, one_cycle, constant"),
-        (config.SGD(schedule="one_cycle", rise=1.0), "optim.rise=1.0: must lie between 0 and 1"),
-        (config.SGD(schedule="one_cycle", momentum=0.5), "optim.lowest_momentum=0.85: must lie between 0 and"),
-        (config.ScheduleFree(schedule="cosine"), "optim.schedule=cosine: schedule_free averages instead"),
-        (config.ScheduleFree(schedule="one_cycle"), "optim.schedule=one_cycle: schedule_free averages instead"),
-        (config.ScheduleFree(momentum=0.0), "optim.momentum=0.0: schedule_free needs one between 0 and 1"),
+        (
+            config.SGDOptions(schedule="onecycle"),
+            "schedule=onecycle: choose one of cosine, steps, one_cycle, constant",
+        ),
+        (config.SGDOptions(schedule="one_cycle", rise=1.0), "rise=1.0: must lie between 0 and 1"),
+        (config.SGDOptions(schedule="one_cycle", momentum=0.5), "lowest_momentum=0.85: must lie between 0 and"),
+        (config.ScheduleFreeOptions(schedule="cosine"), "schedule=cosine: schedule_free averages instead"),
+        (config.ScheduleFreeOptions(schedule="one_cycle"), "schedule=one_cycle: schedule_free averages instead"),
+        (config.ScheduleFreeOptions(momentum=0.0), "momentum=0.0: schedule_free needs one between 0 and 1"),
     ],
 )
-def test_what_cannot_be_is_refused(part: config.Optim, words: str) -> None:
-    with pytest.raises(UserError, match=words):
-        build_schedule(part, build_optimizer(part, network(), fused=False), 10, 0)
+def test_what_cannot_be_is_refused(part: config.OptimizerOptions, words: str) -> None:
+    with pytest.raises(OptionError, match=words):
+        part.build_schedule(part.build(network(), fused=False), 10, 0)
 
 
 def test_schedule_free_follows_the_equations_of_its_paper() -> None:
     # Defazio et al. 2024, algorithm 1 (AdamW form), written out with z and x apart; the library holds only y and z.
-    part = config.ScheduleFree(lr=0.1, weight_decay=0.02, momentum=0.9)
+    part = config.ScheduleFreeOptions(lr=0.1, weight_decay=0.02, momentum=0.9)
     weight = nn.Parameter(torch.tensor([[1.0, -2.0]], dtype=torch.float64))
     module = nn.Module()
     module.weight = weight
-    optimizer = build_optimizer(part, module, warmup_steps=3)
+    optimizer = part.build(module, warmup_steps=3)
     optimizer.train()  # type: ignore[attr-defined]
     z = x = weight.detach().clone()
     second, sum_of_weights = torch.zeros_like(z), 0.0

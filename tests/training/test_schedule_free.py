@@ -14,7 +14,7 @@ from detector.training.train import train
 from detector.types import Batch, Target
 
 Configure = Callable[..., config.Train]
-OPTIM = config.ScheduleFree(warmup_epochs=1.0)
+OPTIM = config.ScheduleFreeOptions(warmup_epochs=1.0)
 
 
 def trainer(**options: object) -> config.Trainer:
@@ -99,10 +99,9 @@ class Bare(nn.Module):
 
 def test_frozen_norms_and_modes_stay_as_they_are_when_statistics_are_renewed() -> None:
     torch.manual_seed(0)
-    settings = config.CSPDarknet(depth=0.33, width=0.125, frozen_stages=2)
-    from detector.build import build_backbone
+    settings = config.CSPDarknetOptions(depth=0.33, width=0.125, frozen_stages=2)
 
-    backbone = build_backbone(settings).train()
+    backbone = settings.build().train()
     for norm in (m for m in backbone.modules() if isinstance(m, nn.BatchNorm2d)):
         assert norm.running_mean is not None
         norm.running_mean.fill_(7.0)

@@ -89,32 +89,40 @@ def test_a_second_run_of_the_same_name_gets_a_folder_of_its_own(tiny: Configure)
     assert (first / "metrics.json").is_file()
 
 
-ON_PROPOSALS = config.RCNN(search_side=96, max_proposals=60, sampled_regions=8)
+ON_PROPOSALS = config.RCNNOptions(search_side=96, max_proposals=60, sampled_regions=8)
 
 
 @pytest.mark.parametrize(
     ("model", "workers", "optim"),
     [
-        (config.SingleShot(), 2, config.AdamW(warmup_epochs=1.0)),
-        (config.SingleShot(), 0, config.ScheduleFree(warmup_epochs=1.5)),
-        (config.FasterRCNN(channels=16, width=32), 0, config.AdamW(warmup_epochs=1.0)),
+        (config.SingleShotOptions(), 2, config.AdamWOptions(warmup_epochs=1.0)),
+        (config.SingleShotOptions(), 0, config.ScheduleFreeOptions(warmup_epochs=1.5)),
+        (config.FasterRCNNOptions(channels=16, width=32), 0, config.AdamWOptions(warmup_epochs=1.0)),
         *(
             pytest.param(*row, marks=pytest.mark.slow)
             for row in (
-                (config.SingleShot(), 0, config.AdamW(warmup_epochs=1.0)),
-                (config.SingleShot(), 2, config.ScheduleFree(warmup_epochs=1.5)),
-                (config.SingleShot(), 0, config.SGD(schedule="one_cycle")),
-                (config.FasterRCNN(channels=16, width=32), 0, config.ScheduleFree(warmup_epochs=1.5)),
-                (ON_PROPOSALS, 2, config.AdamW(warmup_epochs=1.0)),
-                (ON_PROPOSALS, 0, config.ScheduleFree(warmup_epochs=1.5)),
-                (config.FastRCNN(search_side=96, channels=16, width=32), 0, config.AdamW(warmup_epochs=1.0)),
+                (config.SingleShotOptions(), 0, config.AdamWOptions(warmup_epochs=1.0)),
+                (config.SingleShotOptions(), 2, config.ScheduleFreeOptions(warmup_epochs=1.5)),
+                (config.SingleShotOptions(), 0, config.SGDOptions(schedule="one_cycle")),
+                (config.FasterRCNNOptions(channels=16, width=32), 0, config.ScheduleFreeOptions(warmup_epochs=1.5)),
+                (ON_PROPOSALS, 2, config.AdamWOptions(warmup_epochs=1.0)),
+                (ON_PROPOSALS, 0, config.ScheduleFreeOptions(warmup_epochs=1.5)),
+                (
+                    config.FastRCNNOptions(search_side=96, channels=16, width=32),
+                    0,
+                    config.AdamWOptions(warmup_epochs=1.0),
+                ),
             )
         ),
     ],
-    ids=lambda value: value.name if isinstance(value, config.Model | config.Optim) else value,
+    ids=lambda value: value.name if isinstance(value, config.ModelOptions | config.OptimizerOptions) else value,
 )
 def test_four_epochs_equal_two_then_a_resume_of_two_exactly(
-    tiny: Configure, monkeypatch: pytest.MonkeyPatch, model: config.Model, workers: int, optim: config.Optim
+    tiny: Configure,
+    monkeypatch: pytest.MonkeyPatch,
+    model: config.ModelOptions,
+    workers: int,
+    optim: config.OptimizerOptions,
 ) -> None:
     settings = tiny(
         model=model,

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from detector.build import proposal_request
 from detector.checkpoint import open_checkpoint
 from detector.data.module import evaluation_loader
 from detector.data.read import read_index
@@ -63,7 +62,7 @@ def test_two_processes_train_together_and_measure_what_one_process_measures(mode
     settings = checkpoint.config
     index = read_index(settings.data, "val", checkpoint.class_names)
     detector = checkpoint.detector()
-    proposals = proposal_request(settings.model)
+    proposals = settings.model.proposal_request()
     searches = 0 if proposals is None else 2  # one line a split: the other process waits for what the first one finds
     assert done.stderr.count("s an image and core") == searches
     results = []

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from detector.boxes import IoUKind, aligned_iou
-from detector.errors import UserError
+from detector.errors import OptionError
 from detector.models.regions.box_coding import WEIGHTS, Weights, decode, encode
 from detector.models.regions.precision import full_precision
 from detector.models.regions.sampling import Samples
@@ -38,7 +38,7 @@ class RegionBoxLoss:
 
     def __init__(self, kind: str = "smooth_l1", weights: Weights = WEIGHTS) -> None:
         if kind not in get_args(RegionBoxLossKind):
-            raise UserError(f"model.box_loss={kind}: choose one of {', '.join(get_args(RegionBoxLossKind))}")
+            raise OptionError("box_loss", f"choose one of {', '.join(get_args(RegionBoxLossKind))}", kind)
         self.kind = kind
         self.weights = weights
 

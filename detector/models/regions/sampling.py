@@ -5,17 +5,42 @@ Nothing here waits for a GPU: the number of regions that come out is known befor
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from detector.boxes import pairwise_iou
-from detector.errors import UserError
+from detector.errors import OptionError, named
+from detector.options import Count, PositiveShare
 from detector.types import Target
 
 BACKGROUND, IGNORED = -1, -2
+
+
+@dataclass
+class SampledRegionsOptions:
+    """The options of every detector that learns from sampled regions."""
+
+    sampled_regions: Count = 128
+    """Regions of an image that a step learns from. 512 of each of 2 images are usual; more images need fewer of each."""
+    positive_share: PositiveShare = 0.25
+    """Largest share of positives among the sampled regions."""
+    positive_iou: PositiveShare = 0.5
+    """Smallest IoU with an object at which a region is a positive."""
+    negative_iou: PositiveShare = 0.5
+    """A region whose IoU with every object is smaller is background."""
+
+    def contradictions(self) -> Iterator[tuple[str, str]]:
+        """A region is not background and a positive at once."""
+        if self.negative_iou > self.positive_iou:
+            yield "negative_iou", f"at most positive_iou={self.positive_iou}"
+
+    def build_sampler(self) -> RegionSampler:
+        """What draws the regions that a step learns from."""
+        with named(number="sampled_regions"):
+            return RegionSampler(self.sampled_regions, self.positive_share, self.positive_iou, self.negative_iou)
 
 
 @dataclass(frozen=True)
@@ -54,7 +79,7 @@ class RegionSampler:
     most a share of `positive_share` positives; negatives take the place of positives that are missing.
 
     Raises:
-        UserError: a value is out of its range.
+        OptionError: a value is out of its range.
     """
 
     number: int = 512
@@ -66,13 +91,14 @@ class RegionSampler:
 
     def __post_init__(self) -> None:
         if self.number < 1:
-            raise UserError(f"model.sampled_regions={self.number}: must be 1 or more")
+            raise OptionError("number", "must be 1 or more", self.number)
         if not 0 < self.positive_share <= 1:
-            raise UserError(f"model.positive_share={self.positive_share}: must be above 0 and at most 1")
+            raise OptionError("positive_share", "must be above 0 and at most 1", self.positive_share)
         if not 0 <= self.lowest_iou <= self.negative_iou <= self.positive_iou <= 1:
-            raise UserError(
-                f"model.negative_iou={self.negative_iou} model.positive_iou={self.positive_iou}: "
-                f"must be {self.lowest_iou:g} <= negative_iou <= positive_iou <= 1"
+            raise OptionError(
+                "negative_iou",
+                f"must be {self.lowest_iou:g} <= negative_iou <= positive_iou={self.positive_iou} <= 1",
+                self.negative_iou,
             )
 
     def __call__(self, regions: Tensor, target: Target, classes: int) -> Samples:

@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from detector.models.stages import stage
+from detector.options import Count
+from detector.proposals.selective_search import ProposalRequest, SelectiveSearchOptions
 from detector.types import Target
 
 Search = Callable[[np.ndarray], np.ndarray]
 """uint8 [H, W, 3] RGB → boxes float32 [P, 4] xyxy, best first."""
+
+
+@dataclass
+class OnProposalsOptions(SelectiveSearchOptions):
+    """The options of every detector whose regions come from selective search."""
+
+    max_proposals: Count = 2000
+    """Largest number of proposals of an image, the best of them, that are used (Girshick et al. 2014: about 2,000)."""
+
+    def proposal_request(self) -> ProposalRequest | None:
+        """The proposals that the data must bring along."""
+        return ProposalRequest(self.build_search(), self.max_proposals)
 
 
 def proposals_for(images: Tensor, given: Sequence[Tensor | None] | None, search: Search, limit: int) -> list[Tensor]:

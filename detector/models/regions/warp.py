@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torchvision.ops import roi_align
 
 from detector.boxes import cxcywh_to_xyxy, xyxy_to_cxcywh
 
@@ -16,6 +15,8 @@ def warp(images: Tensor, regions: list[Tensor], size: int, context: float) -> Te
     that shows what is beside it (16 of 227 pixels in the paper); outside the image it is 0, the mean colour. Where the
     region becomes smaller, all its pixels are averaged (RoIAlign with as many points as there are pixels).
     """
+    from torchvision.ops import roi_align  # here: it takes seconds, which options need not wait for
+
     boxes = [with_context(one.float(), context) for one in regions]
     return roi_align(images.float(), boxes, size, sampling_ratio=-1, aligned=True)
 

@@ -6,7 +6,7 @@ from torch import Tensor
 from torchvision.models.detection.roi_heads import fastrcnn_loss
 from torchvision.ops import complete_box_iou_loss, distance_box_iou_loss, generalized_box_iou_loss
 
-from detector.errors import UserError
+from detector.errors import OptionError
 from detector.models.regions.box_coding import decode, encode
 from detector.models.regions.losses import RegionBoxLoss, RegionBoxLossKind, class_loss
 from detector.models.regions.sampling import Samples
@@ -118,5 +118,5 @@ def test_bfloat16_and_regions_without_area_stay_finite(kind: str) -> None:
 
 
 def test_an_unknown_loss_is_answered_with_the_choices() -> None:
-    with pytest.raises(UserError, match=r"model\.box_loss=l3: choose one of smooth_l1, l1, iou, giou, diou, ciou"):
+    with pytest.raises(OptionError, match=r"box_loss=l3: choose one of smooth_l1, l1, iou, giou, diou, ciou"):
         RegionBoxLoss("l3")

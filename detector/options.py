@@ -1,16 +1,33 @@
-"""What values a key may have beyond its type, written beside it: `ema: Annotated[float, Range(0, 1)]`.
+"""What the options of a part are made of: dataclass fields with the values that each may have written beside its type.
 
-`detector.config.check` reads these from every field of a configuration; here are the conditions themselves and names for
-the ones that many fields share.
+`ema: Annotated[float, Range(0, 1)]` is such a field. `detector.config.check` compares a configuration with these conditions;
+here are the conditions themselves and names for those that many fields share.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Annotated, Any, Protocol
+
+MISSING: Any = "???"
+"""OmegaConf's mark for a value that must be given."""
+
+
+def arguments(options: Any, *left_out: str) -> dict[str, Any]:
+    """The fields of an options object by name, without `name` and those left out: arguments of the module that it builds."""
+    return {
+        field.name: getattr(options, field.name)
+        for field in dataclasses.fields(options)
+        if field.name not in ("name", *left_out)
+    }
+
+
+PARTS = ("backbone", "neck", "head", "assigner", "loss")
+"""The groups of parts that a detector may be made of; each kind names those that it needs."""
 
 
 class Condition(Protocol):
@@ -172,8 +189,8 @@ FiniteNumber = Annotated[float, Range(-math.inf, math.inf, above=True, below=Tru
 Activation = Annotated[str, OneOf("relu", "leaky_relu", "elu", "gelu", "silu", "mish", "none")]
 Norm = Annotated[str, OneOf("batch", "group", "none")]
 Initialisation = Annotated[str, OneOf("kaiming", "xavier")]
-Suppression = Annotated[str, OneOf("greedy", "class_agnostic", "soft", "diou")]
-"""Which predictions of one object stay; see `detector/nms.py`."""
-RegionBoxLoss = Annotated[str, OneOf("smooth_l1", "l1", "iou", "giou", "diou", "ciou")]
+SuppressionKind = Annotated[str, OneOf("greedy", "class_agnostic", "soft", "diou")]
+"""How only one of several predictions of an object is kept; see `detector.nms.Suppression`."""
+RegionBoxLossKind = Annotated[str, OneOf("smooth_l1", "l1", "iou", "giou", "diou", "ciou")]
 Device = Annotated[str, OneOf("auto", "cpu", "gpu")]
 Split = Annotated[str, OneOf("train", "val", "test")]

@@ -1,4 +1,4 @@
-"""What all backbones share: stages that can be frozen."""
+"""Backbones whose stages can be frozen."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Self
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from detector.errors import UserError
+from detector.errors import OptionError
 from detector.types import FeatureInfo
 
 
@@ -18,6 +18,8 @@ class FreezableBackbone(nn.Module):
     info: FeatureInfo
     stages: Sequence[nn.Module] | nn.ModuleList
     """Together they hold every parameter that is trained."""
+    normalisation: tuple[list[float], list[float]] | None = None
+    """The (mean, std) of RGB in 0..1 that loaded weights were trained with, where they ask for it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -29,14 +31,17 @@ class FreezableBackbone(nn.Module):
 
         What is frozen has no gradients, and its batch norms use their running statistics without changing them, also
         after `train()`. May be called again at any time: the last call counts.
+
+        Raises:
+            OptionError: there are fewer stages, or there is no batch norm to freeze.
         """
         if not 0 <= stages <= len(self.stages):
-            raise UserError(f"backbone.frozen_stages: {stages} is out of range; choose 0 to {len(self.stages)}")
+            raise OptionError("frozen_stages", f"{stages} is out of range; choose 0 to {len(self.stages)}")
         batch_norms = [module for module in self.modules() if isinstance(module, _BatchNorm)]
         if norm and not batch_norms:
-            raise UserError(
-                "backbone.freeze_norm: there is no batch norm to freeze; choose backbone.freeze_norm=false "
-                "or a backbone with backbone.norm=batch"
+            raise OptionError(
+                "freeze_norm",
+                "there is no batch norm to freeze; choose freeze_norm=false or a backbone with norm=batch",
             )
         self.frozen_stages = stages
         self.freeze_norm = norm

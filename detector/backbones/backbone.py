@@ -1,0 +1,51 @@
+"""What a detector asks of a backbone, and the options that every backbone has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Protocol
+
+from torch import Tensor
+
+from detector.options import MISSING, Activation, Initialisation, Norm, Range
+from detector.types import FeatureInfo
+
+
+class Backbone(Protocol):
+    """An `nn.Module` that turns images into features of several strides.
+
+    Normalised float images [B, 3, H, W] → {"C2": [B, c2, H/4, W/4], ..., "C5": [B, c5, H/32, W/32]}, where C2 may be absent.
+    """
+
+    info: FeatureInfo
+    """Names, channels and strides of the features, known before any forward pass."""
+
+    def __call__(self, images: Tensor, /) -> dict[str, Tensor]:
+        """Images [B, 3, H, W] with sides that are multiples of 32 → features by name, in the order of their strides."""
+
+    def freeze(self, stages: int, norm: bool = False) -> None:
+        """Stops training the first `stages` stages, and with `norm` every batch norm; trains all the rest."""
+
+
+@dataclass
+class BackboneOptions:
+    """The options that every backbone has."""
+
+    name: str = MISSING
+    """Which kind of backbone it is."""
+    pretrained: bool = False
+    """Start from ImageNet weights (torchvision's or timm's); not every backbone has them."""
+    frozen_stages: Annotated[int, Range(0, 5)] = 0
+    """How many stages, counted from the image, are not trained."""
+    freeze_norm: bool = False
+    """Batch-norm layers keep their statistics and their affine parameters."""
+    activation: Activation = "relu"
+    """The activation after every convolution."""
+    norm: Norm = "batch"
+    """The normalisation after every convolution; without any, convolutions have biases."""
+    initialisation: Initialisation = "kaiming"
+    """How weights that are not pretrained are drawn: He et al. 2015 or Glorot & Bengio 2010."""
+
+    def build(self) -> Backbone:
+        """The backbone, with new or pretrained weights; raises OptionError on a value that cannot be."""
+        raise NotImplementedError
