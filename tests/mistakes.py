@@ -75,13 +75,13 @@ MISTAKES = [
     Mistake(_MODULE, "backbone.freeze(part.frozen_stages, part.freeze_norm)", "backbone.freeze(part.frozen_stages)", MODULE),
     Mistake(_MODULE, "return self.detector if self.ema is None else self.ema.module", "return self.detector", TRAIN),
     # optimizers
-    Mistake("detector/training/optim.py", '"weight_decay": 0.0}', '"weight_decay": part.weight_decay}', OPTIM),
-    Mistake("detector/training/optim.py", "return AdamW(groups, lr=part.lr, betas=(part.momentum, 0.999)", "return AdamW(groups, lr=part.lr, betas=(0.9, 0.999)", OPTIM),
-    Mistake("detector/training/optim.py", "nesterov=part.momentum > 0", "nesterov=False", OPTIM),
+    Mistake("detector/training/optim.py", '"weight_decay": 0.0}', '"weight_decay": self.weight_decay}', OPTIM),
+    Mistake("detector/training/optim.py", "return AdamW(self.parameter_groups(module), lr=self.lr, betas=(self.momentum, 0.999)", "return AdamW(self.parameter_groups(module), lr=self.lr, betas=(0.9, 0.999)", OPTIM),
+    Mistake("detector/training/optim.py", "nesterov=self.momentum > 0", "nesterov=False", OPTIM),
     Mistake("detector/training/optim.py", "if p.ndim > 1]", "if p.ndim > 0]", OPTIM),
     Mistake("detector/training/optim.py", "(step + 1) / (warmup_steps + 1)", "(step + 1) / warmup_steps", OPTIM),
     Mistake("detector/training/optim.py", "if parameter.requires_grad]", "]", OPTIM),
-    Mistake("detector/training/optim.py", "betas=(part.momentum, 0.999), warmup_steps=warmup_steps)", "betas=(part.momentum, 0.999))", OPTIM),
+    Mistake("detector/training/optim.py", "betas=(self.momentum, 0.999), warmup_steps=warmup_steps)", "betas=(self.momentum, 0.999))", OPTIM),
     # schedule-free training
     Mistake("detector/training/batch_norm.py", "norm.momentum = None  # type: ignore[assignment]  # torch's word for the plain mean over all batches", "pass", SCHEDULE_FREE),
     Mistake("detector/training/batch_norm.py", "norm.momentum = momentum\n", "pass\n", SCHEDULE_FREE + " " + BATCH_NORM),

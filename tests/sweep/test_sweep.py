@@ -34,7 +34,7 @@ class Trainings:
         self.failing: set[int] = set()
         monkeypatch.setattr(run, "_train", self)
 
-    def __call__(self, folder: Path, cwd: Path) -> tuple[int, list[str]]:
+    def __call__(self, folder: Path, cwd: Path, plugins: list[str]) -> tuple[int, list[str]]:
         settings = read_config(folder)
         self.done.append((settings.loss.box if settings.loss else settings.model.name, settings.seed))
         if settings.seed in self.failing:
@@ -204,7 +204,7 @@ def test_the_header_of_a_sweep_says_command_result_time_and_hardware(name: str) 
 def test_a_job_that_is_told_to_stop_ends_the_sweep_and_is_no_failure(
     tiny: Configure, monkeypatch: pytest.MonkeyPatch, code: int, number: signal.Signals
 ) -> None:
-    monkeypatch.setattr(run, "_train", lambda folder, cwd: (code, []))
+    monkeypatch.setattr(run, "_train", lambda folder, cwd, plugins: (code, []))
     one = job(tiny(), ["seed=0"])
     with pytest.raises(Stopped) as stopped:
         run_job(one, tiny(), Path.cwd())
@@ -226,7 +226,7 @@ def test_a_job_that_is_told_to_stop_ends_the_sweep_and_is_no_failure(
 def test_the_reason_of_a_failure_is_one_line(
     tiny: Configure, monkeypatch: pytest.MonkeyPatch, code: int, last: list[str], reason: str
 ) -> None:
-    monkeypatch.setattr(run, "_train", lambda folder, cwd: (code, last))
+    monkeypatch.setattr(run, "_train", lambda folder, cwd, plugins: (code, last))
     one = job(tiny(), ["seed=0"])
     run_job(one, tiny(), Path.cwd())
     assert one.state == "failed"
