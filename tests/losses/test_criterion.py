@@ -203,19 +203,21 @@ def test_the_objectness_of_two_pairs_of_one_point_adds_up(head: AnchorBasedHead,
 
 
 def test_the_distribution_is_learned_in_strides_of_the_point_s_own_level() -> None:
-    """Point 1 lies at (24, 8) on stride 16; its object (2, 3, 20, 30) is 22, 5, -4 and 22 pixels away: bins 0..7."""
+    """Bins 0..7. Point 1 lies at (24, 8) on stride 16; its object (2, 3, 20, 30) is 22, 5, -4 and 22 pixels away. Point 4
+    lies at (16, 16) on stride 32; its object (10, 8, 28, 25) is 6, 8, 12 and 9 pixels away."""
     head = AnchorFreeHead(FEATURES, CLASSES, convolutions=0, bins=8)
     points = head.points((SIDE, SIDE), torch.device("cpu"))
-    assert points.centres[1].tolist() == [24, 8]
+    assert points.centres[[1, 4]].tolist() == [[24, 8], [16, 16]]
     generator = torch.Generator().manual_seed(2)
     raw = {"class_logits": torch.zeros(1, 5, CLASSES), "box_logits": torch.randn(1, 5, 32, generator=generator)}
-    criterion = Criterion(Fixed(weights=(1.0, 0.0, 0.0)), BoxLoss("giou"), ClassLoss("bce"), distribution_weight=1.0)
+    criterion = Criterion(Fixed(weights=(1.0, 0.5, 0.0)), BoxLoss("giou"), ClassLoss("bce"), distribution_weight=1.0)
     losses = criterion(head, raw, points, [target()], (SIDE, SIDE))
     expected = 0.0
-    for side, pixels in enumerate((22.0, 5.0, -4.0, 22.0)):
-        value = min(max(pixels / 16, 0.0), 7.0)
-        probability = raw["box_logits"][0, 1, 8 * side : 8 * side + 8].double().softmax(0).tolist()
-        low = int(value)
-        expected -= (low + 1 - value) * math.log(probability[low])
-        expected -= (value - low) * math.log(probability[low + 1])
-    assert losses["distribution"].item() == pytest.approx(expected / 4, rel=1e-5)
+    for point, stride, weight, sides in ((1, 16, 1.0, (22.0, 5.0, -4.0, 22.0)), (4, 32, 0.5, (6.0, 8.0, 12.0, 9.0))):
+        for side, pixels in enumerate(sides):
+            value = min(max(pixels / stride, 0.0), 7.0)
+            probability = raw["box_logits"][0, point, 8 * side : 8 * side + 8].double().softmax(0).tolist()
+            low = int(value)
+            loss = -(low + 1 - value) * math.log(probability[low]) - (value - low) * math.log(probability[low + 1])
+            expected += weight * loss / 4
+    assert losses["distribution"].item() == pytest.approx(expected / 1.5, rel=1e-5)
