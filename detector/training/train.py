@@ -22,7 +22,7 @@ from detector.data.problems import (
     refuse_nothing_to_learn,
     summarise,
 )
-from detector.errors import UserError
+from detector.errors import RunError, UserError
 from detector.evaluation.report import table
 from detector.layers import count_parameters
 from detector.models.darknet import images_line, introduction
@@ -142,7 +142,16 @@ def _fit(trainer: L.Trainer, module: DetectionModule, data: DetectionData, check
     except RuntimeError as error:
         if "DataLoader worker" in str(error):  # a signal to all processes reaches them first, and this one in a moment
             time.sleep(0.3)
+        if (first := _answered(error.__context__)) is not None:
+            raise first from None
         raise
+
+
+def _answered(error: BaseException | None) -> UserError | RunError | None:
+    """The error that has its own line, of those that came before another: Lightning's clean-up may fail in its turn."""
+    while error is not None and not isinstance(error, UserError | RunError):
+        error = error.__context__
+    return error
 
 
 def _report_problems(data: DetectionData) -> None:

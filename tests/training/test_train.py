@@ -1,6 +1,9 @@
 import csv
 import dataclasses
+import errno
 import json
+import multiprocessing.synchronize
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,7 +17,7 @@ import torch
 import detector.training.train as train_file
 from detector import config
 from detector.checkpoint import open_checkpoint
-from detector.errors import UserError
+from detector.errors import RunError, UserError
 from detector.training import module as module_file
 from detector.training.run_folder import read_config
 from detector.training.train import train
@@ -80,6 +83,20 @@ def test_a_run_too_short_to_mix_images_says_so(
     said = [line for line in capsys.readouterr().out.splitlines() if "mixing_off_epochs" in line]
     assert len(said) == (words is not None)
     assert words is None or words in said[0]
+
+
+def test_a_machine_without_shared_memory_is_said_whatever_fails_after_it(
+    tiny: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lightning's clean-up raises an error of its own where the first loader could not be started."""
+
+    def full(*arguments: object, **options: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(multiprocessing.synchronize.SemLock, "__init__", full)
+    data = config.Shapes(scene_size=96, train_images=4, val_images=2, batch_size=4, workers=1)
+    with pytest.raises(RunError, match=r"no loader process .* training data: No space left on device; data\.workers=0"):
+        train(tiny(data=data))
 
 
 def test_a_second_run_of_the_same_name_gets_a_folder_of_its_own(tiny: Configure) -> None:
