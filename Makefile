@@ -1,4 +1,4 @@
-# make train: set up, train on drawn scenes, measure, draw. make test: set up, style, types, tests.
+# make train: set up, train on drawn scenes, measure, draw. make test: set up, style, types, imports, tests.
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -17,6 +17,7 @@ check: .venv/.test-installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 # The stamps are newer than pyproject.toml as long as nothing has to be installed again.
 .venv/.installed: pyproject.toml

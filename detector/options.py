@@ -1,6 +1,6 @@
 """What the options of a part are made of: dataclass fields with the values that each may have written beside its type.
 
-`ema: Annotated[float, Range(0, 1)]` is such a field. `detector.config.check` compares a configuration with these conditions;
+`ema: Annotated[float, Range(0, 1)]` is such a field. `detector.option_check` compares a configuration with these conditions;
 here are the conditions themselves and names for those that many fields share.
 """
 

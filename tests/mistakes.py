@@ -38,7 +38,8 @@ class Mistake:
         return text.replace(self.old, self.new)
 
 
-EMA, MODULE, OPTIM, TRAIN = (f"tests/training/test_{name}.py" for name in ("ema", "module", "optim", "train"))
+EMA, MODULE, TRAIN = (f"tests/training/test_{name}.py" for name in ("ema", "module", "train"))
+OPTIM = "tests/test_optimizers.py"
 CRITERION, DFL = "tests/losses/test_criterion.py", "tests/losses/test_distribution_loss.py"
 WEIGHTS, RCNN, ROI = (f"tests/models/test_{name}.py" for name in ("loss_weights", "rcnn", "roi_stage"))
 FASTER = "tests/models/test_faster_rcnn.py"
@@ -48,7 +49,12 @@ DATASET, VOC, MOSAIC, MIXING, AUGMENT = (
 LETTERBOX, CACHE, SAMPLER, ANCHORS = (
     f"tests/data/test_{name}.py" for name in ("letterbox", "cache", "sampler", "anchors")
 )
-NECKS, LAYERS, GROUPS, NMS = "tests/necks", "tests/test_layers.py", "tests/compare/test_groups.py", "tests/test_nms.py"
+NECKS, LAYERS, GROUPS, NMS = (
+    "tests/necks",
+    "tests/test_layers.py",
+    "tests/experiments/compare/test_groups.py",
+    "tests/test_nms.py",
+)
 SCHEDULE_FREE, BATCH_NORM = "tests/training/test_schedule_free.py", "tests/training/test_batch_norm.py"
 HEADS = "tests/heads"
 
@@ -75,13 +81,13 @@ MISTAKES = [
     Mistake(_MODULE, "backbone.freeze(part.frozen_stages, part.freeze_norm)", "backbone.freeze(part.frozen_stages)", MODULE),
     Mistake(_MODULE, "return self.detector if self.ema is None else self.ema.module", "return self.detector", TRAIN),
     # optimizers
-    Mistake("detector/training/optim.py", '"weight_decay": 0.0}', '"weight_decay": self.weight_decay}', OPTIM),
-    Mistake("detector/training/optim.py", "return AdamW(self.parameter_groups(module), lr=self.lr, betas=(self.momentum, 0.999)", "return AdamW(self.parameter_groups(module), lr=self.lr, betas=(0.9, 0.999)", OPTIM),
-    Mistake("detector/training/optim.py", "nesterov=self.momentum > 0", "nesterov=False", OPTIM),
-    Mistake("detector/training/optim.py", "if p.ndim > 1]", "if p.ndim > 0]", OPTIM),
-    Mistake("detector/training/optim.py", "(step + 1) / (warmup_steps + 1)", "(step + 1) / warmup_steps", OPTIM),
-    Mistake("detector/training/optim.py", "if parameter.requires_grad]", "]", OPTIM),
-    Mistake("detector/training/optim.py", "betas=(self.momentum, 0.999), warmup_steps=warmup_steps)", "betas=(self.momentum, 0.999))", OPTIM),
+    Mistake("detector/optimizers.py", '"weight_decay": 0.0}', '"weight_decay": self.weight_decay}', OPTIM),
+    Mistake("detector/optimizers.py", "return AdamW(self.parameter_groups(module), lr=self.lr, betas=(self.momentum, 0.999)", "return AdamW(self.parameter_groups(module), lr=self.lr, betas=(0.9, 0.999)", OPTIM),
+    Mistake("detector/optimizers.py", "nesterov=self.momentum > 0", "nesterov=False", OPTIM),
+    Mistake("detector/optimizers.py", "if p.ndim > 1]", "if p.ndim > 0]", OPTIM),
+    Mistake("detector/optimizers.py", "(step + 1) / (warmup_steps + 1)", "(step + 1) / warmup_steps", OPTIM),
+    Mistake("detector/optimizers.py", "if parameter.requires_grad]", "]", OPTIM),
+    Mistake("detector/optimizers.py", "betas=(self.momentum, 0.999), warmup_steps=warmup_steps)", "betas=(self.momentum, 0.999))", OPTIM),
     # schedule-free training
     Mistake("detector/training/batch_norm.py", "norm.momentum = None  # type: ignore[assignment]  # torch's word for the plain mean over all batches", "pass", SCHEDULE_FREE),
     Mistake("detector/training/batch_norm.py", "norm.momentum = momentum\n", "pass\n", SCHEDULE_FREE + " " + BATCH_NORM),
@@ -137,7 +143,7 @@ MISTAKES = [
     Mistake("detector/heads/anchor_free.py", "INITIAL_DISTANCE = 2.0", "INITIAL_DISTANCE = 7.5", HEADS),
     Mistake("detector/nms.py", "index[flat[index] > self.score_threshold]", "index[flat[index] >= 0]", NMS),
     # comparisons
-    Mistake("detector/compare/groups.py", "if key not in PLACE_AND_CHANCE}\n", 'if key not in (*PLACE_AND_CHANCE, "optim")}\n', GROUPS),
+    Mistake("detector/experiments/compare/groups.py", "if key not in PLACE_AND_CHANCE}\n", 'if key not in (*PLACE_AND_CHANCE, "optim")}\n', GROUPS),
 ]  # fmt: skip
 
 

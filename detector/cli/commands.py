@@ -55,7 +55,7 @@ COMMANDS: dict[str, Command] = {
         Command(
             "compare",
             "Compare",
-            "detector.compare.run:run",
+            "detector.experiments.compare.run:run",
             "Puts runs side by side in a table and a plot, with intervals for the differences.",
             ("runs/bccd/sweep output=RESULTS.md", "RUN_FOLDER RUN_FOLDER latency=false"),
             positional="runs",
@@ -84,7 +84,7 @@ COMMANDS: dict[str, Command] = {
         Command(
             "proposals",
             "Proposals",
-            "detector.proposals.report:report",
+            "detector.data.proposals.report:report",
             "Computes the region proposals of a data set by selective search, for model=rcnn and model=fast_rcnn.",
             ("data=shapes", "data.root=FOLDER strategy=quality"),
         ),
@@ -98,7 +98,7 @@ COMMANDS: dict[str, Command] = {
         Command(
             "benchmark",
             "Benchmark",
-            "detector.benchmark.run:run",
+            "detector.experiments.benchmark.run:run",
             "Measures how fast an experiment loads, trains and predicts on this machine, and in how much memory.",
             ("experiment=shapes", 'experiment=shapes backbone=resnet50 "measure=[train]"'),
         ),

@@ -25,9 +25,9 @@ from detector.cli.user_errors import answer_errors
 from detector.command_line import CONFIGS, command_line, this_command
 from detector.data.processes import expect_loading
 from detector.errors import UserError
+from detector.experiments.sweep.jobs import job
+from detector.experiments.sweep.run import run_job
 from detector.memory import answer_memory
-from detector.sweep.jobs import job
-from detector.sweep.run import run_job
 from detector.training.run_folder import read_config
 
 

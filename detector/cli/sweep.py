@@ -17,8 +17,8 @@ from omegaconf import DictConfig, open_dict
 from detector import signals
 from detector.cli.schema import leave_out_absent_parts, to_object
 from detector.cli.user_errors import answer_errors
-from detector.sweep.jobs import ERROR, Job, job
-from detector.sweep.report import table
+from detector.experiments.sweep.jobs import ERROR, Job, job
+from detector.experiments.sweep.report import table
 
 
 class SweepReport(Callback):

@@ -19,12 +19,9 @@ from detector.backbones.efficientnet import EfficientNetOptions
 from detector.backbones.resnet import ResNetOptions
 from detector.backbones.timm import TimmOptions
 from detector.backbones.vgg import VGGOptions
-from detector.config.check import check
 from detector.config.commands import (
-    Anchors,
     Benchmark,
     BrowseData,
-    CheckData,
     Compare,
     Diagnose,
     Evaluate,
@@ -33,15 +30,14 @@ from detector.config.commands import (
     ImportDarknet,
     InspectModel,
     Predict,
-    Proposals,
     Seminar,
     Train,
 )
-from detector.config.data import Augment, Auto, Coco, Data, Shapes, Voc, Yolo
 from detector.config.groups import GROUPS, schema, schema_name
 from detector.config.plain_values import from_dict
 from detector.config.plugins import load_plugins
 from detector.config.training import Callbacks, Csv, Logger, MLflow, TensorBoard, Trainer, Wandb
+from detector.data.options import Anchors, Augment, Auto, CheckData, Coco, Data, Proposals, Shapes, Voc, Yolo
 from detector.heads import HeadOptions
 from detector.heads.anchor_based import AnchorBasedHeadOptions
 from detector.heads.anchor_free import AnchorFreeHeadOptions
@@ -57,5 +53,6 @@ from detector.necks import NeckOptions
 from detector.necks.fpn import FPNOptions
 from detector.necks.none import NoNeckOptions
 from detector.necks.pan import PANOptions
+from detector.optimizers import AdamWOptions, OptimizerOptions, ScheduleFreeOptions, SGDOptions
+from detector.option_check import check
 from detector.options import MISSING
-from detector.training.optim import AdamWOptions, OptimizerOptions, ScheduleFreeOptions, SGDOptions

@@ -7,15 +7,15 @@ from dataclasses import dataclass, field
 from typing import Annotated
 
 from detector.assigners import AssignerOptions
-from detector.assigners.max_iou import MaxIoUAssignerOptions
 from detector.backbones import BackboneOptions
-from detector.config.data import Augment, Data
 from detector.config.training import Callbacks, Logger, Trainer
+from detector.data.options import Augment, Data
 from detector.heads import HeadOptions
 from detector.losses import CriterionOptions
 from detector.models import ModelOptions
 from detector.models.darknet import DarknetOptions
 from detector.necks import NeckOptions
+from detector.optimizers import OptimizerOptions
 from detector.options import (
     MISSING,
     AllOr,
@@ -36,8 +36,6 @@ from detector.options import (
     Split,
     SuppressionKind,
 )
-from detector.proposals.selective_search import SelectiveSearchOptions
-from detector.training.optim import OptimizerOptions
 
 
 @dataclass
@@ -167,46 +165,6 @@ class Seminar:
     """all, a number such as 3, or one question such as 3b, which is shown with its working."""
     output: str | None = None
     """Folder of the plots; by default runs/seminar/ID."""
-
-
-@dataclass
-class CheckData:
-    """`scripts/check_data.py`."""
-
-    data: Data = MISSING
-    augment: Augment = MISSING
-    image_size: ImageSize = 640
-    """Side of the square that the model sees, in pixels."""
-    samples: CountOrNone = 16
-    """Training images to draw; 0 for none."""
-    seed: Seed = 0
-    """Chooses the images to draw and what the augmentation does to them."""
-    output: str | None = None
-    """Folder of the pictures; by default runs/check_data/ID."""
-
-
-@dataclass
-class Anchors:
-    """`scripts/anchors.py`: the anchors that fit a data set."""
-
-    data: Data = MISSING
-    image_size: ImageSize = 640
-    """Side of the square that the model sees, in pixels."""
-    levels: Annotated[int, Range(1, 8)] = 3
-    """Levels of the neck; the smallest anchors go to the lowest."""
-    per_level: Annotated[int, Range(1, 64)] = 3
-    """Anchors a level."""
-    iou_threshold: IoU = MaxIoUAssignerOptions.iou_threshold
-    """IoU above which assigner=max_iou assigns an object to an anchor of that shape."""
-    seed: Seed = 0
-    """Start of the random numbers of k-means."""
-
-
-@dataclass
-class Proposals(SelectiveSearchOptions):
-    """`scripts/proposals.py`: the region proposals of a data set, for model=rcnn and model=fast_rcnn."""
-
-    data: Data = MISSING
 
 
 @dataclass

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from detector.assigners import ASSIGNERS
 from detector.backbones import BACKBONES
-from detector.config.data import Augment, Auto, Coco, Shapes, Voc, Yolo
 from detector.config.training import Callbacks, Csv, MLflow, TensorBoard, Trainer, Wandb
+from detector.data.options import Augment, Auto, Coco, Shapes, Voc, Yolo
 from detector.heads import HEADS
 from detector.losses import LOSSES
 from detector.models import MODELS
 from detector.necks import NECKS
+from detector.optimizers import OPTIMIZERS
 from detector.options import MISSING
-from detector.training.optim import OPTIMIZERS
 
 GROUPS: dict[str, tuple[type, ...]] = {
     "data": (Auto, Coco, Voc, Yolo, Shapes),

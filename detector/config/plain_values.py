@@ -6,11 +6,11 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from detector.config.check import check
 from detector.config.commands import Train
 from detector.config.groups import GROUPS, schema, schema_name
 from detector.config.plugins import loaded
 from detector.errors import UserError, shown
+from detector.option_check import check
 
 
 def from_dict(values: Any, where: str = "") -> Train:
@@ -20,7 +20,7 @@ def from_dict(values: Any, where: str = "") -> Train:
 
     Raises:
         UserError: in one line, which begins with `where`, what is no configuration in them: a key that does not exist,
-            every value that cannot be (see `detector.config.check.check`), or a plugin that is not loaded.
+            every value that cannot be (see `detector.option_check.check`), or a plugin that is not loaded.
     """
     if isinstance(values, dict) and isinstance(model := values.get("model"), dict):
         values = {**values, "model": {"resize": "letterbox", **model}}  # all there was before it could be chosen

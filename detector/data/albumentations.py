@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from detector import config
 from detector.data.augment import Objects
 from detector.data.geometry import MINIMUM_SIDE, MINIMUM_VISIBLE
+from detector.data.options import Augment
 from detector.errors import UserError
 
 BLUR = {"name": "GaussianBlur", "sigma_limit": (0.5, 2.0), "blur_limit": 0, "p": 1.0}
@@ -81,7 +81,7 @@ class Albumentations:
         return image, replace(objects.rows(rows[own]), boxes=moved[own], proposals=proposals)
 
 
-def camera_faults(augment: config.Augment, size: int) -> list[tuple[float, Albumentations]]:
+def camera_faults(augment: Augment, size: int) -> list[tuple[float, Albumentations]]:
     """Blur and noise, each with its probability, in that order: the lens comes before the sensor.
 
     Which are applied is for the caller to draw: a chain that does nothing in the end costs more than that.

@@ -8,12 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from detector import config
 from detector.assigners.max_iou import shape_iou
 from detector.data.index import Index
 from detector.data.letterbox import check_image_size
+from detector.data.options import Anchors
 from detector.data.read import read_index
 from detector.errors import UserError
+from detector.heads.anchor_based import AnchorBasedHeadOptions
 
 SWAPS = 100
 """k-means ends in a local optimum; so many times one centre is put elsewhere, which is kept if all ends better."""
@@ -38,7 +39,7 @@ class Fit:
 class Report:
     """What `find` found."""
 
-    settings: config.Anchors
+    settings: Anchors
     images: int
     boxes: int
     anchors: list[list[list[float]]]
@@ -69,7 +70,7 @@ class Report:
         return "\n".join([*lines, "", self.override])
 
 
-def find(settings: config.Anchors) -> Report:
+def find(settings: Anchors) -> Report:
     """Anchors for the training boxes of a data set; prints how well they fit and the override that uses them.
 
     Raises:
@@ -91,7 +92,7 @@ def find(settings: config.Anchors) -> Report:
     shares = cluster(sizes, count, settings.seed) / settings.image_size
     shares = (shares * 10**DECIMALS).round().clamp(min=1) / 10**DECIMALS
     rounded = [[round(share, DECIMALS) for share in anchor] for anchor in shares.tolist()]
-    default = torch.tensor(config.AnchorBasedHeadOptions().anchors, dtype=torch.float64).reshape(-1, 2)
+    default = torch.tensor(AnchorBasedHeadOptions().anchors, dtype=torch.float64).reshape(-1, 2)
     report = Report(
         settings,
         images=len(index),

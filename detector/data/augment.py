@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from detector import config
 from detector.data.geometry import clip_boxes, cover_boxes, quarter_turns, rotation, scaling, shearing, translation
+from detector.data.options import Augment
 from detector.errors import UserError
 
 Rectangle = tuple[int, int, int, int]
@@ -74,7 +74,7 @@ def _best_first(proposals: list[np.ndarray]) -> np.ndarray | None:
     return np.concatenate(proposals)[np.argsort(ranks, kind="stable")]
 
 
-def check_augment(augment: config.Augment) -> None:
+def check_augment(augment: Augment) -> None:
     """Raises a UserError that names the first value outside its range."""
     below_one = math.nextafter(1.0, 0.0)
     ranges = {
@@ -94,12 +94,12 @@ def check_augment(augment: config.Augment) -> None:
             raise UserError(f"augment.{key}={value}: must be at least {low:g} and {limit}")
 
 
-def mixing_epochs(augment: config.Augment, epochs: int) -> int:
+def mixing_epochs(augment: Augment, epochs: int) -> int:
     """How many of the first of `epochs` epochs have mosaic, MixUp and CutMix."""
     return max(0, epochs - augment.mixing_off_epochs)
 
 
-def random_orientation(rng: np.random.Generator, augment: config.Augment, width: int, height: int) -> np.ndarray:
+def random_orientation(rng: np.random.Generator, augment: Augment, width: int, height: int) -> np.ndarray:
     """Mirroring and quarter turns of one image: [3, 3], image pixels → pixels about the image's centre."""
     matrix = translation(-width / 2, -height / 2)
     if augment.flip_horizontal and rng.random() < augment.flip_horizontal:
@@ -111,7 +111,7 @@ def random_orientation(rng: np.random.Generator, augment: config.Augment, width:
     return matrix
 
 
-def random_view(rng: np.random.Generator, augment: config.Augment, size: int) -> np.ndarray:
+def random_view(rng: np.random.Generator, augment: Augment, size: int) -> np.ndarray:
     """Rotation, shear, zoom and shift: [3, 3], pixels about the scene's centre → pixels of a canvas of `size`.
 
     Zoom, angles and shifts are uniform in the ranges of `augment`; all zero, the scene's centre comes to the canvas's.
@@ -127,7 +127,7 @@ def random_view(rng: np.random.Generator, augment: config.Augment, size: int) ->
 
 
 def jitter_colour(
-    rng: np.random.Generator, augment: config.Augment, image: np.ndarray, scratch: tuple[np.ndarray, np.ndarray]
+    rng: np.random.Generator, augment: Augment, image: np.ndarray, scratch: tuple[np.ndarray, np.ndarray]
 ) -> None:
     """Hue shift and saturation and value gains, in place, on the uint8 planes of HSV.
 

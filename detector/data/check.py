@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from detector import config
 from detector.data.examine import (
     QUANTILES,
     FileFindings,
@@ -17,12 +16,13 @@ from detector.data.examine import (
     statistics,
 )
 from detector.data.index import Index, Problem
+from detector.data.options import CheckData
 from detector.data.orientation import turned_by_exif
 from detector.data.read import has_test, read_split
 from detector.data.samples import training_samples
 from detector.errors import UserError
-from detector.inference.draw import contact_sheet, draw_target
 from detector.output import output_folder, write_picture
+from detector.visualization.draw import contact_sheet, draw_target
 
 REPORT, SHEET = "report.txt", "samples.png"
 
@@ -47,7 +47,7 @@ class Report:
         return "\n\n".join(parts)
 
 
-def check(settings: config.CheckData) -> Report:
+def check(settings: CheckData) -> Report:
     """Reads every split, decodes every image, draws training samples; prints the report and writes it to a folder.
 
     Raises:
@@ -99,7 +99,7 @@ def check(settings: config.CheckData) -> Report:
     return report
 
 
-def _draw_samples(settings: config.CheckData, index: Index, findings: FileFindings, folder: Path) -> None:
+def _draw_samples(settings: CheckData, index: Index, findings: FileFindings, folder: Path) -> None:
     """Pictures of training samples, augmented as in the first epoch, and all of them on one sheet."""
     usable = [i for i in range(len(index)) if i not in findings.faulty]
     if not usable:

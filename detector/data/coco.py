@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from detector import config
 from detector.data.coco_boxes import FARTHEST, box_of
 from detector.data.coco_categories import Category, annotated_elsewhere, classes, read_categories
 from detector.data.coco_json import Entries, load_coco
@@ -17,6 +16,7 @@ from detector.data.file_values import Lookup, identifier, loose, number
 from detector.data.headers import MAX_PIXELS
 from detector.data.image_files import ImageFiles
 from detector.data.index import Index, Objects, Problem, assemble
+from detector.data.options import Coco
 from detector.data.orientation import annotated_as_stored, as_stored_note
 from detector.data.paths import existing, header_sizes, nearest_names, relative, root_folder, split_entry
 from detector.data.problems import summarise
@@ -25,7 +25,7 @@ from detector.errors import UserError, shown
 from detector.types import ImageId
 
 
-def read_coco(data: config.Coco, split: str, class_names: tuple[str, ...] | None = None) -> Index:
+def read_coco(data: Coco, split: str, class_names: tuple[str, ...] | None = None) -> Index:
     """The split in the json file that `data.train`, `data.val` or `data.test` names.
 
     Labels follow the sorted category ids, gaps closed; a category that only groups others and has no annotation in any
@@ -83,7 +83,7 @@ def read_coco(data: config.Coco, split: str, class_names: tuple[str, ...] | None
 
 
 def _label_space(
-    data: config.Coco,
+    data: Coco,
     split: str,
     path: Path,
     content: dict[str, list[Any]],
@@ -182,7 +182,7 @@ def _size(image: dict[str, Any]) -> tuple[int, int]:
     return (int(height), int(width)) if height >= 1 and width >= 1 and height * width <= MAX_PIXELS else (0, 0)
 
 
-def _image_files(data: config.Coco, split: str, path: Path, root: Path) -> ImageFiles:
+def _image_files(data: Coco, split: str, path: Path, root: Path) -> ImageFiles:
     """Where the images of a json file may be: `data.images`, or the usual places by its name and its folder."""
     split = split_named(path.stem) or split_named(path.parent.name) or split
     if data.images is not None:

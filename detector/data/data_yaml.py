@@ -10,9 +10,9 @@ from typing import NoReturn
 
 import yaml
 
-from detector import config
 from detector.data.darknet_files import data_file, names_file, read_names, read_options, split_entries
 from detector.data.moved_paths import PathFinder, is_there
+from detector.data.options import Yolo
 from detector.data.paths import listing, nearest_names, root_folder
 from detector.data.text import read_text
 from detector.errors import UserError, shown
@@ -46,7 +46,7 @@ class Description:
     """What stands for the `data.yaml`, where there is none."""
 
 
-def yolo_place(data: config.Yolo) -> Path:
+def yolo_place(data: Yolo) -> Path:
     """`data.root`, a folder or the YAML file itself.
 
     Raises:

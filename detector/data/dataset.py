@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from detector import config
 from detector.data.albumentations import Albumentations, camera_faults
 from detector.data.augment import (
     Objects,
@@ -31,6 +30,7 @@ from detector.data.loader import no_note
 from detector.data.loading import loaded_size, loading_limit
 from detector.data.mixing import cut_mix, erase, mix_up
 from detector.data.mosaic import QUADRANTS, random_centre, tile_placement
+from detector.data.options import Augment
 from detector.errors import RunError
 from detector.types import Batch, Target
 
@@ -64,7 +64,7 @@ class DetectionDataset(Dataset[tuple[Tensor, Target]]):
         self,
         index: Index,
         image_size: int,
-        augment: config.Augment | None = None,
+        augment: Augment | None = None,
         seed: int = 0,
         epochs: int = 1,
         images: Images | None = None,
@@ -183,7 +183,7 @@ class DetectionDataset(Dataset[tuple[Tensor, Target]]):
         return canvas, objects, matrix
 
     def _scene(
-        self, canvas: np.ndarray, rng: np.random.Generator, augment: config.Augment, mosaic: float, i: int
+        self, canvas: np.ndarray, rng: np.random.Generator, augment: Augment, mosaic: float, i: int
     ) -> tuple[Objects, np.ndarray]:
         """Image `i` alone or in a mosaic drawn onto the canvas: the objects seen there, and the map of image `i`."""
         members, centre = [i], None

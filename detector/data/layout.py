@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
-from detector import config
 from detector.data.data_yaml import read_description
+from detector.data.options import Auto, Coco, Data, Voc, Yolo
 from detector.data.paths import listing, nearest_names, relative, root_folder
 from detector.data.split_names import SPLITS, split_named
 from detector.data.text import read_text
@@ -43,7 +43,7 @@ class Layout:
         return f"{self.format.upper()} layout in {self.root}" + (": " + ", ".join(parts) if parts else "")
 
 
-def complete(data: config.Data) -> tuple[config.Data, str | None]:
+def complete(data: Data) -> tuple[Data, str | None]:
     """The data with its format, its root and its splits filled in as its folder shows them, and a line that says so.
 
     `data.root` may be a folder, the one above it, a `data.yaml` or a COCO json. What is given stays as it is. Data that
@@ -52,16 +52,16 @@ def complete(data: config.Data) -> tuple[config.Data, str | None]:
     Raises:
         UserError: `data=auto` and the folder holds no data set that is known, or several.
     """
-    if not data.root or not isinstance(data, config.Auto | config.Coco | config.Voc | config.Yolo):
-        if isinstance(data, config.Auto):
+    if not data.root or not isinstance(data, Auto | Coco | Voc | Yolo):
+        if isinstance(data, Auto):
             raise UserError("data.root is not set: give the folder of the data set, data.root=FOLDER")
         return data, None
     place = Path(data.root).expanduser()
-    if isinstance(data, config.Auto):
+    if isinstance(data, Auto):
         found = _of_file(place) if place.is_file() else _only(_search(root_folder(data), _given_format(data)), place)
-        kind = {"coco": config.Coco, "voc": config.Voc, "yolo": config.Yolo}[found.format]
+        kind = {"coco": Coco, "voc": Voc, "yolo": Yolo}[found.format]
         kept = ("name", "root", *SPLITS)
-        common = {one.name: getattr(data, one.name) for one in fields(config.Data) if one.name not in kept}
+        common = {one.name: getattr(data, one.name) for one in fields(Data) if one.name not in kept}
         completed = kind(root=data.root, **common)
         for split in SPLITS:
             setattr(completed, split, getattr(data, split))
@@ -79,15 +79,15 @@ def complete(data: config.Data) -> tuple[config.Data, str | None]:
     completed.root = str(found.root)
     for split in SPLITS:
         given = getattr(completed, split)
-        if not given or (isinstance(data, config.Voc) and given == getattr(config.Voc, split)):
-            lists = isinstance(completed, config.Voc) and (found.root / "ImageSets").is_dir()
+        if not given or (isinstance(data, Voc) and given == getattr(Voc, split)):
+            lists = isinstance(completed, Voc) and (found.root / "ImageSets").is_dir()
             setattr(completed, split, found.entries.get(split, given if lists else None))
     if completed == data:
         return data, None
     return completed, f"data: {found}"
 
 
-def missing_split(data: config.Data, split: str) -> str:
+def missing_split(data: Data, split: str) -> str:
     """A line that says why there is no such split and what would name one."""
     found = _search(root_folder(data), (data.name,))
     unclear = found[0].unclear.get(split) if found else None
@@ -99,12 +99,12 @@ def missing_split(data: config.Data, split: str) -> str:
     return f"data.{split} is not set: {seen}name {example} with data.{split}=..."
 
 
-def _lacks_nothing(data: config.Data) -> bool:
+def _lacks_nothing(data: Data) -> bool:
     root = Path(data.root or "").expanduser()
     match data:
-        case config.Coco():
+        case Coco():
             return bool(data.train and data.val)
-        case config.Voc():
+        case Voc():
             lists = [root / folder for folder in ("ImageSets/Main", "ImageSets", ".")]
             named = [entry.removesuffix(".txt") for entry in (data.train, data.val) if entry]
             return len(named) == 2 and all(
@@ -113,7 +113,7 @@ def _lacks_nothing(data: config.Data) -> bool:
     return any((root / name).is_file() for name in ("data.yaml", "data.yml"))
 
 
-def _given_format(data: config.Data) -> tuple[str, ...]:
+def _given_format(data: Data) -> tuple[str, ...]:
     """The formats that the given splits leave possible."""
     suffixes = {Path(entry).suffix.lower() for split in SPLITS if (entry := getattr(data, split))}
     return ("coco",) if ".json" in suffixes else tuple(_FORMATS)

@@ -9,7 +9,6 @@ import lightning
 import torch
 from torch.utils.data import DataLoader
 
-from detector import config
 from detector.data.batch import collate
 from detector.data.cache import Images, open_images
 from detector.data.dataset import DetectionDataset
@@ -18,13 +17,15 @@ from detector.data.letterbox import check_image_size, check_resize
 from detector.data.loader import LoadedSet, Loader
 from detector.data.loading import loading_limit
 from detector.data.machine import from_this_machine
+from detector.data.options import Augment, Data
 from detector.data.problems import refuse_nothing_to_learn
 from detector.data.processes import expect_loading
+from detector.data.proposals.compute import open_proposals
 from detector.data.read import read_index
 from detector.data.sampler import EpochSampler
 from detector.data.shared_memory import Shared, share
 from detector.errors import UserError
-from detector.proposals.compute import open_proposals
+from detector.option_check import check
 from detector.proposals.selective_search import ProposalRequest
 from detector.types import Batch, ImageId
 
@@ -67,8 +68,8 @@ class DetectionData(lightning.LightningDataModule):
 
     def __init__(
         self,
-        data: config.Data,
-        augment: config.Augment,
+        data: Data,
+        augment: Augment,
         image_size: int,
         seed: int = 0,
         epochs: int = 1,
@@ -76,7 +77,7 @@ class DetectionData(lightning.LightningDataModule):
         resize: str = "letterbox",
     ) -> None:
         super().__init__()
-        config.check(data, "data.")
+        check(data, "data.")
         check_image_size(image_size)
         check_resize(resize)
         self.image_size = image_size
@@ -209,7 +210,7 @@ class DetectionData(lightning.LightningDataModule):
 
 def evaluation_loader(
     index: Index,
-    data: config.Data,
+    data: Data,
     image_size: int,
     rank: int = 0,
     world_size: int = 1,
@@ -229,7 +230,7 @@ def evaluation_loader(
 
 def _evaluation_loader(
     index: Index,
-    data: config.Data,
+    data: Data,
     image_size: int,
     images: Images,
     proposals: ProposalRequest | None,
@@ -244,7 +245,7 @@ def _evaluation_loader(
     return _loader(dataset, sampler, data, "validation data")
 
 
-def _open_proposals(index: Index, data: config.Data, request: ProposalRequest | None) -> dict[str, Any]:
+def _open_proposals(index: Index, data: Data, request: ProposalRequest | None) -> dict[str, Any]:
     """What `DetectionDataset` takes of them."""
     if request is None:
         return {}
@@ -253,7 +254,7 @@ def _open_proposals(index: Index, data: config.Data, request: ProposalRequest | 
 
 
 def _loader(
-    dataset: DetectionDataset, sampler: EpochSampler, data: config.Data, name: str, drop_last: bool = False
+    dataset: DetectionDataset, sampler: EpochSampler, data: Data, name: str, drop_last: bool = False
 ) -> DataLoader[Batch]:
     workers = data.workers
     return Loader(

@@ -19,7 +19,7 @@ from multiprocessing.context import BaseContext
 from multiprocessing.synchronize import SemLock
 from typing import Any
 
-from detector import config
+from detector.data.options import Augment, Data
 
 PRELOADED = ["torch.utils.data._utils.worker", "cv2", "detector.data.dataset", "detector.data.shapes"]
 """Imported once by the server; none of these modules starts a thread, and neither does albumentations."""
@@ -48,7 +48,7 @@ def loader_context() -> BaseContext:
     return _ServerContext() if _has_server() else multiprocessing.get_context("spawn")
 
 
-def expect_loading(data: config.Data | None, augment: config.Augment | None = None) -> None:
+def expect_loading(data: Data | None, augment: Augment | None = None) -> None:
     """Starts the server if there will be loader processes: the earlier, the less there is to wait for later."""
     if data is None or data.workers > 0:
         start_server(augment is not None and bool(augment.albumentations or augment.blur or augment.noise))

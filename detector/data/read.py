@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from detector import config
 from detector.data.coco import read_coco
 from detector.data.data_yaml import read_description, yolo_place
 from detector.data.index import Index
 from detector.data.label_space import in_order
 from detector.data.layout import complete, missing_split
+from detector.data.options import Coco, Data, Shapes, Voc, Yolo
 from detector.data.problems import summarise
 from detector.data.shapes import read_shapes
 from detector.data.voc import list_file, read_voc, split_folder
@@ -15,7 +15,7 @@ from detector.data.yolo import read_yolo
 from detector.errors import UserError
 
 
-def read_index(data: config.Data, split: str, class_names: tuple[str, ...] | None = None) -> Index:
+def read_index(data: Data, split: str, class_names: tuple[str, ...] | None = None) -> Index:
     """One split, "train", "val" or "test".
 
     Args:
@@ -34,19 +34,19 @@ def read_index(data: config.Data, split: str, class_names: tuple[str, ...] | Non
     return index
 
 
-def read_split(data: config.Data, split: str, class_names: tuple[str, ...] | None = None) -> Index:
+def read_split(data: Data, split: str, class_names: tuple[str, ...] | None = None) -> Index:
     """As `read_index`, but objects of an unknown class are skipped and listed in `Index.problems`."""
     data, _ = complete(data)
-    if not isinstance(data, config.Shapes | config.Yolo) and data.root and not getattr(data, split):
+    if not isinstance(data, Shapes | Yolo) and data.root and not getattr(data, split):
         raise UserError(missing_split(data, split))
     match data:
-        case config.Coco():
+        case Coco():
             index = read_coco(data, split, class_names)
-        case config.Voc():
+        case Voc():
             index = read_voc(data, split, class_names)
-        case config.Yolo():
+        case Yolo():
             index = read_yolo(data, split, class_names)
-        case config.Shapes():
+        case Shapes():
             index = read_shapes(data, split, class_names)
         case _:
             raise UserError(f"data.name: no reader for {data.name!r}; there are auto, coco, voc, yolo and shapes")
@@ -57,16 +57,16 @@ def read_split(data: config.Data, split: str, class_names: tuple[str, ...] | Non
     return index
 
 
-def has_test(data: config.Data) -> bool:
+def has_test(data: Data) -> bool:
     """Whether the data set names a test split: many have none, and VOC's default name for it asks for nothing."""
     data, _ = complete(data)
     match data:
-        case config.Voc():
+        case Voc():
             there = bool(data.test) and (list_file(data, "test").is_file() or split_folder(data, "test") is not None)
-            return there or data.test not in (None, config.Voc.test)
-        case config.Yolo():
+            return there or data.test not in (None, Voc.test)
+        case Yolo():
             return bool(data.test or read_description(yolo_place(data)).entries.get("test"))
-        case config.Shapes():
+        case Shapes():
             return data.test_images > 0
         case _:
             return bool(data.test)

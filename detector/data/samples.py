@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from detector import config
 from detector.data.dataset import DetectionDataset
 from detector.data.index import Index
+from detector.data.options import Augment
 from detector.types import Batch
 
 
-def training_samples(index: Index, image_size: int, augment: config.Augment, seed: int, count: int) -> Batch:
+def training_samples(index: Index, image_size: int, augment: Augment, seed: int, count: int) -> Batch:
     """At most `count` images, chosen by `seed` alone and in the index's order, augmented as in the first epoch.
 
     Raises:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from detector import config
 from detector.data.index import Index, Objects, assemble
+from detector.data.options import Shapes
 from detector.data.scene_painter import ScenePainter
 from detector.errors import UserError
 
@@ -53,7 +53,7 @@ class Scene:
         return np.array([_polygon_area(outline) for outline in self.outlines])
 
 
-def read_shapes(data: config.Shapes, split: str, class_names: tuple[str, ...] | None = None) -> Index:
+def read_shapes(data: Shapes, split: str, class_names: tuple[str, ...] | None = None) -> Index:
     """The index of a drawn split. Scenes depend on `scene_seed`, split, number and `scene_size` alone.
 
     Raises:

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from detector import config
 from detector.data.data_yaml import Description
 from detector.data.folders import is_data, walk
 from detector.data.headers import IMAGE_SUFFIXES, picture_kind
 from detector.data.index import Problem
 from detector.data.moved_paths import PathFinder, is_there
+from detector.data.options import Yolo
 from detector.data.paths import existing, relative
 from detector.data.text import read_text
 from detector.errors import UserError, shown
@@ -38,9 +38,7 @@ class SplitImages:
     notes: list[str] = field(default_factory=list)
 
 
-def split_images(
-    data: config.Yolo, split: str, root: Path, description: Description, problems: list[Problem]
-) -> SplitImages:
+def split_images(data: Yolo, split: str, root: Path, description: Description, problems: list[Problem]) -> SplitImages:
     """The images of `data.train`, `data.val` or `data.test`, or else of the description's entry for the split.
 
     `path` is resolved against the folder of `data.yaml`, then `root`; where it is of another machine, `root` takes its

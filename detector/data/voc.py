@@ -10,10 +10,10 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from detector import config
 from detector.data.headers import MAX_PIXELS
 from detector.data.image_files import ImageFiles
 from detector.data.index import Index, Objects, Problem, assemble
+from detector.data.options import Voc
 from detector.data.orientation import annotated_as_stored, as_stored_note
 from detector.data.paths import (
     IMAGE_SUFFIXES,
@@ -33,7 +33,7 @@ ANNOTATION_FOLDERS = ("Annotations", "annotations", "xmls", "xml", "labels")
 PICTURE_FOLDERS = ("JPEGImages", "images", "Images", "imgs", "img")
 
 
-def read_voc(data: config.Voc, split: str, class_names: tuple[str, ...] | None = None) -> Index:
+def read_voc(data: Voc, split: str, class_names: tuple[str, ...] | None = None) -> Index:
     """The split that `data.train`, `data.val` or `data.test` names: a list in `ImageSets/Main`, or a folder of xml files.
 
     VOC's boxes are inclusive pixels counted from 1: the pixels xmin..xmax span the continuous interval
@@ -111,7 +111,7 @@ def read_voc(data: config.Voc, split: str, class_names: tuple[str, ...] | None =
     return index
 
 
-def list_file(data: config.Voc, split: str) -> Path:
+def list_file(data: Voc, split: str) -> Path:
     """Where the names of a split's images are, whether it exists or not."""
     root, entry = root_folder(data), split_entry(data, split)
     name = f"{entry.removesuffix('.txt')}.txt"
@@ -119,7 +119,7 @@ def list_file(data: config.Voc, split: str) -> Path:
     return next((place for place in places if place.is_file()), places[0])
 
 
-def split_folder(data: config.Voc, split: str) -> Path | None:
+def split_folder(data: Voc, split: str) -> Path | None:
     """The folder of xml files that a split is; None where it is a list."""
     if list_file(data, split).is_file():
         return None

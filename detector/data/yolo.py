@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from detector import config
 from detector.data.data_yaml import read_description, yolo_place
 from detector.data.headers import header_sizes, image_header
 from detector.data.index import Index, Objects, Problem, assemble
 from detector.data.label_files import LabelFiles, label_file
 from detector.data.label_rows import Row, RowForms, parse_rows
+from detector.data.options import Yolo
 from detector.data.paths import nearest_names, relative
 from detector.data.problems import summarise
 from detector.data.split_images import split_images
@@ -25,7 +25,7 @@ LARGEST_LABELS = 2**26
 """Bytes above which a label file is skipped: a hundred thousand polygons."""
 
 
-def read_yolo(data: config.Yolo, split: str, class_names: tuple[str, ...] | None = None) -> Index:
+def read_yolo(data: Yolo, split: str, class_names: tuple[str, ...] | None = None) -> Index:
     """The split that `data.train`, `data.val` or `data.test`, or else the key of the same name in `data.yaml`, names.
 
     Which label file is an image's is told by `LabelFiles`, what its rows are by `RowForms`. No label file means no

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from detector.config.check import is_finite_number
 from detector.data.file_values import Lookup, ids_of
 from detector.data.index import Index
 from detector.errors import UserError
+from detector.option_check import is_finite_number
 from detector.types import ImageId
 
 DETECTIONS = "detections.json"

@@ -24,10 +24,10 @@ from detector.evaluation.evaluate import evaluate
 from detector.evaluation.report import table
 from detector.evaluation.results import DETECTIONS, read_results, write_results
 from detector.inference.predictor import Predictor
-from detector.inference.progress import with_progress
 from detector.output import output_folder, write_json, write_picture
-from detector.training.pictures import predictions_picture
+from detector.progress import with_progress
 from detector.types import Detections, Target
+from detector.visualization.pictures import predictions_picture
 
 METRICS, PREDICTIONS = "metrics.json", "predictions.png"
 PICTURED_IMAGES = 8

@@ -9,11 +9,11 @@ from math import isfinite
 from pathlib import Path
 
 from detector import config
-from detector.compare.table import terminal
 from detector.errors import UserError
 from detector.health.picture import draw_health
 from detector.health.plain_network import Course, Setup, train_plain
 from detector.output import output_folder
+from detector.visualization.text_table import terminal
 
 WELL = Setup(lr=0.1)
 """24 convolutions that learn: what an illness is added to."""

@@ -17,14 +17,14 @@ from detector import config
 from detector.checkpoint import open_checkpoint
 from detector.data.paths import nearest_names
 from detector.errors import UserError
-from detector.inference.draw import contact_sheet, draw_boxes
 from detector.inference.output import Write, picture_folder, video_file
 from detector.inference.predictor import Predictor
-from detector.inference.progress import with_progress
 from detector.inference.sources import ImageFiles, Picture, Video, open_source
 from detector.models.stages import StageClock
 from detector.output import output_folder, write_picture
+from detector.progress import with_progress
 from detector.types import Detections
+from detector.visualization.draw import contact_sheet, draw_boxes
 
 DETECTIONS, OVERVIEW, PICTURES = "detections.json", "overview.png", "pictures"
 OVERVIEW_PICTURES = 12

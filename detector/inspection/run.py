@@ -10,7 +10,6 @@ import torch
 
 from detector import config
 from detector.checkpoint import build
-from detector.compare.table import terminal
 from detector.data.letterbox import check_image_size
 from detector.data.read import read_index
 from detector.errors import UserError
@@ -19,6 +18,7 @@ from detector.inspection.page import inspection_page
 from detector.inspection.picture import sample_picture
 from detector.inspection.table import as_csv, ledger_cells
 from detector.output import output_folder, write_text
+from detector.visualization.text_table import terminal
 
 
 def run(given: config.InspectModel) -> Inspected:

@@ -11,7 +11,7 @@ from detector.data.read import read_index
 from detector.data.samples import training_samples
 from detector.errors import UserError
 from detector.output import new_folder, write_picture
-from detector.training.pictures import batch_picture
+from detector.visualization.pictures import batch_picture
 
 SPLITS = ("train", "val", "test")
 

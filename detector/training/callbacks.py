@@ -20,8 +20,8 @@ from detector.evaluation.results import DETECTIONS, write_results
 from detector.models.detector import detect_batch
 from detector.output import write_picture
 from detector.training.module import DetectionModule
-from detector.training.pictures import batch_picture, curves_picture, predictions_picture
 from detector.types import Batch
+from detector.visualization.pictures import batch_picture, curves_picture, predictions_picture
 
 PICTURED_IMAGES = 8
 

@@ -14,7 +14,7 @@ from detector.cli.choices import keys_of, menus, option_class
 from detector.cli.commands import COMMANDS
 from detector.cli.option_source import Found, named, options
 from detector.command_line import CONFIGS, names
-from detector.config.check import violations
+from detector.option_check import violations
 
 CLASSES = [
     (found, cls) for group, classes in config.GROUPS.items() for found, cls in zip(menus()[group], classes, strict=True)

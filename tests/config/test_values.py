@@ -14,11 +14,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from detector import config
 from detector.backbones.efficientnet import VARIANTS
-from detector.benchmark.run import PHASES
 from detector.build import build_detector
 from detector.cli.user_errors import one_line
-from detector.config.check import hints, violations
 from detector.errors import UserError
+from detector.experiments.benchmark.run import PHASES
 from detector.health.diagnose import ILLNESSES
 from detector.layers import ACTIVATIONS, INITIALISATIONS, NORMS
 from detector.losses.box import BoxLossKind
@@ -26,6 +25,7 @@ from detector.losses.classification import ClassLossKind
 from detector.models.regions.losses import RegionBoxLossKind
 from detector.necks.additions import ATTENTIONS
 from detector.nms import KINDS
+from detector.option_check import hints, violations
 from detector.options import AllOr, OneOf, Range
 from detector.proposals.selective_search import STRATEGIES
 

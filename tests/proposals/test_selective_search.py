@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from detector import config
+from detector.data.proposals.recall import measure_recall
 from detector.data.read import read_index
 from detector.errors import OptionError
-from detector.proposals.recall import measure_recall
 from detector.proposals.regions import colour_space
 from detector.proposals.selective_search import STRATEGIES, SelectiveSearch
 

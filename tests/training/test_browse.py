@@ -16,8 +16,8 @@ from detector.data.dataset import DetectionDataset
 from detector.data.read import read_index
 from detector.data.samples import training_samples
 from detector.errors import UserError
-from detector.inference.draw import class_color
 from detector.training.browse import browse
+from detector.visualization.draw import class_color
 
 ROOT = Path(__file__).resolve().parents[2]
 SHAPES = config.Shapes(train_images=12, val_images=5, scene_size=128)

@@ -1,0 +1,157 @@
+"""The numbers of groups of runs as one table: for the terminal, in Markdown, as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from detector.evaluation.comparison import CONFIDENCE, Difference
+from detector.experiments.compare.cost import OTHER, Cost
+from detector.experiments.compare.groups import Group
+from detector.experiments.compare.runs import Run
+from detector.models.stages import STAGES
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A group of runs, what each run costs, and how its AP differs from the reference's where that was asked for."""
+
+    group: Group
+    costs: tuple[Cost, ...]
+    difference: Difference | None = None
+
+
+@dataclass(frozen=True)
+class Column:
+    """A number of a run, in the unit of its title."""
+
+    title: str
+    key: str
+    """Its name in the CSV file."""
+    digits: int
+    value: Callable[[Run, Cost], float | None]
+
+
+COLUMNS = (
+    *(
+        Column(key, key, 3, lambda run, _, key=key: run.metrics[key])  # type: ignore[misc]
+        for key in ("AP", "AP50", "AP75", "APs", "APm", "APl")
+    ),
+    Column("M parameters", "parameters_millions", 2, lambda run, _: run.metrics["parameters"] / 1e6),
+    Column("GFLOPs", "gflops", 2, lambda _, cost: cost.gflops),
+    Column("latency ms", "latency_ms", 1, lambda _, cost: cost.latency_ms),
+    Column("training min", "training_minutes", 1, lambda run, _: run.metrics["train_seconds"] / 60),
+)
+STAGE_COLUMNS = tuple(
+    Column(f"{stage} ms", f"{stage}_ms", 1, lambda _, cost, stage=stage: cost.stages_ms.get(stage))  # type: ignore[misc]
+    for stage in (*STAGES, OTHER)
+)
+DETAIL_COLUMNS = (
+    *STAGE_COLUMNS,
+    Column("regions", "regions", 0, lambda _, cost: cost.regions),
+    Column("peak MiB", "memory_mib", 0, lambda _, cost: cost.memory_mib),
+)
+"""Where time and memory go."""
+SETTINGS, SEEDS = "what differs", "seeds"
+
+
+def column_statistics(measured: Measured, column: Column) -> tuple[float | None, float | None]:
+    """Mean and standard deviation (n − 1) over the runs; None where a run has no number, or where there is only one."""
+    return statistics_of(
+        [column.value(run, cost) for run, cost in zip(measured.group.runs, measured.costs, strict=True)]
+    )
+
+
+def statistics_of(values: Sequence[float | None]) -> tuple[float | None, float | None]:
+    """Mean and standard deviation (n − 1) of the numbers of runs; None as in `column_statistics`."""
+    present = [value for value in values if value is not None]
+    if len(present) < len(values):
+        return None, None
+    return statistics.mean(present), statistics.stdev(present) if len(present) > 1 else None
+
+
+def results_cells(rows: Sequence[Measured]) -> list[list[str]]:
+    """A line of titles, then one a group: its label, its seeds, mean ± standard deviation of each column.
+
+    What is the same for all seeds, as the number of parameters, has no deviation. A column in which no group has a
+    number is left out.
+    """
+    columns = present(COLUMNS, rows)
+    cells = [[SETTINGS, SEEDS, *(column.title for column in columns)]]
+    for row in rows:
+        seeds = ", ".join(str(run.config.seed) for run in row.group.runs)
+        cells.append([row.group.label, seeds, *_numbers(row, columns)])
+    return cells
+
+
+def detail_cells(rows: Sequence[Measured]) -> list[list[str]]:
+    """A line of titles, then one a group: milliseconds of each stage of a detection, regions of an image, memory.
+
+    A column in which no group has a number is left out; no line at all where that is every column.
+    """
+    columns = present(DETAIL_COLUMNS, rows)
+    if not columns:
+        return []
+    titles = [SETTINGS, *(column.title for column in columns)]
+    return [titles, *([row.group.label, *_numbers(row, columns)] for row in rows)]
+
+
+def present(columns: Sequence[Column], rows: Sequence[Measured]) -> list[Column]:
+    """The columns in which a group has a number."""
+    return [column for column in columns if any(column_statistics(row, column)[0] is not None for row in rows)]
+
+
+def _numbers(row: Measured, columns: Sequence[Column]) -> list[str]:
+    return [mean_and_deviation(*column_statistics(row, column), column.digits) for column in columns]
+
+
+def difference_cells(rows: Sequence[Measured], reference: Group) -> list[list[str]]:
+    """A line of titles, then one a group that was compared with the reference."""
+    percent = f"{CONFIDENCE:.0%}"
+    cells = [[f"AP minus AP of {reference.label}", "difference", f"{percent} over images", "and over seeds", "verdict"]]
+    for row in rows:
+        if found := row.difference:
+            seeds = found.over_images_and_seeds
+            low, high = seeds or found.over_images
+            verdict = "better" if low > 0 else "worse" if high < 0 else "undecided"
+            difference = [f"{found.ap:+.3f}", _interval(found.over_images), _interval(seeds), verdict]
+            cells.append([row.group.label, *difference])
+    return cells
+
+
+def mean_and_deviation(mean: float | None, deviation: float | None, digits: int) -> str:
+    """`0.512 ± 0.004`; a dash where there is no mean, no deviation where there is none."""
+    if mean is None:
+        return "–"
+    return f"{mean:.{digits}f}" + (f" ± {deviation:.{digits}f}" if deviation else "")
+
+
+def as_csv(rows: Sequence[Measured]) -> str:
+    """One line a group with all digits: `KEY` and `KEY_sd` of each column, the paired difference and its intervals."""
+    lines = [_csv_line(row) for row in rows]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, lines[0], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    return text.getvalue()
+
+
+def _csv_line(row: Measured) -> dict[str, Any]:
+    seeds = " ".join(str(run.config.seed) for run in row.group.runs)
+    line: dict[str, Any] = {"settings": row.group.label, "seeds": seeds}
+    for column in (*COLUMNS, *DETAIL_COLUMNS):
+        line[column.key], line[f"{column.key}_sd"] = column_statistics(row, column)
+    found = row.difference
+    line["AP_difference"] = found and found.ap
+    for key in ("over_images", "over_images_and_seeds"):
+        bounds = getattr(found, key, None) or (None, None)
+        line[f"{key}_low"], line[f"{key}_high"] = bounds
+    return line | {"runs": " ".join(str(run.folder) for run in row.group.runs)}
+
+
+def _interval(bounds: tuple[float, float] | None) -> str:
+    return "–" if bounds is None else f"{bounds[0]:+.3f} to {bounds[1]:+.3f}"
