@@ -149,8 +149,8 @@ def test_a_missing_file_and_a_list_without_brackets_are_said(tmp_path: Path) -> 
 
 def test_the_command_that_goes_on_with_a_run_names_its_plugins() -> None:
     said = way_on(Path("runs/a/1"), 1, 2, ["my parts.py"])
-    assert said.endswith("scripts/train.py resume=runs/a/1 'plugins=[\"my parts.py\"]'")
-    assert way_on(Path("runs/a/1"), 1, 2).endswith("scripts/train.py resume=runs/a/1")
+    assert said.endswith("detector train resume=runs/a/1 'plugins=[\"my parts.py\"]'")
+    assert way_on(Path("runs/a/1"), 1, 2).endswith("detector train resume=runs/a/1")
 
 
 def test_a_run_with_a_plugin_trains_and_resumes_and_its_checkpoint_asks_for_it(file: Path, tmp_path: Path) -> None:
