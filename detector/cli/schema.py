@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import cache
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -18,11 +19,16 @@ from detector.options import PARTS
 
 def register_schemas() -> None:
     """Makes the dataclasses of `detector.config` known to Hydra, as `/schema/GROUP: NAME`."""
+    _register(tuple(config.GROUPS.items()), tuple(PLUGIN_PARTS))
+
+
+@cache
+def _register(groups: tuple[tuple[str, tuple[type, ...]], ...], brought: tuple[tuple[str, Any], ...]) -> None:
     store = ConfigStore.instance()
-    for group, classes in config.GROUPS.items():
+    for group, classes in groups:
         for cls in classes:
             store.store(group=f"schema/{group}", name=config.schema_name(group, cls), node=cls)
-    for group, cls in PLUGIN_PARTS:  # a choice without a YAML file
+    for group, cls in brought:  # a choice without a YAML file
         if group != "model":
             store.store(group=group, name=cls.name, node=cls)
             continue

@@ -153,6 +153,7 @@ def test_the_command_that_goes_on_with_a_run_names_its_plugins() -> None:
     assert way_on(Path("runs/a/1"), 1, 2).endswith("detector train resume=runs/a/1")
 
 
+@pytest.mark.slow
 def test_a_run_with_a_plugin_trains_and_resumes_and_its_checkpoint_asks_for_it(file: Path, tmp_path: Path) -> None:
     def script(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

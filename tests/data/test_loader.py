@@ -157,7 +157,7 @@ print(sum(1 for _ in batches))
 
 
 @linux
-@pytest.mark.parametrize("die", [False, True])
+@pytest.mark.parametrize("die", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_script_on_standard_input_needs_no_guard_and_leaves_no_process_however_it_ends(die: bool) -> None:
     before = named_memory()
     script = SCRIPT.format(tests=str(Path(__file__).parent), die=die)

@@ -179,13 +179,13 @@ def one_colour_each(count: int) -> Index:
 )
 def test_boxes_fit_the_painted_rectangles_after_cutmix(changes: dict[str, float]) -> None:
     augment = config.Augment(name="cut", cutmix=1.0, **changes)  # type: ignore[arg-type]
-    dataset = DetectionDataset(one_colour_each(len(COLOURS)), 256, augment, epochs=20)
+    dataset = DetectionDataset(one_colour_each(len(COLOURS)), 256, augment, epochs=10)
     found = 0
-    for epoch in range(20):
+    for epoch in range(10):
         for i in range(len(dataset)):
             planes, target = dataset[epoch, i]
             found += assert_boxes_fit_what_is_seen(planes.permute(1, 2, 0).numpy(), target.boxes, target.labels)
-    assert found > 200
+    assert found > 100
 
 
 def test_an_image_is_never_mixed_with_itself() -> None:

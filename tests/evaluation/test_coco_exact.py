@@ -87,7 +87,7 @@ def two_files(draw: st.DrawFn) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     return {"images": images, "categories": named, "annotations": annotations}, results
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(two_files())
 def test_all_numbers_are_those_of_pycocotools_on_the_same_two_files(
     tmp_path_factory: pytest.TempPathFactory, files: tuple[dict[str, Any], list[dict[str, Any]]]

@@ -13,9 +13,8 @@ from detector.health.diagnose import ILLNESSES, diagnose
 from detector.health.plain_network import Setup, train_plain
 
 
-@pytest.mark.parametrize(
-    "illness", [pytest.param(one, marks=[] if one == "dead" else pytest.mark.slow) for one in ILLNESSES]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("illness", ILLNESSES)
 def test_an_illness_is_found_and_each_remedy_heals_it(
     illness: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

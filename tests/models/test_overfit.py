@@ -28,7 +28,7 @@ RESNET = config.ResNetOptions(depth=18)
     ("backbone", "neck", "head", "loss", "steps"),
     [
         pytest.param(CSP, PAN, BINS, "ciou", 120, id="csp_darknet-pan-bins"),
-        pytest.param(CSP, FPN, NO_BINS, "giou", 120, id="csp_darknet-fpn-giou"),
+        pytest.param(CSP, FPN, NO_BINS, "giou", 120, id="csp_darknet-fpn-giou", marks=pytest.mark.slow),
         pytest.param(
             CSP,
             config.FPNOptions(channels=32, lowest=2, highest=6),
@@ -66,7 +66,7 @@ def test_overfits_four_images(
 @pytest.mark.parametrize(
     ("head", "assigner"),
     [
-        pytest.param(ANCHORS, config.MaxIoUAssignerOptions(), id="anchor_based-max_iou"),
+        pytest.param(ANCHORS, config.MaxIoUAssignerOptions(), id="anchor_based-max_iou", marks=pytest.mark.slow),
         pytest.param(BINS, config.SimOTAAssignerOptions(), id="anchor_free-simota", marks=pytest.mark.slow),
     ],
 )

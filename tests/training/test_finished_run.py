@@ -55,7 +55,7 @@ def test_a_run_stopped_between_its_last_epoch_and_its_results_writes_them(tiny: 
     assert (folder / "metrics.csv").read_text() == log
 
 
-@pytest.mark.parametrize("schedule", ["cosine", "one_cycle", "constant"])
+@pytest.mark.parametrize("schedule", ["cosine", "one_cycle", pytest.param("constant", marks=pytest.mark.slow)])
 def test_a_longer_run_follows_the_schedule_of_its_new_length(
     tiny: Configure, capsys: pytest.CaptureFixture[str], schedule: str
 ) -> None:

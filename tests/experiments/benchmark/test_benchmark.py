@@ -146,6 +146,7 @@ def _hold(size: int, started: Any, take: Any, taken: Any, done: Any) -> None:
     assert kept.all()
 
 
+@pytest.mark.slow
 def test_memory_held_counts_what_another_process_holds() -> None:
     context = multiprocessing.get_context("spawn")  # shares next to nothing with this process
     started, take, taken, done = (context.Event() for _ in range(4))
@@ -168,6 +169,7 @@ def _peaks_around_a_block(size: int, results: Any) -> None:
     results.put((before, peak_resident(), held([os.getpid()])))
 
 
+@pytest.mark.slow
 def test_the_peak_stays_when_the_memory_is_given_back() -> None:
     context = multiprocessing.get_context("spawn")  # a process with a peak of its own
     results = context.Queue()

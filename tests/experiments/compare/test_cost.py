@@ -155,6 +155,7 @@ def test_a_detector_that_takes_long_is_repeated_for_a_limited_time(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a process cannot forget its peak")
+@pytest.mark.slow
 def test_memory_grows_by_what_prediction_holds(tiny: Configure, tmp_path: Path) -> None:
     train = tiny()
     file = save_checkpoint(tmp_path / "best.ckpt", train, CLASS_NAMES)
