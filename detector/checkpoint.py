@@ -34,7 +34,7 @@ class Checkpoint:
     epoch: int
     """Finished epochs."""
     weights: dict[str, Tensor]
-    """Of the detector: averaged where the run averaged, otherwise as trained."""
+    """Weights of the detector: averaged where the run averaged, otherwise as trained."""
 
     def detector(self) -> nn.Module:
         """The detector, in evaluation mode, on the CPU."""

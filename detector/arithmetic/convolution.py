@@ -35,7 +35,7 @@ class FullyConnected:
 
     @property
     def multiply_accumulates(self) -> int:
-        """Of one vector: inputs · outputs. As everywhere here, adding a bias is not counted."""
+        """Multiply-accumulates of one vector: inputs · outputs. As everywhere here, adding a bias is not counted."""
         return self.inputs * self.outputs
 
 
@@ -60,7 +60,7 @@ class Convolution:
     bias: bool = True
     transposed: bool = False
     output_padding: PerAxis = 0
-    """Of transposed ones alone: positions more at the end, which resolve what the stride leaves open."""
+    """For transposed ones alone: positions more at the end, which resolve what the stride leaves open."""
 
     def __post_init__(self) -> None:
         axes = len(self.kernel)

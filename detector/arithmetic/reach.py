@@ -22,10 +22,10 @@ NOTHING = 2**40
 
 @dataclass(frozen=True)
 class Reach:
-    """Of a tensor."""
+    """Which pixels of the image a tensor's elements depend on."""
 
     axes: dict[int, Interval]
-    """By dimension, of those that are spatial, in the order of the image's."""
+    """Intervals by spatial dimension of the tensor, in the order of the image's axes."""
     whole: bool = False
     """Besides, all of it depends on the whole image."""
 

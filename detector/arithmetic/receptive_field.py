@@ -25,7 +25,7 @@ FIRST_SIDE, LAST_SIDE = 2048, 65536
 
 @dataclass(frozen=True)
 class ReceptiveField:
-    """Of one layer, for each spatial axis of the image (rows, columns)."""
+    """Receptive field of one layer, for each spatial axis of the image (rows, columns)."""
 
     size: tuple[int, ...]
     """Pixels from the first to the last that an output in the middle of a large image depends on; the largest, where

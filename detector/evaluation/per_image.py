@@ -43,7 +43,7 @@ class Judged:
 
 @dataclass(frozen=True)
 class Counts:
-    """Of each of I images, int64 [I]."""
+    """Numbers of detections and objects of each of I images, int64 [I]."""
 
     found: np.ndarray
     missed: np.ndarray
@@ -77,7 +77,7 @@ def judge(index: Index, results: FlatResults) -> Judged:
 
 
 def count(judged: Judged, score: float) -> Counts:
-    """Of the detections with at least `score`."""
+    """Counts the detections with at least `score`, and the objects that they miss."""
     images = len(judged.index)
     shown = judged.results.scores >= score
     found = judged.found_with >= score

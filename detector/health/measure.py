@@ -21,14 +21,14 @@ MEASURES = ("dead", "activation", "gradient", "update")
 
 @dataclass(frozen=True)
 class LayerHealth:
-    """Of one layer in one step. None: the measure has no meaning for it, or it took no part in the step."""
+    """Measures of one layer in one step; None where one has no meaning for it, or it took no part in the step."""
 
     name: str
-    """Of the submodule."""
+    """Name of the submodule."""
     kind: str
     """Its class."""
     dead: float | None = None
-    """Of a ReLU: share of its channels, 0..1, that are 0 at all positions of all images of the batch."""
+    """Share of a ReLU's channels, 0..1, that are 0 at all positions of all images of the batch."""
     activation: float | None = None
     """Root of the mean square of its output."""
     gradient: float | None = None

@@ -34,7 +34,7 @@ class Inspected:
         return self.tree.children
 
     def field_of(self, node: Node) -> ReceptiveField | None:
-        """Of its output; of a block with several outputs, as a neck, the largest."""
+        """Receptive field of a node's output; the largest one of a block with several outputs, such as a neck."""
         own = [field for name, field in self.fields.items() if _belongs(name, node)]
         return max(own, key=lambda field: field.size, default=None)
 

@@ -32,17 +32,17 @@ class Passage:
     """Float images [1, 3, H, W] → what is computed of whole images, or of warped regions; its submodules have the names that
     they have in the detector."""
     side: int
-    """Of the square that `view` sees, in pixels."""
+    """Side of the square that `view` sees, in pixels."""
     sees: str
     """What that square is."""
     regions: int | None
-    """That are looked at one by one; None of a detector that has none."""
+    """Number of regions that are looked at one by one; None for a detector that has none."""
     notes: tuple[str, ...]
     """What a reader of the ledger should know."""
 
 
 def passage(detector: nn.Module, image_size: int) -> Passage:
-    """Of an image of `image_size` · `image_size` pixels through a detector on the meta device."""
+    """What happens to an image of `image_size` · `image_size` pixels in a detector on the meta device."""
     notes: tuple[str, ...]
     images = torch.zeros(1, 3, image_size, image_size, dtype=torch.uint8, device="meta")
     match detector:

@@ -39,17 +39,17 @@ class Node:
 
     @property
     def parameters(self) -> int:
-        """Of all layers in it."""
+        """Parameters of all layers in the node."""
         return sum(layer.parameters for layer in self.layers())
 
     @property
     def multiply_accumulates(self) -> int:
-        """Of all layers in it."""
+        """Multiply-accumulates of all layers in the node."""
         return sum(layer.multiply_accumulates for layer in self.layers())
 
     @property
     def activation_bytes(self) -> int:
-        """Of all layers in it."""
+        """Bytes of the activations of all layers in the node."""
         return sum(layer.activation_bytes for layer in self.layers())
 
 

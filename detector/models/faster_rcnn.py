@@ -63,11 +63,11 @@ class FasterRCNNOptions(TwoStageOptions):
     rpn_candidates: Count = 1000
     """Proposals of each level that enter suppression in detection."""
     rpn_iou_threshold: PositiveShare = 0.7
-    """Of two proposals of a level that overlap more only the better one goes on."""
+    """IoU above which only the better of two proposals of a level goes on."""
     training_proposals: Count = 300
     """Proposals of an image from which `sampled_regions` are drawn; as many as in detection, so that training sees the same.
 
-    Of some thousand anchors a thousand proposals would mostly show nothing at all.
+    With some thousand anchors, a thousand proposals would mostly show nothing at all.
     """
     proposals: Count = 300
     """Proposals of an image that the second stage looks at in detection."""

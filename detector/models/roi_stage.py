@@ -119,7 +119,7 @@ class RoIStage(nn.Module):
     def forward(
         self, features: dict[str, Tensor], regions: list[Tensor], size: tuple[int, int]
     ) -> tuple[Tensor, Tensor]:
-        """Of all regions class logits [R, K + 1], background last, and box changes [R, K or 1, 4], both in full precision."""
+        """Class logits [R, K + 1] of all regions, background last, and box deltas [R, K or 1, 4], both in full precision."""
         return self.predict(self.pool(features, regions, [size] * len(regions)))
 
     def predict(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
@@ -150,7 +150,7 @@ class RoIStage(nn.Module):
     def detect(
         self, features: dict[str, Tensor], regions: list[Tensor], size: tuple[int, int]
     ) -> list[tuple[Tensor, Tensor]]:
-        """Of each image boxes, clipped to it, and scores [N_i, K] in 0..1, as `nms.Suppression` takes them.
+        """Boxes of each image, clipped to it, and their scores [N_i, K] in 0..1, as `nms.Suppression` takes them.
 
         Boxes are [N_i, K, 4], or [N_i, 4] where all classes have one.
         """

@@ -44,7 +44,7 @@ def lowest_loss(one: Course) -> float:
 
 
 def dead_share(one: Course) -> float:
-    """Of all ReLU channels, at the last step measured; 0 where no activation is a ReLU."""
+    """Share of all ReLU channels that are dead at the last step measured; 0 where no activation is a ReLU."""
     shares = [layer.dead for layer in one.history[max(one.history)] if layer.dead is not None]
     return fmean(shares) if shares else 0.0
 

@@ -23,7 +23,7 @@ NECKS: Mapping[str, config.NeckOptions] = {
 
 
 class Dependence(NamedTuple):
-    """Of a neck's levels P3, P4, P5 on a ResNet-18."""
+    """How a neck's levels P3, P4, P5 depend on the levels of a ResNet-18."""
 
     shares: Tensor
     """[P, C]: ‖∂P / ∂C‖ as a share of the row."""

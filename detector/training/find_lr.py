@@ -127,7 +127,7 @@ class Climb(Callback):
     def __init__(self, rates: Sequence[float]) -> None:
         self.rates = rates
         self.losses: list[float] = []
-        """Of each step, the mean over its batches."""
+        """Loss of each step, the mean over its batches."""
         self._batches: list[float] = []
 
     def on_train_batch_start(

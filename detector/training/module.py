@@ -65,9 +65,9 @@ class DetectionModule(L.LightningModule):
         part = train.trainer
         self.adversary = SelfAdversary(part.adversarial, part.adversarial_strength, train.seed)
         self.metrics: dict[str, Any] = {}
-        """Of the last evaluation."""
+        """Metrics of the last evaluation."""
         self.best: dict[str, Any] = {}
-        """Of the evaluation with the best AP."""
+        """Metrics of the evaluation with the best AP."""
         self.best_results: list[dict[str, Any]] | None = None
         """COCO result entries of the last evaluation, if that is the best one."""
         self._results: list[dict[str, Any]] = []

@@ -136,7 +136,7 @@ def _draw_panel(axes: Axes, title: str, curves: dict[str, Curve]) -> None:
 
 
 def _without_twins(curves: dict[str, Curve]) -> dict[str, Curve]:
-    """Of curves that are the same, as the rates of parameters with and without weight decay, the first."""
+    """Keeps the first of curves that are the same, as the rates of parameters with and without weight decay."""
     kept: dict[str, Curve] = {}
     for column, curve in curves.items():
         if not any(all(map(np.array_equal, curve, other)) for other in kept.values()):

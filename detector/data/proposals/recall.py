@@ -17,7 +17,7 @@ THRESHOLDS = (0.5, 0.7, 0.9)
 
 @dataclass(frozen=True)
 class Recall:
-    """Of the best `counts` proposals of each image, over the objects of a split that are no crowds."""
+    """How well the best `counts` proposals of each image cover the objects of a split that are no crowds."""
 
     counts: tuple[int, ...]
     thresholds: tuple[float, ...]

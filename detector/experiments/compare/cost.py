@@ -31,14 +31,14 @@ OTHER = "other"
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one image: means and medians over `IMAGES` validation images."""
+    """What one image costs: means and medians over `IMAGES` validation images."""
 
     gflops: float
     """10⁹ operations of convolutions and matrix products, 2 for each multiply-add; nothing else is counted."""
     latency_ms: float | None
     """Median over single images; None where it was not measured."""
     stages_ms: Mapping[str, float] = field(default_factory=dict)
-    """Of the latency, by stage and `OTHER`: medians; those that the detector has, none where it was not measured."""
+    """Median latency by stage and `OTHER`: those that the detector has; empty where it was not measured."""
     regions: float | None = None
     """How many passed through the network, or its part that looks at each; None of a detector that has none."""
     memory_mib: float | None = None

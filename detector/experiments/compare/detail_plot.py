@@ -18,7 +18,7 @@ COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F
 HATCHES = ("", "///", "...", "xxx", "\\\\\\", "ooo", "+++")
 MOST_CLASSES = 20
 WIDTH = 0.8
-"""Of all bars at one place together, of the distance between places."""
+"""Width of all bars at one place together, as a share of the distance between places."""
 
 
 def plot_details(rows: Sequence[Measured], classes: Sequence[ClassAP], reference: int, file: Path) -> None:

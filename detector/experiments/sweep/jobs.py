@@ -36,12 +36,12 @@ class Job:
 
     @property
     def metrics(self) -> dict[str, Any]:
-        """Of a finished job; otherwise nothing."""
+        """Metrics of a finished job; empty for any other."""
         return json.loads((self.folder / "metrics.json").read_text()) if self.state == "finished" else {}
 
     @property
     def error(self) -> str:
-        """Of a failed job, in one line."""
+        """Why a failed job failed, in one line; empty for any other."""
         return (self.folder / ERROR).read_text().splitlines()[0] if self.state == "failed" else ""
 
 

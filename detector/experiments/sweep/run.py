@@ -16,7 +16,7 @@ from detector.self_contained import self_contained
 from detector.training.run_folder import describe
 
 LAST_LINES = 50
-"""Of the output that a failed job's error file repeats: a traceback and what led to it."""
+"""Lines of the output that a failed job's error file repeats: a traceback and what led to it."""
 
 
 def run_job(job: Job, settings: config.Train, cwd: Path) -> None:
