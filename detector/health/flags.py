@@ -1,4 +1,4 @@
-"""What the numbers of a network's layers say: which layer is ill, and of what."""
+"""What the numbers of a network's layers say: which layer has a problem, and which."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ EXPLODING = 1e3
 LARGEST_UPDATE = 0.5
 """‖Δw‖ / ‖w‖ above which a layer counts as exploding: one that half changes in a step remembers nothing."""
 LAST = 3
-"""Steps measured whose median counts: one unusual batch is no illness."""
+"""Steps measured whose median counts: one unusual batch is no problem."""
 
 
 @dataclass(frozen=True)
 class Flag:
-    """An illness of a layer."""
+    """A problem of a layer's activations or gradients."""
 
     layer: str
-    illness: str
+    problem: str
     """dead | vanishing | exploding"""
     finding: str
-    """With the number that gave it away."""
+    """What was measured, with its number."""
 
     def __str__(self) -> str:
-        return f"{self.layer}: {self.illness}: {self.finding}"
+        return f"{self.layer}: {self.problem}: {self.finding}"
 
 
 def find_flags(records: Sequence[Record]) -> list[Flag]:

@@ -1,4 +1,4 @@
-"""A deep plain network on a small task, on which illnesses and remedies can be watched in seconds."""
+"""A deep plain network on a small task, on which problems of gradients and their fixes can be watched in seconds."""
 
 from __future__ import annotations
 

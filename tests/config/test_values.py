@@ -18,7 +18,7 @@ from detector.build import build_detector
 from detector.cli.user_errors import one_line
 from detector.errors import UserError
 from detector.experiments.benchmark.run import PHASES
-from detector.health.diagnose import ILLNESSES
+from detector.health.diagnose import PROBLEMS
 from detector.layers import ACTIVATIONS, INITIALISATIONS, NORMS
 from detector.losses.box import BoxLossKind
 from detector.losses.classification import ClassLossKind
@@ -178,7 +178,7 @@ def test_values_that_contradict_each_other_are_refused(part: Any, key: str | Non
         (config.SingleShotOptions, "suppression", KINDS),
         (config.RCNNOptions, "strategy", STRATEGIES),
         (config.Benchmark, "measure", PHASES),
-        (config.Diagnose, "illness", ["all", *ILLNESSES]),
+        (config.Diagnose, "problem", ["all", *PROBLEMS]),
     ],
 )
 def test_the_words_that_a_key_takes_are_those_that_its_part_knows(cls: type, key: str, choices: Any) -> None:
