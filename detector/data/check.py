@@ -6,7 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from detector.data.examine import (
+from detector.data.index import Index, Problem
+from detector.data.options import CheckData
+from detector.data.orientation import turned_by_exif
+from detector.data.read import has_test, read_split
+from detector.data.samples import training_samples
+from detector.data.statistics import (
     QUANTILES,
     FileFindings,
     Statistics,
@@ -15,11 +20,6 @@ from detector.data.examine import (
     repeated_images,
     statistics,
 )
-from detector.data.index import Index, Problem
-from detector.data.options import CheckData
-from detector.data.orientation import turned_by_exif
-from detector.data.read import has_test, read_split
-from detector.data.samples import training_samples
 from detector.errors import UserError
 from detector.output import output_folder, write_picture
 from detector.visualization.draw import contact_sheet, draw_target

@@ -14,8 +14,8 @@ from detector.errors import named
 from detector.models.normalise import Normalise
 from detector.models.roi_stage import RoIStage, TwoStageOptions
 from detector.models.stages import stage
+from detector.necks.channel_projection import project_channels
 from detector.necks.neck import Neck
-from detector.necks.one_width import of_one_width
 from detector.nms import Suppression
 from detector.options import Count, Length, PositiveShare, Range, Weight
 from detector.types import Detections, FeatureInfo, Target
@@ -84,7 +84,7 @@ class FasterRCNNOptions(TwoStageOptions):
 
     def build(self, *, backbone: Backbone, neck: Neck, classes: int, image_size: int) -> FasterRCNN:
         """The detector made of these parts; anchors are shares of `image_size`."""
-        pyramid = of_one_width(neck, self.channels)
+        pyramid = project_channels(neck, self.channels)
         proposals = self._build_proposal_network(pyramid.info, image_size)
         roi_stage = self.build_roi_stage(pyramid.info, classes)
         return FasterRCNN(backbone, pyramid, proposals, roi_stage, self.build_suppression(), self.mean, self.std)
@@ -109,7 +109,7 @@ class FasterRCNNOptions(TwoStageOptions):
 class FasterRCNN(nn.Module):
     """Images uint8 [B, 3, H, W], RGB, sides a multiple of the largest stride.
 
-    Both stages read the levels of `neck`, which have one width (`necks/one_width.py`).
+    Both stages read the levels of `neck`, which have equally many channels (`necks/channel_projection.py`).
     """
 
     def __init__(

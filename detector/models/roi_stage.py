@@ -51,7 +51,7 @@ class TwoStageOptions(SampledRegionsOptions, ModelOptions):
     """Weight of the second stage's class loss."""
 
     def build_roi_stage(self, features: FeatureInfo, classes: int) -> RoIStage:
-        """The second stage on levels of one width, for K = `classes` classes."""
+        """The second stage on levels of equally many channels, for K = `classes` classes."""
         return RoIStage(
             features,
             classes,
@@ -71,7 +71,7 @@ class RoIStage(nn.Module):
     Regions may come from anywhere: a float list of boxes [N_i, 4] in input pixels for each image; N_i = 0 is legal.
 
     Args:
-        features: levels of one width (`necks/one_width.py`).
+        features: levels of equally many channels (`necks/channel_projection.py`).
         classes: K; the background is class K inside and does not come out.
         sampler: which regions a training step takes.
         pool_size: side of the grid that RoIAlign makes of each region.

@@ -21,7 +21,7 @@ from detector import config
 from detector.data.module import DetectionData
 from detector.errors import UserError
 from detector.output import new_folder, write_json
-from detector.self_contained import resize_of
+from detector.resolve import resize_of
 from detector.training.module import DetectionModule
 from detector.training.progress import surroundings
 from detector.training.trainer import lightning_precision, quieten

@@ -23,7 +23,7 @@ from detector.layers import ACTIVATIONS, INITIALISATIONS, NORMS
 from detector.losses.box import BoxLossKind
 from detector.losses.classification import ClassLossKind
 from detector.models.regions.losses import RegionBoxLossKind
-from detector.necks.additions import ATTENTIONS
+from detector.necks.extras import ATTENTIONS
 from detector.nms import KINDS
 from detector.option_check import hints, violations
 from detector.options import AllOr, OneOf, Range

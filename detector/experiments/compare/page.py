@@ -11,7 +11,7 @@ import numpy as np
 
 from detector.evaluation.per_image import IOU
 from detector.experiments.compare.disagreement import Answers, found_by_first_alone, most_disputed
-from detector.experiments.compare.judged_picture import annotated_picture, judged_picture
+from detector.experiments.compare.matched_picture import annotated_picture, matched_picture
 
 MOST_IMAGES = 12
 JPEG_QUALITY = 85
@@ -75,8 +75,8 @@ def _figure(place: int, image: int, groups: Sequence[Answers]) -> str:
     ]
     pictures = (
         ("annotated", annotated_picture(index, image)),
-        ("A", judged_picture(first, image)),
-        ("B", judged_picture(second, image)),
+        ("A", matched_picture(first, image)),
+        ("B", matched_picture(second, image)),
     )
     cells = "\n".join(f'<div>{name}<br><img alt="{name}" src="{_data_uri(one)}"></div>' for name, one in pictures)
     return f'<figure>\n<figcaption>{"<br>".join(lines)}</figcaption>\n<div class="row">\n{cells}\n</div>\n</figure>'

@@ -1,4 +1,4 @@
-"""A thorough look at a split: every file decoded, every object counted."""
+"""Statistics of a split, for which every file is decoded and every object counted."""
 
 from __future__ import annotations
 
