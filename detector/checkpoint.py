@@ -20,7 +20,7 @@ from detector.types import ImageId
 KEY = "detector"
 """The entry of a Lightning checkpoint under which ours lies."""
 DIGEST = "digest"
-"""In our entry: the digest of everything else in the file."""
+"""Key within that entry: the digest of everything else in the file."""
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ class Layer:
     name: str
     """Name of the submodule; `name:2` is its second run."""
     kind: str
-    """Its class."""
+    """Class of the layer."""
     kernel: tuple[int, ...] | None
     """Sides of the window of a convolution or pooling; None for other layers."""
     stride: tuple[int, ...] | None
@@ -30,9 +30,9 @@ class Layer:
     output_shape: tuple[int, ...] | None
     """Shape of the first output; None where there is none, or where the layer does not run."""
     parameters: int
-    """Its own, trained or frozen; of a layer that runs several times only its first run has them."""
+    """Parameters of the layer's own, trained or frozen; of a layer that runs several times only its first run has them."""
     multiply_accumulates: int
-    """Those of convolutions and fully connected layers, which do nearly all of the work: by their formulas."""
+    """Multiply-accumulates by the formulas of convolutions and fully connected layers, which do nearly all of the work."""
     counted_flops: int
     """What `torch.utils.flop_counter` saw meanwhile: two for each multiply-accumulate."""
     activation_bytes: int

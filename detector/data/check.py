@@ -35,9 +35,9 @@ class Report:
     image_size: int
     splits: dict[str, Statistics]
     problems: dict[str, list[Problem]]
-    """By split; those between splits are with the later one."""
+    """Problems by split; those between splits are with the later one."""
     notes: dict[str, list[str]]
-    """By split: how its files were understood."""
+    """Notes by split: how its files were understood."""
     folder: Path
     """Where the report and the pictures lie."""
 

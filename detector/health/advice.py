@@ -6,7 +6,7 @@ from detector import config
 from detector.health.flags import Flag
 
 PLAIN_BACKBONES = ("vgg", "darknet19")
-"""Without residual connections."""
+"""Backbones without residual connections."""
 
 
 def advice(flag: Flag, recipe: config.Train) -> list[str]:

@@ -23,7 +23,7 @@ class Inspected:
 
     ledger: Ledger
     fields: dict[str, ReceptiveField]
-    """By name of a layer or block (`receptive_fields`); missing where there is none."""
+    """Receptive fields by name of a layer or block (`receptive_fields`); missing where there is none."""
     tree: Node
     """The detector as blocks within blocks; its layers are the leaves."""
     dry_run: DryRun

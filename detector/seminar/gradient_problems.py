@@ -33,7 +33,7 @@ LEARNS, LEARNS_NOTHING = GUESSING - 0.08, GUESSING - 0.03
 
 @cache
 def course(setup: Setup) -> Course:
-    """In float64, where a deep network without norms does the same whatever number of threads."""
+    """Trains in float64, where a deep network without norms does the same whatever number of threads."""
     return train_plain(setup, steps=STEPS, every=EVERY, dtype=torch.float64)
 
 

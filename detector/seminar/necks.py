@@ -32,7 +32,7 @@ class Dependence(NamedTuple):
 
 
 def measure(part: config.NeckOptions) -> Dependence:
-    """By autograd, for a random sum of each level's numbers, on random features."""
+    """Measures by autograd, for a random sum of each level's numbers, on random features."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         backbone = config.ResNetOptions(depth=18).build().eval()

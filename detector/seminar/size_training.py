@@ -32,7 +32,7 @@ class ByTraining(NamedTuple):
     """What became of a training."""
 
     ap: dict[str, float]
-    """By `SIZES`."""
+    """AP by `SIZES`."""
 
 
 class BoxNetwork(nn.Module):

@@ -28,7 +28,7 @@ from detector.training.trainer import lightning_precision, quieten
 from detector.types import Batch, Target
 
 FEWEST_STEPS = 20
-"""With fewer nothing is left of a curve once it is smoothed."""
+"""Fewest steps: with fewer nothing is left of a curve once it is smoothed."""
 SMOOTHED = 0.24
 """Decades of the learning rate over which the loss is smoothed (the σ of a Gaussian), but at least 1.5 steps."""
 DIVERGED = 4.0

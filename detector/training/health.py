@@ -34,7 +34,7 @@ class Health(Callback):
         self.every = every
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """After a checkpoint's counters are there."""
+        """Begins after a checkpoint's counters are there."""
         if trainer.is_global_zero:
             self.history = History(self.folder / HEALTH, trainer.global_step or None)
             detector = cast(DetectionModule, pl_module).detector

@@ -112,7 +112,7 @@ class DetectionModule(L.LightningModule):
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """The sum of the detector's losses."""
         images, targets = self._rescaled(batch)
-        if self.adversary.strikes(self.global_step):
+        if self.adversary.attacks(self.global_step):
             images = self.adversary.attacked(self.detector, images, targets)
         losses = self.detector.losses(images, targets)
         total = torch.stack(list(losses.values())).sum()

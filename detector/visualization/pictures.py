@@ -22,7 +22,7 @@ Curve = tuple[np.ndarray, np.ndarray]
 MAIN = ("val/AP", "val/AP50")
 """They have a panel of their own."""
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Told apart by colour-blind people too (Okabe & Ito 2008, Color Universal Design)."""
+"""Colours that colour-blind people can distinguish too (Okabe & Ito 2008, Color Universal Design)."""
 LINES = {
     "loss": ("#000000", "-"),
     "AP": ("#0072B2", "-"),

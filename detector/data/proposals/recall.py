@@ -24,9 +24,9 @@ class Recall:
     recall: np.ndarray
     """[counts, thresholds]: share of the objects that a proposal covers with IoU ≥ the threshold; NaN without objects."""
     abo: dict[str, np.ndarray]
-    """By class that has objects, [counts]: average best overlap, the mean over its objects of the best IoU (eq. 7)."""
+    """Average best overlap by class that has objects, [counts]: the mean over its objects of the best IoU (eq. 7)."""
     mabo: np.ndarray
-    """[counts]: its mean over the classes."""
+    """[counts]: mean of the average best overlap over the classes."""
     proposals: float
     """Mean number an image, of all its proposals."""
     objects: int

@@ -31,7 +31,7 @@ class ClassAP:
 
 
 def class_aps(rows: Sequence[Measured], index: Index) -> list[ClassAP]:
-    """By label; all groups were measured on `index`."""
+    """AP of each class by label; all groups were measured on `index`."""
     wanted = index.annotations.labels[~index.annotations.crowd]
     objects = np.bincount(wanted, minlength=len(index.class_names)).tolist()
     return [

@@ -24,7 +24,7 @@ WARMUP = 3
 SECONDS = 2.0
 LEAST_REPEATS = 20
 MOST_SECONDS = 120.0
-"""After which a detector that takes seconds for an image is repeated no more."""
+"""Seconds after which a detector that takes seconds for an image is repeated no more."""
 OTHER = "other"
 """What belongs to no stage: images to the device, detections back from it and into the pixels of their images."""
 

@@ -39,19 +39,19 @@ def matched_picture(answers: Answers, image: int) -> np.ndarray:
 
     Right: green, ✓. Wrong: red, ✗. Missed: yellow, dashed, "missed". Grey, no sign: it found a crowd and counts neither way.
     """
-    judged, index = answers.judged, answers.judged.index
+    matched, index = answers.matched, answers.matched.index
     picture, scale = _picture(index, image)
-    results = judged.results
+    results = matched.results
     rows = index.annotations.rows(image)
-    missed = (judged.wanted & ~answers.found)[rows]
+    missed = (matched.wanted & ~answers.found)[rows]
     boxes = [index.annotations.corners[rows][missed]]
     colors = [MISSED] * int(missed.sum())
     captions = [f"missed {index.class_names[label]}" for label in index.annotations.labels[rows][missed].tolist()]
 
     shown = np.flatnonzero((results.images == image) & (results.scores >= answers.score))
-    shown = shown[np.lexsort((-results.scores[shown], judged.true[shown]))]  # wrong ones lie on top, as missed ones do
+    shown = shown[np.lexsort((-results.scores[shown], matched.true[shown]))]  # wrong ones lie on top, as missed ones do
     for row in shown.tolist():
-        sign, color = ("✓ ", RIGHT) if judged.true[row] else ("✗ ", WRONG) if judged.false[row] else ("", CROWD)
+        sign, color = ("✓ ", RIGHT) if matched.true[row] else ("✗ ", WRONG) if matched.false[row] else ("", CROWD)
         x, y, width, height = results.boxes[row].tolist()
         boxes.append(np.array([[x, y, x + width, y + height]]))
         colors.append(color)

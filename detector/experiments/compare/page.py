@@ -26,13 +26,13 @@ figcaption { margin: 0 0 .6rem }
 
 
 def disagreement_page(title: str, labels: Sequence[str], groups: Sequence[Answers]) -> str:
-    """The page of two detectors, called by `labels`, that were judged on the same index.
+    """The page of two detectors, called by `labels`, that were measured on the same index.
 
     Raises:
         UserError: an image cannot be read.
     """
     first, second = groups
-    index = first.judged.index
+    index = first.matched.index
     disputed = most_disputed(first, second, MOST_IMAGES)
     names = [f"{letter}: {escape(label)}" for letter, label in zip("AB", labels, strict=True)]
     figures = "\n".join(_figure(place, image, groups) for place, image in enumerate(disputed, 1))
@@ -66,7 +66,7 @@ object that was not found. Annotated objects are blue, crowds are grey.</p>
 
 def _figure(place: int, image: int, groups: Sequence[Answers]) -> str:
     first, second = groups
-    index = first.judged.index
+    index = first.matched.index
     lines = [
         f"<strong>{place}. Image {escape(str(index.image_id(image)))}</strong>: "
         f"F1 differs by {abs(first.counts.f1[image] - second.counts.f1[image]):.2f}",
