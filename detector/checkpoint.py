@@ -20,7 +20,7 @@ from detector.types import ImageId
 KEY = "detector"
 """The entry of a Lightning checkpoint under which ours lies."""
 DIGEST = "digest"
-"""In our entry: the digest of everything else in the file."""
+"""Key within that entry: the digest of everything else in the file."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Checkpoint:
     epoch: int
     """Finished epochs."""
     weights: dict[str, Tensor]
-    """Of the detector: averaged where the run averaged, otherwise as trained."""
+    """Weights of the detector: averaged where the run averaged, otherwise as trained."""
 
     def detector(self) -> nn.Module:
         """The detector, in evaluation mode, on the CPU."""

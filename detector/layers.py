@@ -262,5 +262,5 @@ class DropBlock(nn.Module):
         return x * (kept * (kept.numel() / kept.sum().clamp(min=1))).to(x.dtype)
 
     def extra_repr(self) -> str:
-        """For `print`."""
+        """Numbers that `print` shows."""
         return f"probability={self.probability}, size={self.size}"

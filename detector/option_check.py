@@ -19,7 +19,7 @@ LONGEST_TEXT = 4096
 LONGEST_CONTENT = 1_000_000
 """Bytes of a text of several lines."""
 DEEPEST = 20
-"""Of lists and dictionaries within each other, where any value may be given."""
+"""Most lists and dictionaries within each other, where any value may be given."""
 
 
 def check(settings: Any, where: str = "") -> None:

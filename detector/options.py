@@ -48,7 +48,7 @@ class Range:
     below: bool = False
     """`high` itself is too large."""
     step: int = 1
-    """Of a whole number: it must be a multiple of this."""
+    """A whole number must be a multiple of this."""
 
     def holds(self, value: Any) -> bool:
         """Whether the number lies inside; NaN lies nowhere."""
@@ -176,7 +176,7 @@ Weight = Annotated[float, Range(0, 1e6)]
 """A factor of a loss; 0 leaves the loss out."""
 Exponent = Annotated[float, Range(0, 100)]
 Multiple = Annotated[float, Range(0.01, 8)]
-"""Of widths and depths of a published network."""
+"""A number by which the widths or depths of a published network are multiplied."""
 Count = Annotated[int, Range(1, 1_000_000)]
 CountOrNone = Annotated[int, Range(0, 1_000_000)]
 Channels = Annotated[int, Range(1, 16_384)]

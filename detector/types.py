@@ -1,4 +1,4 @@
-"""The words that the rooms of the house exchange: targets, batches, detections, features."""
+"""Types that the parts of the project exchange: targets, batches, detections, features."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ FIVE_SHAPES = [*SMALL_SHAPES[:2], (12, 20, 1, False), (20, 10, 1, False)]
 
 
 def learner(size: int) -> str:
-    """A network for the drawn scenes that is large enough to learn some by heart: maps of stride 8 and 16."""
+    """A network for the drawn scenes that is large enough to overfit a few: maps of stride 8 and 16."""
 
     def convolution(filters: int, kernel: int, stride: int = 1) -> str:
         return (

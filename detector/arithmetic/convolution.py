@@ -35,7 +35,7 @@ class FullyConnected:
 
     @property
     def multiply_accumulates(self) -> int:
-        """Of one vector: inputs · outputs. As everywhere here, adding a bias is not counted."""
+        """Multiply-accumulates of one vector: inputs · outputs. As everywhere here, adding a bias is not counted."""
         return self.inputs * self.outputs
 
 
@@ -60,7 +60,7 @@ class Convolution:
     bias: bool = True
     transposed: bool = False
     output_padding: PerAxis = 0
-    """Of transposed ones alone: positions more at the end, which resolve what the stride leaves open."""
+    """Only for transposed convolutions: positions more at the end, which resolve what the stride leaves open."""
 
     def __post_init__(self) -> None:
         axes = len(self.kernel)
@@ -114,7 +114,7 @@ class Convolution:
 
     @property
     def weight_shape(self) -> tuple[int, ...]:
-        """As PyTorch has it: [out, in / groups, *kernel], or transposed [in, out / groups, *kernel]."""
+        """Shape of the weight as PyTorch has it: [out, in / groups, *kernel], or transposed [in, out / groups, *kernel]."""
         first, second = self.out_channels, self.in_channels
         if self.transposed:
             first, second = second, first
@@ -122,7 +122,7 @@ class Convolution:
 
     @property
     def weights_of_a_filter(self) -> int:
-        """That make one output channel: in / groups · ∏ kernel."""
+        """Number of weights that make one output channel: in / groups · ∏ kernel."""
         return self.in_channels // self.groups * prod(self.kernel)
 
     @property
@@ -155,7 +155,7 @@ class Convolution:
         return (n + 2 * padding - reach) // stride + 1
 
     def multiply_accumulates(self, size: Sequence[int]) -> int:
-        """For one input of so many positions an axis: weights of a filter · output channels · output positions.
+        """Multiply-accumulates for an input of `size` positions: weights of a filter · output channels · output positions.
 
         A product with a padded zero is counted, as `torch.utils.flop_counter` does. Transposed: each input position is
         multiplied by the weights that it meets, in · out / groups · ∏ kernel · input positions.

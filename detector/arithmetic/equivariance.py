@@ -97,7 +97,7 @@ class LocallyConnected2d(nn.Module):
         return output if self.bias is None else output + self.bias
 
     def multiply_accumulates(self, size: tuple[int, int]) -> int:
-        """For one input of (H, W): those of the convolution."""
+        """Multiply-accumulates of the convolution for one input of (H, W)."""
         return self.shared.multiply_accumulates(size)
 
 

@@ -22,7 +22,7 @@ from detector.arithmetic.convolution import Convolution
 
 
 class Gradients(NamedTuple):
-    """Of a loss, with respect to what went into a convolution."""
+    """Gradients of a loss with respect to what went into a convolution."""
 
     inputs: Tensor
     """[C, H, W]"""

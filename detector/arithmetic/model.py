@@ -20,23 +20,23 @@ class Layer:
     """One run of one layer."""
 
     name: str
-    """Of the submodule; `name:2` is its second run."""
+    """Name of the submodule; `name:2` is its second run."""
     kind: str
-    """Its class."""
+    """Class of the layer."""
     kernel: tuple[int, ...] | None
-    """Of convolutions and pooling."""
+    """Sides of the window of a convolution or pooling; None for other layers."""
     stride: tuple[int, ...] | None
     input_shape: tuple[int, ...] | None
     output_shape: tuple[int, ...] | None
-    """Of the first tensor; None where there is none, or where the layer does not run."""
+    """Shape of the first output; None where there is none, or where the layer does not run."""
     parameters: int
-    """Its own, trained or frozen; of a layer that runs several times only its first run has them."""
+    """Parameters of the layer's own, trained or frozen; of a layer that runs several times only its first run has them."""
     multiply_accumulates: int
-    """Of convolutions and fully connected layers, which do nearly all of the work: by their formulas."""
+    """Multiply-accumulates by the formulas of convolutions and fully connected layers, which do nearly all of the work."""
     counted_flops: int
     """What `torch.utils.flop_counter` saw meanwhile: two for each multiply-accumulate."""
     activation_bytes: int
-    """Of its output; 0 where that is its input itself, as of one that works in place or does nothing."""
+    """Bytes of the layer's output; 0 where that is its input itself, as of one that works in place or does nothing."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Ledger:
 
     layers: tuple[Layer, ...]
     counted_parameters: int
-    """Of the whole network, by PyTorch."""
+    """Parameters of the whole network, counted by PyTorch."""
     flops_outside: Mapping[str, int]
     """Operation → what the counter saw of it outside all layers: products of tensors that no layer stands for."""
 
@@ -197,6 +197,6 @@ def _tensors(value: Any) -> Iterator[Tensor]:
 
 
 def _shape(value: Any) -> tuple[int, ...] | None:
-    """Of its first tensor."""
+    """Shape of the first tensor in `value`; None where there is none."""
     first = next(_tensors(value), None)
     return None if first is None else tuple(first.shape)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from detector.arithmetic.reach import Reach, Tracker
+from detector.arithmetic.intervals import PixelIntervals, Tracker
 
 FIRST_SIDE, LAST_SIDE = 2048, 65536
 """Sides of the images that are tried: in the middle of one that is large enough no border cuts a field off."""
@@ -25,7 +25,7 @@ FIRST_SIDE, LAST_SIDE = 2048, 65536
 
 @dataclass(frozen=True)
 class ReceptiveField:
-    """Of one layer, for each spatial axis of the image (rows, columns)."""
+    """Receptive field of one layer, for each spatial axis of the image (rows, columns)."""
 
     size: tuple[int, ...]
     """Pixels from the first to the last that an output in the middle of a large image depends on; the largest, where
@@ -58,8 +58,8 @@ def receptive_fields(module: nn.Module, channels: int = 3, axes: int = 2) -> dic
     """
     side = FIRST_SIDE
     while True:
-        reached = reaches(module, (1, channels, *(side,) * axes))
-        fields = {name: _field(reach, side) for name, reach in reached.items()}
+        found = pixel_intervals(module, (1, channels, *(side,) * axes))
+        fields = {name: _field(intervals, side) for name, intervals in found.items()}
         if all(field is not None for field in fields.values()):
             return {name: field for name, field in fields.items() if field is not None}
         side *= 4
@@ -68,13 +68,13 @@ def receptive_fields(module: nn.Module, channels: int = 3, axes: int = 2) -> dic
             raise ValueError(f"{broken}: its field is larger than {LAST_SIDE} pixels")
 
 
-def reaches(module: nn.Module, shape: tuple[int, ...]) -> dict[str, Reach]:
+def pixel_intervals(module: nn.Module, shape: tuple[int, ...]) -> dict[str, PixelIntervals]:
     """For images of one shape [B, C, *size], the first and last pixel that each output row and column depends on.
 
     Names and what is missing as in `receptive_fields`. At the border there are fewer pixels to depend on.
     """
     tracker = Tracker()
-    reached: dict[str, Reach] = {}
+    found: dict[str, PixelIntervals] = {}
     runs: Counter[str] = Counter()
 
     def note(name: str) -> Callable[[nn.Module, Any, Any], None]:
@@ -85,9 +85,9 @@ def reaches(module: nn.Module, shape: tuple[int, ...]) -> dict[str, Reach]:
             if isinstance(output, Mapping):
                 outputs = {f"{own}.{key}".lstrip("."): value for key, value in output.items()}
             for key, value in outputs.items():
-                reach = tracker.reach_of(value)
-                if reach is not None and len(reach.axes) == len(shape) - 2:
-                    reached[key] = reach
+                intervals = tracker.intervals_of(value)
+                if intervals is not None and len(intervals.axes) == len(shape) - 2:
+                    found[key] = intervals
 
         return hook
 
@@ -108,13 +108,13 @@ def reaches(module: nn.Module, shape: tuple[int, ...]) -> dict[str, Reach]:
             hook.remove()
         for name, submodule in module.named_modules():
             submodule.training = training[name]
-    return reached
+    return found
 
 
-def _field(reach: Reach, side: int) -> ReceptiveField | None:
+def _field(intervals: PixelIntervals, side: int) -> ReceptiveField | None:
     """None where the border of the image cuts the field off."""
     sizes, strides, offsets = [], [], []
-    for first, last in reach.axes.values():
+    for first, last in intervals.axes.values():
         outputs = len(first)
         stride = side / outputs
         middle = torch.arange(max(0, outputs // 2 - 64), min(outputs, outputs // 2 + 64))
@@ -124,7 +124,7 @@ def _field(reach: Reach, side: int) -> ReceptiveField | None:
         sizes.append(int((high - low).max()) + 1)
         strides.append(stride)
         offsets.append(((low + high + 1) / 2 - middle * stride).mean().item())
-    return ReceptiveField(tuple(sizes), tuple(strides), tuple(offsets), reach.whole)
+    return ReceptiveField(tuple(sizes), tuple(strides), tuple(offsets), intervals.whole)
 
 
 def effective_receptive_field(

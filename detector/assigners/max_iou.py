@@ -1,6 +1,6 @@
 """Assignment by the shape of anchors (Redmon & Farhadi 2018, section 2.1; several anchors an object: YOLOv4).
 
-The cells that hold an object's centre answer for it, one cell a level, with those of their anchors whose shape is like the
+An object is assigned to the cells that hold its centre, one cell a level, with those of their anchors whose shape is like the
 object's: IoU of anchor and object laid on one centre. YOLOv3 takes the one best anchor of all levels, YOLOv4 besides it
 all above a threshold (Bochkovskiy et al. 2020, section 4.3, "multiple anchors for a single ground truth").
 """

@@ -1,6 +1,6 @@
 """SimOTA (Ge et al. 2021, YOLOX, section 2.1), the simplified form of optimal-transport assignment (Ge et al. 2021, OTA).
 
-What it costs a point to answer for an object is its class loss plus `iou_weight` times its IoU loss, as predicted now. An
+The cost of assigning an object to a point is its class loss plus `iou_weight` times its IoU loss, as predicted now. An
 object gets its k cheapest points, k being the sum of its ten best IoUs (OTA, section 3.3, "dynamic k estimation").
 """
 

@@ -1,6 +1,6 @@
 """Task-aligned assignment (Feng et al. 2021, TOOD, section 3.2).
 
-Of the points inside an object those answer for it whose predictions are best at both tasks: t = s^α · u^β, s the score
+An object is assigned to those points inside it whose predictions are best at both tasks: t = s^α · u^β, s the score
 of the object's class, u the IoU of the predicted box with the object.
 """
 
@@ -35,7 +35,7 @@ class TaskAlignedAssignerOptions(AssignerOptions):
 
 
 class TaskAlignedAssigner:
-    """The `top` best-aligned points inside each object answer for it."""
+    """Assigns each object to the `top` best-aligned points inside it."""
 
     def __init__(self, top: int = 13, alpha: float = 1.0, beta: float = 6.0) -> None:
         self.top = top

@@ -23,7 +23,7 @@ class Keys:
     """The keys of a command before anything is chosen."""
 
     own: dict[str, Option]
-    """Its own keys, among them those that hold a group's."""
+    """The command's own keys, among them those that hold a group's."""
     groups: dict[str, str | None]
     """Each group that it lets choose, with what is chosen by default."""
 
@@ -112,7 +112,7 @@ def _with_values(described: dict[str, Option], values: dict[str, Any], group: st
 
 
 def _written(value: Any) -> str:
-    """As an override has it."""
+    """A value as an override has it."""
     if isinstance(value, list):
         return f"[{','.join(map(_written, value))}]"
     return (

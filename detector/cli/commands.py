@@ -113,8 +113,8 @@ COMMANDS: dict[str, Command] = {
             "diagnose",
             "Diagnose",
             "detector.health.diagnose:diagnose",
-            "Trains deep plain networks whose gradients die, vanish or explode, and shows what helps against it.",
-            ("", "illness=vanishing"),
+            "Trains deep plain networks with dead ReLUs, vanishing or exploding gradients, and shows what fixes each.",
+            ("", "problem=vanishing"),
         ),
         Command(
             "seminar",

@@ -46,7 +46,7 @@ class Option:
     kind: str
     """Type and range, in words."""
     default: str | None
-    """As an override writes it; None where a value must be given."""
+    """Default as an override writes it; None where a value must be given."""
     sentence: str
     """The first paragraph of its docstring."""
     words: tuple[str, ...] = ()

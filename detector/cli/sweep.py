@@ -29,7 +29,7 @@ class SweepReport(Callback):
     """
 
     current: ClassVar[SweepReport | None] = None
-    """Of the sweep that this process has started, if it has."""
+    """Report of the sweep that this process has started; None if it has started none."""
     command: ClassVar[str] = ""
     """The shell command of that sweep."""
 

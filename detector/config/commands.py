@@ -149,7 +149,7 @@ class ImportDarknet:
 class Diagnose:
     """`scripts/diagnose.py`."""
 
-    illness: Annotated[str, OneOf("all", "dead", "vanishing", "exploding")] = "all"
+    problem: Annotated[str, OneOf("all", "dead", "vanishing", "exploding")] = "all"
     """What is wrong with the gradients of the networks to train."""
     seed: Seed = 0
     """Start of every random number."""

@@ -32,7 +32,7 @@ def from_dict(values: Any, where: str = "") -> Train:
 
 
 def _require_plugins(files: Any, where: str) -> None:
-    """By the names of the files alone: they may lie elsewhere now."""
+    """Compares the names of the files alone: they may lie elsewhere now."""
     named = [file for file in files if isinstance(file, str)] if isinstance(files, list) else []
     if not {Path(file).name for file in named} <= {file.name for file in loaded()}:
         listed = ",".join(map(shown, named))

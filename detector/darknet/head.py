@@ -32,7 +32,7 @@ class Prediction:
     anchors: tuple[tuple[float, float], ...]
     """(width, height) in input pixels."""
     classes: int
-    """In the file."""
+    """Number of classes in the file."""
     scale: float
     """scale_x_y."""
     squared: bool

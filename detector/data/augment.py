@@ -67,7 +67,7 @@ class Objects:
 
 
 def _best_first(proposals: list[np.ndarray]) -> np.ndarray | None:
-    """Those of several pictures in turn: the best of each, then the second of each, ..."""
+    """Proposals of several pictures in turn: the best of each, then the second of each, ..."""
     if not proposals:
         return None
     ranks = np.concatenate([np.arange(len(one)) for one in proposals])

@@ -6,7 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from detector.data.examine import (
+from detector.data.index import Index, Problem
+from detector.data.options import CheckData
+from detector.data.orientation import turned_by_exif
+from detector.data.read import has_test, read_split
+from detector.data.samples import training_samples
+from detector.data.statistics import (
     QUANTILES,
     FileFindings,
     Statistics,
@@ -15,11 +20,6 @@ from detector.data.examine import (
     repeated_images,
     statistics,
 )
-from detector.data.index import Index, Problem
-from detector.data.options import CheckData
-from detector.data.orientation import turned_by_exif
-from detector.data.read import has_test, read_split
-from detector.data.samples import training_samples
 from detector.errors import UserError
 from detector.output import output_folder, write_picture
 from detector.visualization.draw import contact_sheet, draw_target
@@ -35,9 +35,9 @@ class Report:
     image_size: int
     splits: dict[str, Statistics]
     problems: dict[str, list[Problem]]
-    """By split; those between splits are with the later one."""
+    """Problems by split; those between splits are with the later one."""
     notes: dict[str, list[str]]
-    """By split: how its files were understood."""
+    """Notes by split: how its files were understood."""
     folder: Path
     """Where the report and the pictures lie."""
 

@@ -20,10 +20,10 @@ class Category:
     """An entry of `categories`."""
 
     id: ImageId
-    """As the file writes it."""
+    """The id as the file writes it."""
     name: str
     group: str
-    """Its `supercategory`, empty where the file has none."""
+    """The category's `supercategory`, empty where the file has none."""
     annotations: int
     """How many annotations of the file are of this category."""
 

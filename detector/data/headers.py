@@ -54,7 +54,7 @@ class Header:
     """What a file says about its picture."""
 
     width: int
-    """Of the stored pixels, before they are turned."""
+    """Width of the picture as stored, in pixels, before it is turned."""
     height: int
     orientation: int = 1
     """EXIF's, 1 to 8; any other value in the file counts as 1, upright."""

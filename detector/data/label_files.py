@@ -48,7 +48,7 @@ class Matches:
     """The label files of some images."""
 
     files: list[Path | None]
-    """Of each image; None where there is none."""
+    """Label file of each image; None where there is none."""
     without_image: list[Path]
     """Label files in the same folders whose image is nowhere."""
 

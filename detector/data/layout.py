@@ -193,7 +193,7 @@ def _coco(root: Path) -> Layout | None:
 
 
 def _of_boxes(files: list[Path]) -> list[Path]:
-    """Those for detection, where COCO's other tasks have files beside them."""
+    """Files for detection, where COCO's other tasks have files beside them."""
     instances = [file for file in files if file.name.startswith("instances")]
     return instances or [file for file in files if not any(word in file.name for word in _OTHER_TASKS)] or files
 

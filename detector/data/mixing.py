@@ -10,7 +10,7 @@ import numpy as np
 from detector.data.augment import Objects
 
 MIXUP_ALPHA = 8.0
-"""Of Beta(a, a), from which MixUp draws its share: 19 of 20 lie within 0.27..0.73, so that both pictures can be seen."""
+"""a of Beta(a, a), from which MixUp draws its share: 19 of 20 lie in 0.27..0.73, so that both pictures can be seen."""
 ERASED_AREA = (0.02, 0.2)
 """Share of the canvas that is erased. Zhong et al. go up to 0.4, in pictures of one large object."""
 ERASED_ASPECT = 0.3

@@ -140,7 +140,7 @@ class DetectionData(lightning.LightningDataModule):
         return opened
 
     def _take(self, split: str, shared: Shared[tuple[Index, Images]]) -> _Opened:
-        """From now on the split's arrays are those in shared memory."""
+        """Makes the split's arrays those in shared memory."""
         bare, images = shared.open()
         index = replace(bare, problems=self._index(split).problems)
         if split == "train":
@@ -189,12 +189,12 @@ class DetectionData(lightning.LightningDataModule):
         )
 
     def state_dict(self) -> dict[str, int]:
-        """For the checkpoint, which Lightning writes at the end of an epoch, before it counts that epoch as done."""
+        """What the checkpoint keeps, which Lightning writes at the end of an epoch, before it counts that epoch as done."""
         assert self.trainer is not None
         return {"finished_epochs": self.trainer.current_epoch + 1}
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """From the checkpoint."""
+        """Takes what the checkpoint kept of it."""
         self._resumed_at = state_dict["finished_epochs"]
 
     def _current_epoch(self) -> int:

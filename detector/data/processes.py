@@ -27,7 +27,7 @@ _ENVIRONMENT = {
     **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
     "NO_ALBUMENTATIONS_UPDATE": "1",
 }
-"""Of the server: OpenBLAS starts its threads when it is imported, and albumentations asks the network."""
+"""Environment of the server: OpenBLAS starts its threads when imported, and albumentations asks the network."""
 _SERVER = "forkserver"
 
 

@@ -34,7 +34,7 @@ class VocFile:
     """What an xml file says."""
 
     file: str
-    """Its name in messages."""
+    """Name of the file in messages."""
     image_name: str = ""
     """`<filename>`."""
     size: tuple[float, float] = (math.nan, math.nan)

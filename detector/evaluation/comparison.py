@@ -24,7 +24,7 @@ from detector.evaluation.results import FlatResults
 
 CONFIDENCE = 0.95
 RECALLS = np.linspace(0, 1, 101)
-"""At which COCO reads the precision; these very floats decide whether a recall of 0.57 reaches the point 0.57."""
+"""Recalls at which COCO reads the precision; these very floats decide whether a recall of 0.57 reaches the point 0.57."""
 
 _CHUNK = 2**17
 """Weights handled at a time: larger arrays no longer fit the cache of a core, smaller ones cost calls."""
@@ -68,9 +68,9 @@ class Difference:
 
     ap: float
     over_images: tuple[float, float]
-    """Where the difference of these very detectors lies on other images of the same kind."""
+    """Interval of the difference of these very detectors on other images of the same kind."""
     over_images_and_seeds: tuple[float, float] | None
-    """Where it lies on other images and after other trainings; None where a group has a single run."""
+    """Interval of the difference on other images and after other trainings; None where a group has a single run."""
 
 
 def match(index: Index, results: FlatResults) -> Matches:

@@ -17,7 +17,7 @@ IOU = 0.5
 
 
 @dataclass(frozen=True)
-class Judged:
+class MatchedDetections:
     """Detections of an index and what became of each, matched as COCO does: in each image and class best score first."""
 
     index: Index
@@ -43,7 +43,7 @@ class Judged:
 
 @dataclass(frozen=True)
 class Counts:
-    """Of each of I images, int64 [I]."""
+    """Numbers of detections and objects of each of I images, int64 [I]."""
 
     found: np.ndarray
     missed: np.ndarray
@@ -56,7 +56,7 @@ class Counts:
         return np.where(total > 0, 2 * self.found / np.maximum(total, 1), 1.0)
 
 
-def judge(index: Index, results: FlatResults) -> Judged:
+def match_detections(index: Index, results: FlatResults) -> MatchedDetections:
     """Every detection with its object, if it has one. A lower score takes no object from a higher one, so that this holds
     above any score."""
     evaluation = COCOeval(ground_truth(index), as_coco(index, results), iouType="bbox")
@@ -73,29 +73,29 @@ def judge(index: Index, results: FlatResults) -> Judged:
         true[rows] = (matched > 0) & ~ignored
         false[rows] = (matched == 0) & ~ignored
         found_with[matched[true[rows]] - 1] = results.scores[rows[true[rows]]]
-    return Judged(index, results, true, false, found_with)
+    return MatchedDetections(index, results, true, false, found_with)
 
 
-def count(judged: Judged, score: float) -> Counts:
-    """Of the detections with at least `score`."""
-    images = len(judged.index)
-    shown = judged.results.scores >= score
-    found = judged.found_with >= score
+def count(matched: MatchedDetections, score: float) -> Counts:
+    """Counts the detections with at least `score`, and the objects that they miss."""
+    images = len(matched.index)
+    shown = matched.results.scores >= score
+    found = matched.found_with >= score
     return Counts(
-        np.bincount(judged.owners[found], minlength=images),
-        np.bincount(judged.owners[judged.wanted & ~found], minlength=images),
-        np.bincount(judged.results.images[judged.false & shown], minlength=images),
+        np.bincount(matched.owners[found], minlength=images),
+        np.bincount(matched.owners[matched.wanted & ~found], minlength=images),
+        np.bincount(matched.results.images[matched.false & shown], minlength=images),
     )
 
 
-def best_score(judged: Judged) -> float:
+def best_score(matched: MatchedDetections) -> float:
     """The smallest score to show so that F1 over all images and classes together is highest; the higher one of equals.
 
     1 where no detection is true.
     """
-    order = np.argsort(-judged.results.scores, kind="stable")
-    scores = judged.results.scores[order]
-    true, false = np.cumsum(judged.true[order]), np.cumsum(judged.false[order])
+    order = np.argsort(-matched.results.scores, kind="stable")
+    scores = matched.results.scores[order]
+    true, false = np.cumsum(matched.true[order]), np.cumsum(matched.false[order])
     last = np.append(scores[1:] != scores[:-1], True)[: len(scores)]  # equal scores are shown together or not at all
-    f1 = np.where(last, 2 * true / np.maximum(true + false + judged.wanted.sum(), 1), 0.0)
-    return float(scores[np.argmax(f1)]) if judged.true.any() else 1.0
+    f1 = np.where(last, 2 * true / np.maximum(true + false + matched.wanted.sum(), 1), 0.0)
+    return float(scores[np.argmax(f1)]) if matched.true.any() else 1.0

@@ -164,7 +164,7 @@ def _listed_classes(data: config.Data, split: str) -> tuple[str, ...] | None:
 
 
 def _classes_of_training(data: config.Data, split: str) -> tuple[str, ...] | None:
-    """Those of the training split of a COCO data set, where there is one beside `split`."""
+    """Classes of the training split of a COCO data set, where there is one beside `split`."""
     data, _ = complete(data)
     if not isinstance(data, config.Coco) or split == "train" or not data.train:
         return None

@@ -24,9 +24,9 @@ class VocAP(NamedTuple):
     """AP50 of one class, in 0..1."""
 
     eleven_points: float
-    """As in VOC 2007: the mean of the best precisions at 11 recalls."""
+    """AP as in VOC 2007: the mean of the best precisions at 11 recalls."""
     area: float
-    """As in VOC 2010 and later: the area under the curve of the best precisions."""
+    """AP as in VOC 2010 and later: the area under the curve of the best precisions."""
 
 
 def voc_ap50(index: Index, results: FlatResults) -> list[VocAP | None]:

@@ -28,9 +28,9 @@ from detector.options import Activation, InnerShare, Length, Range, arguments
 from detector.types import FeatureInfo
 
 MAX_LOG_STRETCH = math.log(1000.0)
-"""Of exp(t_w): wider than any image for any anchor, so that no prediction overflows and no area is infinite."""
+"""Largest t_w before exp(t_w): wider than any image for any anchor, so that nothing overflows and no area is infinite."""
 MAX_SHARE = 2.0
-"""Of an anchor: an object that fills the image has 1; what is larger was probably given in pixels."""
+"""Largest side of an anchor; an object that fills the image has 1, and what is larger was probably given in pixels."""
 
 
 Anchor = Annotated[list[Annotated[float, Range(0, MAX_SHARE, above=True)]], Length(2, 2)]

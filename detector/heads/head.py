@@ -24,7 +24,7 @@ class Head(Protocol):
     """
 
     strides: tuple[int, ...]
-    """Of its levels, in pixels."""
+    """Strides of the head's levels in pixels of the image."""
     classes: int
     """K."""
     bins: int

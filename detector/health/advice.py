@@ -1,4 +1,4 @@
-"""What to try against an illness of a layer: only what the run does not have already."""
+"""What to try against a problem of a layer: only what the run does not have already."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from detector import config
 from detector.health.flags import Flag
 
 PLAIN_BACKBONES = ("vgg", "darknet19")
-"""Without residual connections."""
+"""Backbones without residual connections."""
 
 
 def advice(flag: Flag, recipe: config.Train) -> list[str]:
@@ -19,7 +19,7 @@ def advice(flag: Flag, recipe: config.Train) -> list[str]:
     warmup = (
         ["optim.warmup_epochs=3"] if not recipe.optim.warmup_epochs and recipe.optim.schedule != "one_cycle" else []
     )
-    match flag.illness:
+    match flag.problem:
         case "dead":
             other = [f"{part}.activation=leaky_relu"] if getattr(options, "activation", "") == "relu" else []
             return [lower, *warmup, *norm, *other, *weights]

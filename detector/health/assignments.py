@@ -24,7 +24,7 @@ class AssignmentCounter:
         self._taken: dict[str, Tensor | int] = {}
 
     def start(self) -> None:
-        """From now on the assigner is listened to."""
+        """Begins to count what the assigner assigns."""
         if self._criterion is not None and self.levels:
             self._taken = dict.fromkeys(self.levels, 0)
             self._original = self._criterion.assigner

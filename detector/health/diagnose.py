@@ -1,4 +1,4 @@
-"""`scripts/diagnose.py`: each illness of a deep plain network, and each remedy on its own, with the same seed."""
+"""`scripts/diagnose.py`: each problem of a deep plain network's gradients, and each fix on its own, with the same seed."""
 
 from __future__ import annotations
 
@@ -16,50 +16,50 @@ from detector.output import output_folder
 from detector.visualization.text_table import terminal
 
 WELL = Setup(lr=0.1)
-"""24 convolutions that learn: what an illness is added to."""
+"""24 convolutions that learn: what a problem is added to."""
 
-ILLNESSES: Mapping[str, tuple[str, Setup]] = {
+PROBLEMS: Mapping[str, tuple[str, Setup]] = {
     "dead": ("biases of −0.5", replace(WELL, bias=-0.5)),
     "vanishing": ("weights 2.8 times too small", replace(WELL, gain=0.5)),
     "exploding": ("weights 1.4 times too large", replace(WELL, gain=2.0)),
 }
-"""Name of the illness → its cause in words and as a set-up."""
+"""Name of the problem → its cause in words and as a set-up."""
 
 
-def remedies(illness: str) -> dict[str, Setup]:
-    """Title → the ill set-up with one thing changed, the ill one itself first."""
-    cause, ill = ILLNESSES[illness]
+def fixes(problem: str) -> dict[str, Setup]:
+    """Title → the set-up with the problem, then each with one thing changed that fixes it."""
+    cause, broken = PROBLEMS[problem]
     given = {
-        f"{illness}: {cause}": ill,
-        "norm=batch": replace(ill, norm="batch"),
-        "initialisation=kaiming": replace(ill, gain=WELL.gain, bias=WELL.bias),
-        "residual": replace(ill, residual=True),
+        f"{problem}: {cause}": broken,
+        "norm=batch": replace(broken, norm="batch"),
+        "initialisation=kaiming": replace(broken, gain=WELL.gain, bias=WELL.bias),
+        "residual": replace(broken, residual=True),
     }
-    match illness:
+    match problem:
         case "dead":
-            given["activation=elu"] = replace(ill, activation="elu")
+            given["activation=elu"] = replace(broken, activation="elu")
         case "exploding":
-            given["clip=1"] = replace(ill, clip=1.0)
+            given["clip=1"] = replace(broken, clip=1.0)
     return given
 
 
 def diagnose(given: config.Diagnose) -> dict[str, dict[str, Course]]:
-    """Trains them all, prints what became of each, and draws the heat maps of an illness and its remedies in one picture.
+    """Trains them all, prints what became of each, and draws the heat maps of a problem and its fixes in one picture.
 
     Returns:
-        Illness → title of the set-up → its course.
+        Problem → title of the set-up → its course.
 
     Raises:
-        UserError: an unknown illness, or an output folder that is not empty.
+        UserError: an unknown problem, or an output folder that is not empty.
     """
-    if given.illness != "all" and given.illness not in ILLNESSES:
-        raise UserError(f"illness={given.illness}: choose one of all, {', '.join(ILLNESSES)}")
+    if given.problem != "all" and given.problem not in PROBLEMS:
+        raise UserError(f"problem={given.problem}: choose one of all, {', '.join(PROBLEMS)}")
     folder = output_folder(given.output, Path("runs") / "diagnose")
     courses: dict[str, dict[str, Course]] = {}
-    for illness in ILLNESSES if given.illness == "all" else [given.illness]:
-        courses[illness] = {title: train_plain(setup, seed=given.seed) for title, setup in remedies(illness).items()}
-        print(terminal(_cells(courses[illness])), end="\n\n")
-        draw_health(folder / f"{illness}.png", {title: course.history for title, course in courses[illness].items()})
+    for problem in PROBLEMS if given.problem == "all" else [given.problem]:
+        courses[problem] = {title: train_plain(setup, seed=given.seed) for title, setup in fixes(problem).items()}
+        print(terminal(_cells(courses[problem])), end="\n\n")
+        draw_health(folder / f"{problem}.png", {title: course.history for title, course in courses[problem].items()})
     print(f"loss: mean of the last ten of 60 steps; guessing has 1.39. Heat maps lie in {folder}")
     return courses
 
@@ -68,7 +68,7 @@ def _cells(courses: Mapping[str, Course]) -> list[list[str]]:
     cells = [["set-up", "loss", "layers that are dead", "vanishing", "exploding"]]
     for title, course in courses.items():
         loss = course.final_loss
-        layers = Counter(flag.illness for flag in course.flags)
+        layers = Counter(flag.problem for flag in course.flags)
         counts = [str(layers[name]) for name in ("dead", "vanishing", "exploding")]
         cells.append([title, f"{loss:.2f}" if isfinite(loss) else "not finite", *counts])
     return cells

@@ -1,4 +1,4 @@
-"""What the numbers of a network's layers say: which layer is ill, and of what."""
+"""What the numbers of a network's layers say: which layer has a problem, and which."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ Record = Sequence[LayerHealth]
 """All layers in one step."""
 
 DEAD_SHARE = 0.5
-"""Of the channels of a ReLU."""
+"""Share of the channels of a ReLU above which it counts as dead."""
 VANISHING = 1e-5
 """Relative gradient of a layer as a share of the largest."""
 EXPLODING = 1e3
 """Relative gradient: the loss would fall by a thousand if the weight changed by its own size."""
 LARGEST_UPDATE = 0.5
-"""Of the weight: a layer that half changes in a step remembers nothing."""
+"""‖Δw‖ / ‖w‖ above which a layer counts as exploding: one that half changes in a step remembers nothing."""
 LAST = 3
-"""Steps measured whose median counts: one unusual batch is no illness."""
+"""Steps measured whose median counts: one unusual batch is no problem."""
 
 
 @dataclass(frozen=True)
 class Flag:
-    """An illness of a layer."""
+    """A problem of a layer's activations or gradients."""
 
     layer: str
-    illness: str
+    problem: str
     """dead | vanishing | exploding"""
     finding: str
-    """With the number that gave it away."""
+    """What was measured, with its number."""
 
     def __str__(self) -> str:
-        return f"{self.layer}: {self.illness}: {self.finding}"
+        return f"{self.layer}: {self.problem}: {self.finding}"
 
 
 def find_flags(records: Sequence[Record]) -> list[Flag]:
-    """Of the last steps measured, in the order of the network.
+    """Finds the problems of the layers in the last steps measured, in the order of the network.
 
     - dead: more than half of a ReLU's channels are 0 for a whole batch
     - exploding: a layer's relative gradient ‖∂L/∂w‖ / ‖w‖ is above 1000 or not finite, or an update changes the weight by

@@ -21,14 +21,14 @@ MEASURES = ("dead", "activation", "gradient", "update")
 
 @dataclass(frozen=True)
 class LayerHealth:
-    """Of one layer in one step. None: the measure has no meaning for it, or it took no part in the step."""
+    """Measures of one layer in one step; None where one has no meaning for it, or it took no part in the step."""
 
     name: str
-    """Of the submodule."""
+    """Name of the submodule."""
     kind: str
-    """Its class."""
+    """Class of the layer."""
     dead: float | None = None
-    """Of a ReLU: share of its channels, 0..1, that are 0 at all positions of all images of the batch."""
+    """Share of a ReLU's channels, 0..1, that are 0 at all positions of all images of the batch."""
     activation: float | None = None
     """Root of the mean square of its output."""
     gradient: float | None = None
@@ -54,7 +54,7 @@ class HealthMeter:
         self._before: dict[str, tuple[Tensor, Tensor]] = {}
 
     def start(self) -> None:
-        """From now on the outputs of layers are looked at."""
+        """Begins to measure the outputs of layers."""
         self._alive, self._squares, self._before = {}, {}, {}
         self._hooks = [layer.register_forward_hook(self._look(name)) for name, layer in self.layers.items()]
 
@@ -80,7 +80,7 @@ class HealthMeter:
 
     @torch.no_grad()
     def finish(self) -> list[LayerHealth]:
-        """After the optimizer's step: every layer that took part, in the order of the network."""
+        """Called after the optimizer's step: every layer that took part, in the order of the network."""
         self._remove_hooks()
         names, numbers = [], []
         for name, layer in self.layers.items():

@@ -1,4 +1,4 @@
-"""A deep plain network on a small task, on which illnesses and remedies can be watched in seconds."""
+"""A deep plain network on a small task, on which problems of gradients and their fixes can be watched in seconds."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class Setup:
     gain: float = math.sqrt(2)
     """Weights are drawn with σ = gain / √fan_in; √2 keeps the size of what passes through ReLUs (He et al. 2015)."""
     bias: float = 0.0
-    """Of every convolution at the beginning."""
+    """Bias of every convolution at the beginning."""
     lr: float = 0.02
-    """Of plain gradient descent."""
+    """Learning rate of plain gradient descent."""
     clip: float = 0.0
     """Largest norm of the gradient; 0 does not clip."""
 
@@ -42,7 +42,7 @@ class Course:
     """What became of a training."""
 
     losses: tuple[float, ...]
-    """Of each step; the loss of guessing is log 4 = 1.39."""
+    """Loss of each step; guessing has log 4 = 1.39."""
     history: dict[int, list[LayerHealth]]
     flags: tuple[Flag, ...]
 

@@ -20,7 +20,7 @@ from detector.data.paths import header_sizes
 from detector.errors import UserError
 from detector.models.detector import Detector, detect_batch
 from detector.models.stages import stage
-from detector.self_contained import resize_of
+from detector.resolve import resize_of
 from detector.types import Batch, Detections, Target
 
 Picture = str | Path | np.ndarray | Image.Image

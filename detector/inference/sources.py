@@ -74,7 +74,7 @@ class Video:
     size: tuple[int, int]
     """(height, width) of a frame."""
     expected_frames: int
-    """As the file's header says; some say 0 or a little too many."""
+    """Number of frames as the file's header says; some say 0 or a little too many."""
 
     def __len__(self) -> int:
         return self.expected_frames

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from detector.arithmetic.model import Ledger, take_ledger
 from detector.arithmetic.receptive_field import ReceptiveField, receptive_fields
-from detector.inspection.passage import Passage, passage
+from detector.inspection.dry_run import DryRun, dry_run
 from detector.inspection.tree import Node, make_tree
 
 Shape = tuple[int, ...]
@@ -19,14 +19,14 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Inspected:
-    """The ledger of one image's way through a detector, with fields and blocks."""
+    """The ledger of a detector's dry run on one image, with receptive fields and blocks."""
 
     ledger: Ledger
     fields: dict[str, ReceptiveField]
-    """By name of a layer or block (`receptive_fields`); missing where there is none."""
+    """Receptive fields by name of a layer or block (`receptive_fields`); missing where there is none."""
     tree: Node
     """The detector as blocks within blocks; its layers are the leaves."""
-    passage: Passage
+    dry_run: DryRun
 
     @property
     def parts(self) -> list[Node]:
@@ -34,7 +34,7 @@ class Inspected:
         return self.tree.children
 
     def field_of(self, node: Node) -> ReceptiveField | None:
-        """Of its output; of a block with several outputs, as a neck, the largest."""
+        """Receptive field of a node's output; the largest one of a block with several outputs, such as a neck."""
         own = [field for name, field in self.fields.items() if _belongs(name, node)]
         return max(own, key=lambda field: field.size, default=None)
 
@@ -42,10 +42,10 @@ class Inspected:
 def inspect_detector(detector: nn.Module, image_size: int) -> Inspected:
     """Takes a detector on the meta device apart, for one image of `image_size` · `image_size` pixels."""
     detector.eval()
-    way = passage(detector, image_size)
+    dry = dry_run(detector, image_size)
     with _noting_outputs(detector) as outputs:
-        ledger = take_ledger(detector, way.run)
-    return Inspected(ledger, receptive_fields(way.view), make_tree(detector, ledger, outputs), way)
+        ledger = take_ledger(detector, dry.run)
+    return Inspected(ledger, receptive_fields(dry.view), make_tree(detector, ledger, outputs), dry)
 
 
 def _belongs(name: str, node: Node) -> bool:

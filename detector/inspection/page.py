@@ -99,8 +99,8 @@ pixels that an output depends on, and “every” is how far it lies from its ne
 
 
 def _data(inspected: Inspected) -> dict[str, Any]:
-    way = inspected.passage
-    return {"side": way.side, "sees": way.sees, "root": _node(inspected, inspected.tree)}
+    dry_run = inspected.dry_run
+    return {"side": dry_run.side, "sees": dry_run.sees, "root": _node(inspected, inspected.tree)}
 
 
 def _node(inspected: Inspected, node: Node) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def run(given: config.InspectModel) -> Inspected:
     folder = output_folder(given.output, Path(given.runs) / "inspect_model")
 
     title = _title(given)
-    lines = [f"one image of {given.image_size}×{given.image_size} pixels, {classes} classes", *inspected.passage.notes]
+    lines = [f"one image of {given.image_size}×{given.image_size} pixels, {classes} classes", *inspected.dry_run.notes]
     mistakes, check = inspected.ledger.mistakes(), check_lines(inspected)
     print(title, terminal(ledger_cells(inspected, given.depth)), sep="\n\n", end="\n\n")
     print(EXPLANATION, *lines, *check, sep="\n")

@@ -15,9 +15,9 @@ class Node:
     """A block, or a layer, which has no children."""
 
     label: str
-    """Its name within the block around it."""
+    """Name of the block within the one around it."""
     path: str
-    """Its name in the detector, "" of the detector itself; of a layer that of the ledger."""
+    """Name of the block in the detector, "" of the detector itself; of a layer that of the ledger."""
     kind: str
     """Class of the module."""
     outputs: tuple[tuple[int, ...], ...]
@@ -26,7 +26,7 @@ class Node:
     submodules: frozenset[str] = frozenset()
     """Names of the modules in it, and not deeper."""
     children: list[Node] = field(default_factory=list)
-    """In the order in which they first run."""
+    """Blocks within it, in the order in which they first run."""
     around: Node | None = None
     """The block that has nothing but this one in it, and is one with it."""
 
@@ -39,17 +39,17 @@ class Node:
 
     @property
     def parameters(self) -> int:
-        """Of all layers in it."""
+        """Parameters of all layers in the node."""
         return sum(layer.parameters for layer in self.layers())
 
     @property
     def multiply_accumulates(self) -> int:
-        """Of all layers in it."""
+        """Multiply-accumulates of all layers in the node."""
         return sum(layer.multiply_accumulates for layer in self.layers())
 
     @property
     def activation_bytes(self) -> int:
-        """Of all layers in it."""
+        """Bytes of the activations of all layers in the node."""
         return sum(layer.activation_bytes for layer in self.layers())
 
 

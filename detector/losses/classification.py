@@ -1,6 +1,6 @@
 """Class losses: logits against soft targets, one sigmoid for each class.
 
-A target is 0 where a point does not answer for an object of the class, otherwise the quality in 0..1 that its score should
+A target is 0 where no object of the class is assigned to a point, otherwise the quality in 0..1 that its score should
 show. With p = σ(logit), y the target and BCE(p, y) = −y log p − (1 − y) log(1 − p):
 
     bce        BCE(p, y)

@@ -43,7 +43,7 @@ class DarknetOptions(ModelOptions):
     resize: Annotated[str, OneOf("cfg", "letterbox", "stretch")] = "cfg"
     """How an image becomes a square; by default letterbox where the `.cfg` says letter_box=1, otherwise stretch."""
     iou_threshold: IoU = 0.45
-    """Of two boxes that overlap more only the better stays; not used by soft. The default is Darknet's own."""
+    """IoU above which only the better of two boxes stays; not used by soft. The default is Darknet's own."""
 
     def build(self, *, criterion: Criterion, classes: int, image_size: int) -> SingleShot:
         """The detector of the `.cfg`, whose anchors are in pixels whatever the size of the image."""

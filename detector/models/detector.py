@@ -66,7 +66,7 @@ class ModelOptions:
     suppression: SuppressionKind = "greedy"
     """How only one of several predictions of an object is kept (see `detector.nms.Suppression`)."""
     iou_threshold: IoU = 0.65
-    """Of two boxes that overlap more only the better stays; not used by soft, which drops none for its overlap."""
+    """IoU above which only the better of two boxes stays; not used by soft, which drops none for its overlap."""
     soft_sigma: Annotated[float, Range(1e-6, 1e6)] = 0.5
     """Used by soft alone: the larger it is, the less an overlap lowers a score (Bodla et al. 2017)."""
     candidates: Count = 1000

@@ -15,8 +15,8 @@ from detector.models.normalise import Normalise
 from detector.models.regions.search import OnProposalsOptions, Search, of_targets, proposals_for
 from detector.models.roi_stage import RoIStage, TwoStageOptions
 from detector.models.stages import stage
+from detector.necks.channel_projection import project_channels
 from detector.necks.neck import Neck
-from detector.necks.one_width import of_one_width
 from detector.nms import Suppression
 from detector.types import Detections, Target
 
@@ -34,7 +34,7 @@ class FastRCNNOptions(OnProposalsOptions, TwoStageOptions):
 
     def build(self, *, backbone: Backbone, neck: Neck, classes: int, image_size: int) -> FastRCNN:
         """The detector made of these parts, for images of any size."""
-        pyramid = of_one_width(neck, self.channels)
+        pyramid = project_channels(neck, self.channels)
         return FastRCNN(
             backbone,
             pyramid,
@@ -50,8 +50,8 @@ class FastRCNNOptions(OnProposalsOptions, TwoStageOptions):
 class FastRCNN(nn.Module):
     """Images uint8 [B, 3, H, W], RGB, sides a multiple of the largest stride, and proposals for each.
 
-    The levels of `neck` have one width (`necks/one_width.py`); `search` finds proposals where none come with the images,
-    and of either the best `max_proposals` are used.
+    The levels of `neck` have equally many channels (`necks/channel_projection.py`); `search` finds proposals where none
+    come with the images, and of either the best `max_proposals` are used.
     """
 
     def __init__(

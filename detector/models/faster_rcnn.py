@@ -14,8 +14,8 @@ from detector.errors import named
 from detector.models.normalise import Normalise
 from detector.models.roi_stage import RoIStage, TwoStageOptions
 from detector.models.stages import stage
+from detector.necks.channel_projection import project_channels
 from detector.necks.neck import Neck
-from detector.necks.one_width import of_one_width
 from detector.nms import Suppression
 from detector.options import Count, Length, PositiveShare, Range, Weight
 from detector.types import Detections, FeatureInfo, Target
@@ -63,11 +63,11 @@ class FasterRCNNOptions(TwoStageOptions):
     rpn_candidates: Count = 1000
     """Proposals of each level that enter suppression in detection."""
     rpn_iou_threshold: PositiveShare = 0.7
-    """Of two proposals of a level that overlap more only the better one goes on."""
+    """IoU above which only the better of two proposals of a level goes on."""
     training_proposals: Count = 300
     """Proposals of an image from which `sampled_regions` are drawn; as many as in detection, so that training sees the same.
 
-    Of some thousand anchors a thousand proposals would mostly show nothing at all.
+    With some thousand anchors, a thousand proposals would mostly show nothing at all.
     """
     proposals: Count = 300
     """Proposals of an image that the second stage looks at in detection."""
@@ -84,7 +84,7 @@ class FasterRCNNOptions(TwoStageOptions):
 
     def build(self, *, backbone: Backbone, neck: Neck, classes: int, image_size: int) -> FasterRCNN:
         """The detector made of these parts; anchors are shares of `image_size`."""
-        pyramid = of_one_width(neck, self.channels)
+        pyramid = project_channels(neck, self.channels)
         proposals = self._build_proposal_network(pyramid.info, image_size)
         roi_stage = self.build_roi_stage(pyramid.info, classes)
         return FasterRCNN(backbone, pyramid, proposals, roi_stage, self.build_suppression(), self.mean, self.std)
@@ -109,7 +109,7 @@ class FasterRCNNOptions(TwoStageOptions):
 class FasterRCNN(nn.Module):
     """Images uint8 [B, 3, H, W], RGB, sides a multiple of the largest stride.
 
-    Both stages read the levels of `neck`, which have one width (`necks/one_width.py`).
+    Both stages read the levels of `neck`, which have equally many channels (`necks/channel_projection.py`).
     """
 
     def __init__(

@@ -51,7 +51,7 @@ class TwoStageOptions(SampledRegionsOptions, ModelOptions):
     """Weight of the second stage's class loss."""
 
     def build_roi_stage(self, features: FeatureInfo, classes: int) -> RoIStage:
-        """The second stage on levels of one width, for K = `classes` classes."""
+        """The second stage on levels of equally many channels, for K = `classes` classes."""
         return RoIStage(
             features,
             classes,
@@ -71,7 +71,7 @@ class RoIStage(nn.Module):
     Regions may come from anywhere: a float list of boxes [N_i, 4] in input pixels for each image; N_i = 0 is legal.
 
     Args:
-        features: levels of one width (`necks/one_width.py`).
+        features: levels of equally many channels (`necks/channel_projection.py`).
         classes: K; the background is class K inside and does not come out.
         sampler: which regions a training step takes.
         pool_size: side of the grid that RoIAlign makes of each region.
@@ -119,7 +119,7 @@ class RoIStage(nn.Module):
     def forward(
         self, features: dict[str, Tensor], regions: list[Tensor], size: tuple[int, int]
     ) -> tuple[Tensor, Tensor]:
-        """Of all regions class logits [R, K + 1], background last, and box changes [R, K or 1, 4], both in full precision."""
+        """Class logits [R, K + 1] of all regions, background last, and box deltas [R, K or 1, 4], both in full precision."""
         return self.predict(self.pool(features, regions, [size] * len(regions)))
 
     def predict(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
@@ -150,7 +150,7 @@ class RoIStage(nn.Module):
     def detect(
         self, features: dict[str, Tensor], regions: list[Tensor], size: tuple[int, int]
     ) -> list[tuple[Tensor, Tensor]]:
-        """Of each image boxes, clipped to it, and scores [N_i, K] in 0..1, as `nms.Suppression` takes them.
+        """Boxes of each image, clipped to it, and their scores [N_i, K] in 0..1, as `nms.Suppression` takes them.
 
         Boxes are [N_i, K, 4], or [N_i, 4] where all classes have one.
         """

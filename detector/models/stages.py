@@ -19,7 +19,7 @@ class StageClock:
     def __init__(self, synchronise: Callable[[], None] = lambda: None) -> None:
         """`synchronise` waits for the device, so that its time counts where it was spent."""
         self.seconds: defaultdict[str, float] = defaultdict(float)
-        """By stage."""
+        """Seconds by stage."""
         self.regions = 0
         """Regions that passed through the network, or through the part of it that looks at each one."""
         self.synchronise = synchronise

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Protocol
 from torch import Tensor
 
 from detector.errors import named
-from detector.necks.additions import NeckWithAdditions
+from detector.necks.extras import NeckWithExtras
 from detector.options import MISSING, Activation, Norm, OneOf, Range, ShareBelowOne
 from detector.types import FeatureInfo
 
@@ -59,7 +59,7 @@ class NeckOptions:
         if not (self.spp or self.attention != "none" or self.dropblock):
             return neck
         with named(probability="dropblock", size="dropblock_size"):
-            return NeckWithAdditions(
+            return NeckWithExtras(
                 neck,
                 features,
                 self.spp,

@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 
 COLOUR_BINS = 25
-"""Of each channel's colour histogram (section 3.2)."""
+"""Bins of each channel's colour histogram (section 3.2)."""
 ORIENTATIONS = 8
 TEXTURE_BINS = 10
-"""Of each channel and orientation (section 3.2)."""
+"""Bins of the texture histogram of each channel and orientation (section 3.2)."""
 SIGMA = 0.8
 """Pixels: Gaussian smoothing before the segmentation (Felzenszwalb & Huttenlocher 2004, section 6)."""
 
@@ -118,7 +118,7 @@ def describe(labels: np.ndarray, channels: np.ndarray, textures: np.ndarray) -> 
 
 
 def _histograms(flat: np.ndarray, bins: np.ndarray, count: int, sizes: np.ndarray) -> np.ndarray:
-    """Of each region the histograms of bins [H, W, D], one behind the other, float32 [R, D · count]."""
+    """Histograms of bins [H, W, D] in each region, one behind the other, float32 [R, D · count]."""
     dimensions = bins.shape[2]
     width = dimensions * count
     place = bins.reshape(-1, dimensions) + np.arange(dimensions) * count + (flat * width)[:, None]

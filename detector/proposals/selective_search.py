@@ -21,7 +21,7 @@ class Strategies(NamedTuple):
     colour_spaces: tuple[str, ...]
     measures: tuple[tuple[str, ...], ...]
     ks: tuple[int, ...]
-    """Of the segmentation: how large the first regions are."""
+    """Parameters k of the segmentation: how large the first regions are."""
 
 
 ALL, WITHOUT_COLOUR = MEASURES, ("texture", "size", "fill")

@@ -11,7 +11,7 @@ Value = int | float | tuple["Value", ...]
 
 @dataclass(frozen=True)
 class Answer:
-    """To a question whose answer is numbers."""
+    """Answer to a question whose answer is numbers."""
 
     question: str
     """Such as 3b."""
@@ -20,7 +20,7 @@ class Answer:
     put_in: str
     """The formula with the numbers of the question."""
     result: Value
-    """By the formulas of `detector.arithmetic`."""
+    """Result by the formulas of `detector.arithmetic`."""
     expected: Value
     """The answer that the seminar gives."""
     check: str
@@ -30,7 +30,7 @@ class Answer:
     working: tuple[str, ...] = ()
     """Step by step."""
     noted: tuple[str, ...] = ()
-    """What was measured besides, and is not judged, such as a time."""
+    """What was measured besides, and decides nothing, such as a time."""
     plot: Path | None = None
 
     @property

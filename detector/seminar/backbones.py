@@ -16,11 +16,11 @@ from detector.seminar.answer import Claim
 from detector.seminar.drawing import new_figure, save
 
 SIDE = 256
-"""Of the image, in pixels."""
+"""Side of the image in pixels."""
 
 
 class Numbers(NamedTuple):
-    """Of a backbone, without a classifier."""
+    """What a backbone costs and sees, without a classifier."""
 
     parameters: int
     multiply_accumulates: int
@@ -29,9 +29,9 @@ class Numbers(NamedTuple):
     mistakes: int
     """Layers of which the formula and PyTorch's own counts differ."""
     stride: int
-    """Of C5."""
+    """Pixels of the image between neighbouring cells of C5."""
     receptive_field: int
-    """Of C5, in pixels; in theory."""
+    """Theoretical receptive field of C5 in pixels of the image."""
 
 
 def measure(part: config.BackboneOptions) -> Numbers:

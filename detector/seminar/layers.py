@@ -16,7 +16,7 @@ FIVE = Convolution(3, 5, kernel=(5, 5))
 COLOUR = (32, 32)
 """Height and width of the colour image of e) to i)."""
 CLOSE = 1e-4
-"""Of float32 sums of 10,000 products."""
+"""Largest difference of float32 sums of 10,000 products that counts as equal."""
 
 
 def fully_connected_on_the_image() -> Answer:

@@ -23,7 +23,7 @@ NECKS: Mapping[str, config.NeckOptions] = {
 
 
 class Dependence(NamedTuple):
-    """Of a neck's levels P3, P4, P5 on a ResNet-18."""
+    """How a neck's levels P3, P4, P5 depend on the levels of a ResNet-18."""
 
     shares: Tensor
     """[P, C]: ‖∂P / ∂C‖ as a share of the row."""
@@ -32,7 +32,7 @@ class Dependence(NamedTuple):
 
 
 def measure(part: config.NeckOptions) -> Dependence:
-    """By autograd, for a random sum of each level's numbers, on random features."""
+    """Measures by autograd, for a random sum of each level's numbers, on random features."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         backbone = config.ResNetOptions(depth=18).build().eval()

@@ -9,7 +9,17 @@ from pathlib import Path
 from detector import config
 from detector.errors import UserError
 from detector.output import output_folder
-from detector.seminar import backbones, box_losses, gradients, illnesses, layers, necks, sharing, stages, volumes
+from detector.seminar import (
+    backbones,
+    box_losses,
+    gradient_problems,
+    gradients,
+    layers,
+    necks,
+    sharing,
+    stages,
+    volumes,
+)
 from detector.seminar.answer import Answer, Claim
 from detector.seminar.show import block, painted
 
@@ -36,8 +46,8 @@ NUMBERS: Mapping[str, Callable[[], Answer]] = {
 EXPERIMENTS: Mapping[str, Callable[[Path], Answer | Claim]] = {
     "2a": sharing.what_it_gives,
     "2b": sharing.where_it_does_not_help,
-    "3d": illnesses.dying_relus,
-    "3e": illnesses.vanishing_and_exploding,
+    "3d": gradient_problems.dying_relus,
+    "3e": gradient_problems.vanishing_and_exploding,
     "4a": stages.one_or_two,
     "4b": backbones.compared,
     "4c": necks.what_a_level_depends_on,

@@ -22,7 +22,7 @@ SIDE, FILTERS, KERNEL = 24, 4, 5
 SHIFTS = range(7)
 """Pixels, down and to the right: so far the object stays inside."""
 ROUNDED = 1e-12
-"""Of float64 sums."""
+"""Largest difference of float64 sums that counts as rounding."""
 IMAGES = (8, 16, 32, 64, 128)
 """Training images."""
 

@@ -24,7 +24,7 @@ def block(answer: Answer | Claim, working: bool = False, colour: bool = False) -
 
 
 def painted(text: str, right: bool) -> str:
-    """In green or red."""
+    """Text in green or red."""
     return f"{GREEN if right else RED}{text}{PLAIN}"
 
 

@@ -32,19 +32,19 @@ class ByTraining(NamedTuple):
     """What became of a training."""
 
     ap: dict[str, float]
-    """By `SIZES`."""
+    """AP by `SIZES`."""
 
 
 class BoxNetwork(nn.Module):
     """Grey images [B, 1, 48, 48] and the objects' centres [B, 2] in pixels → boxes [B, 4].
 
-    Each cell predicts, as a detector without anchors does, and the one that the centre lies in answers for the object.
+    Each cell predicts, as in a detector without anchors; the object is assigned to the one that its centre lies in.
     """
 
     def __init__(self, width: int = 24) -> None:
         super().__init__()
         layers: list[nn.Module] = [nn.Conv2d(1, width // 2, 3, 2, 1), nn.ReLU(), nn.Conv2d(width // 2, width, 3, 2, 1)]
-        for dilation in (1, 2, 3, 1):  # up to 172 pixels of reach, as large as the objects
+        for dilation in (1, 2, 3, 1):  # up to 172 pixels of receptive field, as large as the objects
             layers += [nn.ReLU(), nn.Conv2d(width, width, 3, padding=dilation, dilation=dilation)]
         self.layers = nn.Sequential(*layers, nn.ReLU(), nn.Conv2d(width, 4, 1))
         for layer in self.layers:

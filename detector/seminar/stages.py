@@ -19,20 +19,20 @@ from detector.seminar.answer import Claim
 from detector.seminar.drawing import new_figure, save
 
 SIDE, CLASSES = 256, 5
-"""Of the image in pixels; of objects."""
+"""Side of the image in pixels, and number of classes of objects."""
 PROPOSALS = (50, 100, 200, 300)
-"""That the first stage may hand on."""
+"""Numbers of proposals that the first stage may pass on."""
 REGIONS = (32, 56, 80, 104)
 """Sides of regions in pixels, all read from P3."""
 STRIDE = 8
-"""Of P3."""
+"""Pixels of the image between neighbouring cells of P3."""
 
 
 class Cost(NamedTuple):
-    """Of one image."""
+    """What one image costs."""
 
     regions: int
-    """That the second stage looked at, one by one."""
+    """Number of regions that the second stage looked at, one by one."""
     multiply_accumulates: int
 
 

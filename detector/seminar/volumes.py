@@ -22,7 +22,7 @@ CLIP = (16, 224, 224)
 """Frames, height and width of the grey clip."""
 FILTERS = 64
 MIDDLE = (16, 28, 28)
-"""Of a clip in the middle of a network."""
+"""Frames, height and width of a clip in the middle of a network."""
 REPEATS = 3
 LAYER = Convolution(1, FILTERS, kernel=(3, 3, 3), padding=1)
 
@@ -99,7 +99,7 @@ class Pair(NamedTuple):
     weights: float
     operations: float
     seconds: float
-    """Of one core, measured here and now: of the fastest run, forward."""
+    """Time of the fastest forward run on one core, measured here and now."""
 
 
 def factorisation(folder: Path) -> Answer:

@@ -38,7 +38,7 @@ class SelfAdversary:
         self.strength = strength
         self.seed = seed
 
-    def strikes(self, step: int) -> bool:
+    def attacks(self, step: int) -> bool:
         """Whether the images of this step are attacked."""
         return self.share > 0 and np.random.default_rng((self.seed, step, 0x5A7)).random() < self.share
 

@@ -66,11 +66,11 @@ class EarlyStatistics(Callback):
             self._running = {}
 
     def state_dict(self) -> dict[str, Any]:
-        """For the checkpoint."""
+        """What the checkpoint keeps of it."""
         return {"running": self._running} if self._running else {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """From the checkpoint."""
+        """Takes what the checkpoint kept of it."""
         self._running = state_dict.get("running", {})
 
 

@@ -144,11 +144,11 @@ class Stopwatch(Callback):
             self._started = None
 
     def state_dict(self) -> dict[str, Any]:
-        """For the checkpoint."""
+        """What the checkpoint keeps of it."""
         return {"seconds": self.seconds, "images": self.images}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """From the checkpoint."""
+        """Takes what the checkpoint kept of it."""
         self.seconds, self.images = state_dict["seconds"], state_dict["images"]
 
 

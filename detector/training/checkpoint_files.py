@@ -23,7 +23,7 @@ class WholeFiles(TorchCheckpointIO):
 
     def __init__(self, finished_epochs: int = 0) -> None:
         self.finished_epochs = finished_epochs
-        """Of `last.ckpt` as it lies on the disk."""
+        """Epochs finished in `last.ckpt` as it lies on the disk."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: _PATH, storage_options: Any | None = None) -> None:
         """Raises a UserError where the file cannot be written, as on a full disk."""

@@ -21,14 +21,14 @@ from detector import config
 from detector.data.module import DetectionData
 from detector.errors import UserError
 from detector.output import new_folder, write_json
-from detector.self_contained import resize_of
+from detector.resolve import resize_of
 from detector.training.module import DetectionModule
 from detector.training.progress import surroundings
 from detector.training.trainer import lightning_precision, quieten
 from detector.types import Batch, Target
 
 FEWEST_STEPS = 20
-"""With fewer nothing is left of a curve once it is smoothed."""
+"""Fewest steps: with fewer nothing is left of a curve once it is smoothed."""
 SMOOTHED = 0.24
 """Decades of the learning rate over which the loss is smoothed (the σ of a Gaussian), but at least 1.5 steps."""
 DIVERGED = 4.0
@@ -127,7 +127,7 @@ class Climb(Callback):
     def __init__(self, rates: Sequence[float]) -> None:
         self.rates = rates
         self.losses: list[float] = []
-        """Of each step, the mean over its batches."""
+        """Loss of each step, the mean over its batches."""
         self._batches: list[float] = []
 
     def on_train_batch_start(

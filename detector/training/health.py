@@ -1,4 +1,4 @@
-"""`callbacks=health`: how the layers of a run fare, measured every so many steps."""
+"""`callbacks=health`: activations, gradients and updates of a run's layers, measured every so many steps."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HEALTH, PICTURE = "health.csv", "health.png"
 
 
 class Health(Callback):
-    """Writes `health.csv` as it goes, and at the end `health.png`; then it names the layers that are ill.
+    """Writes `health.csv` as it goes, and at the end `health.png`; then it names the layers with problems.
 
     Measured are the first step and then every `every`-th, on the first process alone. The picture takes seconds, as much
     as an epoch of little data: so it is drawn once, also where a training is stopped or fails.
@@ -34,7 +34,7 @@ class Health(Callback):
         self.every = every
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """After a checkpoint's counters are there."""
+        """Begins after a checkpoint's counters are there."""
         if trainer.is_global_zero:
             self.history = History(self.folder / HEALTH, trainer.global_step or None)
             detector = cast(DetectionModule, pl_module).detector

@@ -15,7 +15,7 @@ from detector.data.read import read_index
 from detector.errors import UserError
 from detector.models.darknet import images_line, introduction
 from detector.output import output_folder
-from detector.self_contained import self_contained
+from detector.resolve import resolve_files
 from detector.training.checkpoint_files import WholeFiles
 from detector.types import ImageId
 
@@ -46,7 +46,7 @@ def import_darknet(given: config.ImportDarknet) -> Path:
             "train from it: detector train model=darknet model.weights=..."
         )
     names, category_ids = _classes(given)
-    train = self_contained(
+    train = resolve_files(
         config.Train(
             data=given.data,  # type: ignore[arg-type]  # evaluation then asks for it
             augment=config.Augment(name="none"),

@@ -65,9 +65,9 @@ class DetectionModule(L.LightningModule):
         part = train.trainer
         self.adversary = SelfAdversary(part.adversarial, part.adversarial_strength, train.seed)
         self.metrics: dict[str, Any] = {}
-        """Of the last evaluation."""
+        """Metrics of the last evaluation."""
         self.best: dict[str, Any] = {}
-        """Of the evaluation with the best AP."""
+        """Metrics of the evaluation with the best AP."""
         self.best_results: list[dict[str, Any]] | None = None
         """COCO result entries of the last evaluation, if that is the best one."""
         self._results: list[dict[str, Any]] = []
@@ -112,7 +112,7 @@ class DetectionModule(L.LightningModule):
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """The sum of the detector's losses."""
         images, targets = self._rescaled(batch)
-        if self.adversary.strikes(self.global_step):
+        if self.adversary.attacks(self.global_step):
             images = self.adversary.attacked(self.detector, images, targets)
         losses = self.detector.losses(images, targets)
         total = torch.stack(list(losses.values())).sum()

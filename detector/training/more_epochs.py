@@ -64,7 +64,7 @@ class OtherLength(Callback):
         self.progress = progress
 
     def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Of the schedule's state only the step is taken over: some schedules keep their length there."""
+        """Takes over only the step of the schedule's state: some schedules keep their length there."""
         kept = ("last_epoch", "_step_count", "_last_lr", "lr_lambdas")
         checkpoint["lr_schedulers"] = [
             {key: value for key, value in state.items() if key in kept} for state in checkpoint["lr_schedulers"]

@@ -62,7 +62,7 @@ class Bar(TQDMProgressBar):
     _refreshed = 0.0
 
     def _should_update(self, current: int, total: int) -> bool:
-        """By time: reading the losses waits for a GPU, and a slow step should be seen."""
+        """Refreshes by time: reading the losses waits for a GPU, and a slow step should be seen."""
         if self.is_disabled or (current != total and time.perf_counter() - self._refreshed < BETWEEN_REFRESHES):
             return False
         self._refreshed = time.perf_counter()

@@ -43,7 +43,7 @@ class Stopped:
     path: Path
     class_names: tuple[str, ...]
     weights: Mapping[str, Tensor]
-    """Of everything that is trained or averaged, as the file has them."""
+    """Weights of everything that is trained or averaged, as the file has them."""
     training_images: Mapping[str, Any] | None
     """See `fingerprint`; None where an earlier version of this project wrote the file."""
     progress: Progress

@@ -27,7 +27,7 @@ from detector.evaluation.report import table
 from detector.layers import count_parameters
 from detector.models.darknet import images_line, introduction
 from detector.output import new_folder, write_json
-from detector.self_contained import resize_of, self_contained
+from detector.resolve import resize_of, resolve_files
 from detector.training.callbacks import Stopwatch
 from detector.training.checkpoint_files import LAST, WholeFiles
 from detector.training.loggers import check_logger
@@ -57,7 +57,7 @@ def train(settings: config.Train) -> Path:
         stopped = stopped_run(folder)
     else:
         folder = Path(settings.runs) / settings.name / "started-by-another-process"
-        settings = self_contained(settings)
+        settings = resolve_files(settings)
         signals.goes_on(lambda: "before the training had begun: there is nothing to go on from")
     checkpoint, progress = (None, None) if stopped is None else (stopped.path, stopped.progress)
     epochs = settings.trainer.epochs

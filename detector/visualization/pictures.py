@@ -22,7 +22,7 @@ Curve = tuple[np.ndarray, np.ndarray]
 MAIN = ("val/AP", "val/AP50")
 """They have a panel of their own."""
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Told apart by colour-blind people too (Okabe & Ito 2008, Color Universal Design)."""
+"""Colours that colour-blind people can distinguish too (Okabe & Ito 2008, Color Universal Design)."""
 LINES = {
     "loss": ("#000000", "-"),
     "AP": ("#0072B2", "-"),
@@ -136,7 +136,7 @@ def _draw_panel(axes: Axes, title: str, curves: dict[str, Curve]) -> None:
 
 
 def _without_twins(curves: dict[str, Curve]) -> dict[str, Curve]:
-    """Of curves that are the same, as the rates of parameters with and without weight decay, the first."""
+    """Keeps the first of curves that are the same, as the rates of parameters with and without weight decay."""
     kept: dict[str, Curve] = {}
     for column, curve in curves.items():
         if not any(all(map(np.array_equal, curve, other)) for other in kept.values()):

@@ -13,7 +13,12 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode, resolve_name
 
 from detector import config
-from detector.arithmetic.receptive_field import ReceptiveField, effective_receptive_field, reaches, receptive_fields
+from detector.arithmetic.receptive_field import (
+    ReceptiveField,
+    effective_receptive_field,
+    pixel_intervals,
+    receptive_fields,
+)
 
 
 class Measurable(TorchFunctionMode):
@@ -81,7 +86,7 @@ def test_fields_of_every_backbone_and_neck_are_those_of_the_gradient(
     pyramid: Any = neck.build(body.info)
     network = positive(nn.Sequential(body, pyramid))
     shape = (1, 3, 2048, 64)
-    found = reaches(network, shape)
+    found = pixel_intervals(network, shape)
     images = torch.rand(shape, dtype=torch.float64)
     for level in found:
         if level.startswith("P"):
@@ -127,7 +132,7 @@ def test_fields_of_layers_in_any_order_are_those_of_the_gradient(names: list[str
         network(torch.rand(shape, dtype=torch.float64))
     except RuntimeError:
         return  # the image has become smaller than a kernel
-    found = reaches(network, shape)[""]
+    found = pixel_intervals(network, shape)[""]
     for axis in (2, 3):
         first, last = found.axes[axis]
         at = place % len(first)

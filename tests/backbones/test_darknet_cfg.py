@@ -16,7 +16,7 @@ from detector import config
 from detector.backbones.darknet_cfg import DarknetCfg
 from detector.checkpoint import open_checkpoint
 from detector.errors import OptionError, UserError
-from detector.self_contained import self_contained
+from detector.resolve import resolve_files
 from detector.training.train import train
 
 Layer = dict[str, np.ndarray]
@@ -149,7 +149,7 @@ def test_a_run_and_its_checkpoint_need_the_files_no_more(tiny: Callable[..., con
     settings = tiny(
         backbone=backbone, trainer=config.Trainer(epochs=1, accelerator="cpu", precision="fp32", progress=False)
     )
-    assert self_contained(settings).model.mean == [0.0, 0.0, 0.0]
+    assert resolve_files(settings).model.mean == [0.0, 0.0, 0.0]
     folder = train(settings)
     for name in ("some.cfg", "some.weights"):
         (tmp_path / name).unlink()

@@ -18,12 +18,12 @@ from detector.build import build_detector
 from detector.cli.user_errors import one_line
 from detector.errors import UserError
 from detector.experiments.benchmark.run import PHASES
-from detector.health.diagnose import ILLNESSES
+from detector.health.diagnose import PROBLEMS
 from detector.layers import ACTIVATIONS, INITIALISATIONS, NORMS
 from detector.losses.box import BoxLossKind
 from detector.losses.classification import ClassLossKind
 from detector.models.regions.losses import RegionBoxLossKind
-from detector.necks.additions import ATTENTIONS
+from detector.necks.extras import ATTENTIONS
 from detector.nms import KINDS
 from detector.option_check import hints, violations
 from detector.options import AllOr, OneOf, Range
@@ -178,7 +178,7 @@ def test_values_that_contradict_each_other_are_refused(part: Any, key: str | Non
         (config.SingleShotOptions, "suppression", KINDS),
         (config.RCNNOptions, "strategy", STRATEGIES),
         (config.Benchmark, "measure", PHASES),
-        (config.Diagnose, "illness", ["all", *ILLNESSES]),
+        (config.Diagnose, "problem", ["all", *PROBLEMS]),
     ],
 )
 def test_the_words_that_a_key_takes_are_those_that_its_part_knows(cls: type, key: str, choices: Any) -> None:

@@ -11,8 +11,8 @@ from PIL import Image
 
 from detector import config
 from detector.data.check import check
-from detector.data.examine import duplicate_boxes, statistics
 from detector.data.read import read_index
+from detector.data.statistics import duplicate_boxes, statistics
 from detector.errors import UserError
 
 BCCD = Path("../shared/data/bccd")

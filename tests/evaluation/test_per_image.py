@@ -7,13 +7,15 @@ from synthetic_detections import image_difficulty, synthetic_index, synthetic_re
 
 from detector.data.index import Index, Objects, assemble
 from detector.evaluation.coco import as_coco, ground_truth
-from detector.evaluation.per_image import Judged, best_score, count, judge
+from detector.evaluation.per_image import MatchedDetections, best_score, count, match_detections
 from detector.evaluation.results import FlatResults
 
 
-def judged(seed: int) -> Judged:
+def matched(seed: int) -> MatchedDetections:
     index = synthetic_index(20, 3, objects=5, seed=seed, crowds=0.15)
-    return judge(index, synthetic_results(index, image_difficulty(index, seed), skill=0.6, false=6, seed=seed))
+    return match_detections(
+        index, synthetic_results(index, image_difficulty(index, seed), skill=0.6, false=6, seed=seed)
+    )
 
 
 def iou(one: np.ndarray, other: np.ndarray, crowd: bool) -> float:
@@ -53,7 +55,7 @@ def matched_by_hand(index: Index, results: FlatResults, score: float) -> list[tu
 @pytest.mark.parametrize("score", [0.0, 0.3, 0.6, 2.0])
 @pytest.mark.parametrize("seed", range(3))
 def test_found_missed_and_false_are_those_of_a_matching_by_hand_above_any_score(seed: int, score: float) -> None:
-    one = judged(seed)
+    one = matched(seed)
     assert one.index.annotations.crowd.any()
     counts = count(one, score)
     by_image = list(zip(counts.found.tolist(), counts.missed.tolist(), counts.false.tolist(), strict=True))
@@ -61,7 +63,7 @@ def test_found_missed_and_false_are_those_of_a_matching_by_hand_above_any_score(
 
 
 def test_the_share_of_objects_that_are_found_is_the_recall_of_pycocotools() -> None:
-    one = judged(3)
+    one = matched(3)
     evaluation = COCOeval(ground_truth(one.index), as_coco(one.index, one.results), iouType="bbox")
     evaluation.evaluate()
     evaluation.accumulate()
@@ -73,7 +75,7 @@ def test_the_share_of_objects_that_are_found_is_the_recall_of_pycocotools() -> N
 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_best_score_has_the_highest_f1_of_all_scores(seed: int) -> None:
-    one = judged(seed)
+    one = matched(seed)
 
     def f1(score: float) -> float:
         found, missed, false = np.sum(matched_by_hand(one.index, one.results, score), axis=0).tolist()
@@ -90,7 +92,7 @@ def test_of_equal_scores_all_or_none_are_shown() -> None:
     index = assemble(["class"], [1], [1], [""], np.array([[200, 200]]), objects)
     found = np.array([[0, 0, 50, 50], [100, 100, 50, 50], *[[50, 0, 50, 50]] * 10], dtype=np.float64)
     none = np.zeros(12, dtype=np.int64)
-    one = judge(index, FlatResults(none, none, found, np.array([0.9] + [0.5] * 11)))
+    one = match_detections(index, FlatResults(none, none, found, np.array([0.9] + [0.5] * 11)))
     # with the first of the equal ones alone F1 would be 1, with all of them it is 4 / 14, with none of them 2 / 3
     assert best_score(one) == 0.9
 
@@ -98,7 +100,9 @@ def test_of_equal_scores_all_or_none_are_shown() -> None:
 def test_nothing_to_find_and_nothing_found_is_an_f1_of_1() -> None:
     index = synthetic_index(12, 2, objects=2, seed=1)
     empty = np.zeros(0)
-    one = judge(index, FlatResults(empty.astype(np.int64), empty.astype(np.int64), empty.reshape(0, 4), empty))
+    one = match_detections(
+        index, FlatResults(empty.astype(np.int64), empty.astype(np.int64), empty.reshape(0, 4), empty)
+    )
     assert best_score(one) == 1
     objects = np.diff(index.annotations.offsets)
     assert count(one, 0.5).f1.tolist() == [1.0 if number == 0 else 0.0 for number in objects]

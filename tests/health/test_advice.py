@@ -13,33 +13,33 @@ Configure = Callable[..., config.Train]
 BARE = config.VGGOptions(depth=11, norm="none", activation="relu", initialisation="xavier")
 
 
-def said(illness: str, recipe: config.Train, layer: str = "backbone.stages.1.0.activation") -> str:
-    return ", ".join(advice(Flag(layer, illness, ""), recipe))
+def said(problem: str, recipe: config.Train, layer: str = "backbone.stages.1.0.activation") -> str:
+    return ", ".join(advice(Flag(layer, problem, ""), recipe))
 
 
 @pytest.mark.parametrize(
-    ("illness", "words"),
+    ("problem", "words"),
     [
         ("dead", ["optim.lr", "warmup", "backbone.norm=batch", "activation=leaky_relu", "initialisation=kaiming"]),
         ("vanishing", ["backbone.norm=batch", "backbone=resnet18", "backbone.initialisation=kaiming"]),
         ("exploding", ["optim.lr", "trainer.clip=10", "warmup", "backbone.norm=batch", "initialisation=kaiming"]),
     ],
 )
-def test_a_bare_run_is_told_all_that_helps(tiny: Configure, illness: str, words: list[str]) -> None:
+def test_a_bare_run_is_told_all_that_helps(tiny: Configure, problem: str, words: list[str]) -> None:
     trainer = config.Trainer(clip=0.0)
     recipe = tiny(backbone=BARE, optim=config.SGDOptions(warmup_epochs=0.0), trainer=trainer)
-    assert all(word in said(illness, recipe) for word in words)
-    assert len(advice(Flag("backbone.x", illness, ""), recipe)) == len(words)
+    assert all(word in said(problem, recipe) for word in words)
+    assert len(advice(Flag("backbone.x", problem, ""), recipe)) == len(words)
 
 
-@pytest.mark.parametrize("illness", ["dead", "vanishing", "exploding"])
-def test_nothing_is_advised_that_the_run_has(tiny: Configure, illness: str) -> None:
+@pytest.mark.parametrize("problem", ["dead", "vanishing", "exploding"])
+def test_nothing_is_advised_that_the_run_has(tiny: Configure, problem: str) -> None:
     recipe = tiny(backbone=config.ResNetOptions(depth=18, activation="leaky_relu"))
-    found = said(illness, recipe)
+    found = said(problem, recipe)
     for word in ("norm", "leaky", "kaiming", "residual", "warm", "resnet", "clip=10"):
         assert word not in found
     for part in ("neck", "head"):
-        assert "batch" not in said(illness, recipe, f"{part}.x.convolution")
+        assert "batch" not in said(problem, recipe, f"{part}.x.convolution")
 
 
 def test_advice_names_the_part_that_the_layer_belongs_to(tiny: Configure) -> None:

@@ -9,29 +9,29 @@ import torch
 
 from detector import config
 from detector.errors import UserError
-from detector.health.diagnose import ILLNESSES, diagnose
+from detector.health.diagnose import PROBLEMS, diagnose
 from detector.health.plain_network import Setup, train_plain
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("illness", ILLNESSES)
-def test_an_illness_is_found_and_each_remedy_heals_it(
-    illness: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("problem", PROBLEMS)
+def test_a_problem_is_found_and_each_fix_removes_it(
+    problem: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Guessing among four classes has a loss of log 4."""
-    courses = diagnose(config.Diagnose(illness=illness, output=str(tmp_path / "out")))
-    assert list(courses) == [illness]
-    (_, ill), *healed = courses[illness].items()
-    assert illness in {flag.illness for flag in ill.flags}
-    assert not ill.final_loss < math.log(4) - 0.01
-    for title, course in healed:
+    courses = diagnose(config.Diagnose(problem=problem, output=str(tmp_path / "out")))
+    assert list(courses) == [problem]
+    (_, broken), *fixed = courses[problem].items()
+    assert problem in {flag.problem for flag in broken.flags}
+    assert not broken.final_loss < math.log(4) - 0.01
+    for title, course in fixed:
         assert course.flags == (), title
         if title in ("norm=batch", "residual"):  # 60 steps suffice for these
             assert course.final_loss < 1.25, title
-    picture = cv2.imread(str(tmp_path / "out" / f"{illness}.png"))
+    picture = cv2.imread(str(tmp_path / "out" / f"{problem}.png"))
     assert picture is not None
     assert picture.std() > 10
-    assert ("not finite" in capsys.readouterr().out) == (illness == "exploding")
+    assert ("not finite" in capsys.readouterr().out) == (problem == "exploding")
 
 
 def test_the_same_seed_gives_the_same_course_whatever_is_measured() -> None:
@@ -43,6 +43,6 @@ def test_the_same_seed_gives_the_same_course_whatever_is_measured() -> None:
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_an_unknown_illness_is_named() -> None:
+def test_an_unknown_problem_is_named() -> None:
     with pytest.raises(UserError, match="choose one of all, dead, vanishing, exploding"):
-        diagnose(config.Diagnose(illness="ded"))
+        diagnose(config.Diagnose(problem="ded"))

@@ -13,7 +13,7 @@ from detector import config
 from detector.arithmetic.model import Ledger, take_ledger
 from detector.checkpoint import build
 from detector.command_line import CONFIGS
-from detector.inspection.passage import passage
+from detector.inspection.dry_run import dry_run
 from detector.layers import count_parameters
 from detector.models.stages import StageClock
 
@@ -91,15 +91,15 @@ def compare(settings: config.Train, classes: int = 80) -> None:
     """The ledger, taken without content, with parameters and operations of the detector on an image."""
     with torch.device("meta"):
         hollow = build(settings, classes, pretrained=False).eval()
-    way = passage(hollow, SIDE)
-    ledger = take_ledger(hollow, way.run)
+    dry = dry_run(hollow, SIDE)
+    ledger = take_ledger(hollow, dry.run)
     assert ledger.mistakes() == []
     detector: Any = build(settings, classes, pretrained=False).eval()
     if isinstance(settings.model, config.FasterRCNNOptions):
         # an untrained network moves its anchors out of the image; unmoved, enough of them stay
         torch.nn.init.zeros_(detector.proposals.network.head.bbox_pred.weight)
     assert ledger.parameters == count_parameters(detector)
-    assert 2 * ledger.multiply_accumulates + outside(ledger) == operations(detector, way.regions)
+    assert 2 * ledger.multiply_accumulates + outside(ledger) == operations(detector, dry.regions)
 
 
 def outside(ledger: Ledger) -> int:

@@ -83,8 +83,8 @@ def test_a_shared_layer_has_a_field_for_each_level_and_layers_behind_a_region_no
 
 
 def test_the_number_of_regions_is_said(faster_rcnn: Inspected) -> None:
-    assert faster_rcnn.passage.regions == 40
-    assert any("40 regions (model.proposals)" in note for note in faster_rcnn.passage.notes)
+    assert faster_rcnn.dry_run.regions == 40
+    assert any("40 regions (model.proposals)" in note for note in faster_rcnn.dry_run.notes)
 
 
 class Outer(nn.Module):

@@ -18,7 +18,7 @@ from torchvision.models.detection import FasterRCNN_ResNet50_FPN_Weights, faster
 from detector import config
 from detector.arithmetic.model import Ledger, take_ledger
 from detector.build import build_detector
-from detector.inspection.passage import passage
+from detector.inspection.dry_run import dry_run
 
 CLASSIFIERS = {
     "vgg16": (vgg16, VGG16_Weights.IMAGENET1K_V1, 138_357_544, 15.47),
@@ -78,7 +78,7 @@ def our_faster_rcnn() -> Ledger:
             classes=90,
             image_size=800,
         ).eval()
-    return take_ledger(detector, passage(detector, 800).run)
+    return take_ledger(detector, dry_run(detector, 800).run)
 
 
 NORMS = 53_120

@@ -71,7 +71,7 @@ class OneBatch(DetectionData):
         return DataLoader(cast(Dataset, [self.batch]), batch_size=None, collate_fn=deepcopy)
 
 
-def ap50_by_heart(settings: config.Train) -> float:
+def ap50_when_overfit(settings: config.Train) -> float:
     """AP50 on one training batch, augmented as the settings say, after as many steps as there are epochs."""
     data = OneBatch(
         settings.data,

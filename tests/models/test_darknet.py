@@ -15,7 +15,7 @@ from detector import config
 from detector.checkpoint import build, open_checkpoint
 from detector.errors import OptionError
 from detector.models.darknet import darknet, introduction
-from detector.self_contained import self_contained
+from detector.resolve import resolve_files
 from detector.training.run_folder import read_config
 from detector.training.train import train
 from detector.types import Target
@@ -142,7 +142,7 @@ def test_a_run_its_checkpoint_and_its_resume_need_the_files_no_more(
 def test_a_configuration_that_carries_its_text_survives_a_dictionary(
     tiny: Configure, files: config.DarknetOptions
 ) -> None:
-    settings = self_contained(tiny(model=files))
+    settings = resolve_files(tiny(model=files))
     assert isinstance(settings.model, config.DarknetOptions)
     assert settings.model.cfg_text == FIVE
     assert config.from_dict(asdict(settings)) == settings
@@ -155,13 +155,13 @@ def test_weights_of_darknet53_are_given_rgb_in_0_to_1_unless_a_mean_is_chosen(
     tiny: Configure, mean: list[float], expected: list[float]
 ) -> None:
     backbone = config.Darknet53Options(weights="darknet53.conv.74")
-    settings = self_contained(tiny(backbone=backbone, model=config.SingleShotOptions(mean=mean)))
+    settings = resolve_files(tiny(backbone=backbone, model=config.SingleShotOptions(mean=mean)))
     assert settings.model.mean == expected
 
 
 def test_a_checkpoint_older_than_the_choice_is_letterboxed(tiny: Configure, files: config.DarknetOptions) -> None:
-    for settings in (self_contained(tiny(model=files)), tiny()):
+    for settings in (resolve_files(tiny(model=files)), tiny()):
         values = asdict(settings)
         del values["model"]["resize"]
         assert config.from_dict(values).model.resize == "letterbox"
-    assert self_contained(tiny(model=files)).model.resize == "stretch"
+    assert resolve_files(tiny(model=files)).model.resize == "stretch"

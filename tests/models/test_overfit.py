@@ -1,4 +1,4 @@
-"""Four images can be learned by heart: what is wired wrongly cannot. All parts together: `test_every_combination.py`."""
+"""A detector overfits four images; one that is wired wrongly cannot. All parts together: `test_every_combination.py`."""
 
 import dataclasses
 from collections.abc import Callable

@@ -9,7 +9,7 @@ import torch
 
 from detector import config
 from detector.boxes import area
-from detector.seminar import box_losses, illnesses, necks, size_training
+from detector.seminar import box_losses, gradient_problems, necks, size_training
 from detector.seminar.box_losses import loss_against_size
 from detector.seminar.run import EXPERIMENTS
 from detector.seminar.size_training import ByTraining, average_precision, draw, train_and_measure
@@ -53,15 +53,15 @@ def test_the_claim_on_box_losses_hangs_on_what_was_trained(
     assert EXPERIMENTS["4d"](tmp_path).right is right
 
 
-def test_an_illness_without_symptoms_does_not_bear_the_claim_out(
+def test_a_problem_without_symptoms_does_not_bear_the_claim_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(illnesses, "STEPS", 12)
-    monkeypatch.setattr(illnesses, "WELL", replace(illnesses.WELL, depth=2))
-    monkeypatch.setattr(illnesses, "DEAD", illnesses.WELL)
-    illnesses.course.cache_clear()
-    assert not illnesses.dying_relus(tmp_path).right
-    illnesses.course.cache_clear()
+    monkeypatch.setattr(gradient_problems, "STEPS", 12)
+    monkeypatch.setattr(gradient_problems, "WELL", replace(gradient_problems.WELL, depth=2))
+    monkeypatch.setattr(gradient_problems, "DEAD", gradient_problems.WELL)
+    gradient_problems.course.cache_clear()
+    assert not gradient_problems.dying_relus(tmp_path).right
+    gradient_problems.course.cache_clear()
 
 
 def test_losses_of_coordinates_grow_with_the_side_and_its_square_and_those_of_iou_do_not() -> None:

@@ -117,12 +117,12 @@ def test_images_without_objects_can_be_attacked(trained: tuple[nn.Module, Batch]
 
 def test_the_share_of_steps_is_that_asked_for_and_the_same_again() -> None:
     adversary, other = SelfAdversary(0.3, 4.0, 1), SelfAdversary(0.3, 4.0, 2)
-    struck = [adversary.strikes(step) for step in range(1000)]
-    assert np.mean(struck) == pytest.approx(0.3, abs=0.04)
-    assert struck == [adversary.strikes(step) for step in range(1000)]
-    assert struck != [other.strikes(step) for step in range(1000)]
-    assert not any(SelfAdversary(0.0, 4.0, 1).strikes(step) for step in range(100))
-    assert all(SelfAdversary(1.0, 4.0, 1).strikes(step) for step in range(100))
+    steps = [adversary.attacks(step) for step in range(1000)]
+    assert np.mean(steps) == pytest.approx(0.3, abs=0.04)
+    assert steps == [adversary.attacks(step) for step in range(1000)]
+    assert steps != [other.attacks(step) for step in range(1000)]
+    assert not any(SelfAdversary(0.0, 4.0, 1).attacks(step) for step in range(100))
+    assert all(SelfAdversary(1.0, 4.0, 1).attacks(step) for step in range(100))
 
 
 @pytest.mark.parametrize(("share", "strength", "key"), [(1.5, 4, "adversarial=1.5"), (0.5, 300, "strength=300")])

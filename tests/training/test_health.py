@@ -48,23 +48,23 @@ def test_a_run_leaves_its_layers_health_and_the_same_weights(
 
 
 @pytest.mark.slow
-def test_dead_units_are_flagged_by_name_and_the_remedied_twin_is_not(
+def test_dead_units_are_flagged_by_name_and_the_fixed_twin_is_not(
     tiny: Configure, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A learning rate far too high without norm, warm-up or clipping kills ReLUs; with a norm and AdamW's own none dies."""
     scenes = config.Shapes(scene_size=96, train_images=32, val_images=4, batch_size=4, workers=0)
     trainer = config.Trainer(epochs=2, accelerator="cpu", precision="fp32", progress=False, clip=0.0)
-    ill = tiny(
+    broken = tiny(
         data=scenes,
         backbone=config.VGGOptions(depth=11, norm="none"),
         optim=config.SGDOptions(lr=1.0, warmup_epochs=0.0),
         trainer=trainer,
         callbacks=WATCHED,
-        runs=str(tmp_path / "ill"),
+        runs=str(tmp_path / "broken"),
     )
-    healed = tiny(data=scenes, backbone=config.VGGOptions(depth=11), callbacks=WATCHED, runs=str(tmp_path / "healed"))
+    fixed = tiny(data=scenes, backbone=config.VGGOptions(depth=11), callbacks=WATCHED, runs=str(tmp_path / "fixed"))
     dead = []
-    for settings in (ill, healed):
+    for settings in (broken, fixed):
         train(settings)
         said = capsys.readouterr().out.splitlines()
         dead.append([line for line in said if line.startswith("health: backbone.stages.") and ": dead: " in line])
@@ -126,4 +126,4 @@ def test_a_gradient_of_0_where_there_was_no_object_is_no_measurement() -> None:
     for layer, taken in ((still, {"P5": 1}), (still, {}), (still, {"P4": 0, "P5": 2}), (moved, {"P5": 0})):
         assert _learning(layer, taken) == layer
     assert find_flags([[_learning(still, {"P5": 0})]] * 3) == []
-    assert [flag.illness for flag in find_flags([[still]] * 3)] == ["vanishing"]
+    assert [flag.problem for flag in find_flags([[still]] * 3)] == ["vanishing"]

@@ -14,7 +14,7 @@ from detector.errors import UserError
 from detector.proposals.selective_search import SelectiveSearch
 
 VERSION = 2
-"""Of the search; raised whenever the same settings give other boxes, so that older files are not used."""
+"""Version of the search; raised whenever the same settings give other boxes, so that older files are not used."""
 
 
 class Found(NamedTuple):
@@ -23,7 +23,7 @@ class Found(NamedTuple):
     boxes: np.ndarray
     """float32 [P, 4] xyxy in pixels of the image, best first."""
     seconds: float
-    """Of one core that it took: what other work goes on beside it makes no difference."""
+    """Time of one core that the search took: other work beside it makes no difference."""
 
 
 def proposal_folder(given: str | None) -> Path:

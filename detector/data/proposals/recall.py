@@ -17,16 +17,16 @@ THRESHOLDS = (0.5, 0.7, 0.9)
 
 @dataclass(frozen=True)
 class Recall:
-    """Of the best `counts` proposals of each image, over the objects of a split that are no crowds."""
+    """How well the best `counts` proposals of each image cover the objects of a split that are no crowds."""
 
     counts: tuple[int, ...]
     thresholds: tuple[float, ...]
     recall: np.ndarray
     """[counts, thresholds]: share of the objects that a proposal covers with IoU ≥ the threshold; NaN without objects."""
     abo: dict[str, np.ndarray]
-    """By class that has objects, [counts]: average best overlap, the mean over its objects of the best IoU (eq. 7)."""
+    """Average best overlap by class that has objects, [counts]: the mean over its objects of the best IoU (eq. 7)."""
     mabo: np.ndarray
-    """[counts]: its mean over the classes."""
+    """[counts]: mean of the average best overlap over the classes."""
     proposals: float
     """Mean number an image, of all its proposals."""
     objects: int

@@ -20,7 +20,7 @@ from detector.types import Batch
 
 
 def measure_health(settings: config.Benchmark) -> dict[str, Any]:
-    """Of each pair of neighbouring steps, which whatever else the machine does hits alike, the ratio of their times.
+    """Measures the ratio of the times of two neighbouring steps, which other work on the machine slows alike.
 
     `settings.seconds` is of no use here: there are `settings.repeats` pairs, after `settings.warmup` others.
 
@@ -47,7 +47,7 @@ class _Pairs(Callback):
     def __init__(self, settings: config.Benchmark) -> None:
         self.settings = settings
         self.ratios: list[float] = []
-        """Of each pair of steps that counts."""
+        """Ratio of the times of each pair of steps that counts."""
         self._ticks: list[float] = []
 
     def on_train_batch_start(

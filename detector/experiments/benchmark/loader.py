@@ -14,7 +14,7 @@ from detector.data.augment import mixing_epochs
 from detector.data.module import DetectionData
 from detector.experiments.benchmark.clock import Clock, images_per_second, rounded
 from detector.experiments.benchmark.memory import MEASURE, PeakMemory, held
-from detector.self_contained import resize_of
+from detector.resolve import resize_of
 from detector.types import Batch
 
 

@@ -15,7 +15,7 @@ from detector.experiments.benchmark.clock import Clock, device_wait, figure, ima
 from detector.experiments.benchmark.memory import PeakMemory
 from detector.experiments.benchmark.training import as_train
 from detector.inference.predictor import Predictor
-from detector.self_contained import resize_of
+from detector.resolve import resize_of
 from detector.types import Batch
 
 

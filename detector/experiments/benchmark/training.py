@@ -13,7 +13,7 @@ from detector import config
 from detector.data.module import DetectionData
 from detector.experiments.benchmark.clock import Clock, device_wait, images_per_second
 from detector.experiments.benchmark.memory import PeakMemory
-from detector.self_contained import resize_of
+from detector.resolve import resize_of
 from detector.training.module import DetectionModule
 from detector.training.trainer import lightning_precision, quieten
 from detector.types import Batch

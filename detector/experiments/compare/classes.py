@@ -20,9 +20,9 @@ class ClassAP:
 
     name: str
     objects: int
-    """That are to be found: crowds are not among them."""
+    """Number of objects that are to be found: crowds are not among them."""
     aps: tuple[Statistics, ...]
-    """Of each group."""
+    """AP of the class in each group."""
 
     def difference(self, group: int, reference: int) -> float | None:
         """AP of a group minus that of another; None where there is no object to find."""
@@ -31,7 +31,7 @@ class ClassAP:
 
 
 def class_aps(rows: Sequence[Measured], index: Index) -> list[ClassAP]:
-    """By label; all groups were measured on `index`."""
+    """AP of each class by label; all groups were measured on `index`."""
     wanted = index.annotations.labels[~index.annotations.crowd]
     objects = np.bincount(wanted, minlength=len(index.class_names)).tolist()
     return [

@@ -24,21 +24,21 @@ WARMUP = 3
 SECONDS = 2.0
 LEAST_REPEATS = 20
 MOST_SECONDS = 120.0
-"""After which a detector that takes seconds for an image is repeated no more."""
+"""Seconds after which a detector that takes seconds for an image is repeated no more."""
 OTHER = "other"
 """What belongs to no stage: images to the device, detections back from it and into the pixels of their images."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one image: means and medians over `IMAGES` validation images."""
+    """What one image costs: means and medians over `IMAGES` validation images."""
 
     gflops: float
     """10⁹ operations of convolutions and matrix products, 2 for each multiply-add; nothing else is counted."""
     latency_ms: float | None
     """Median over single images; None where it was not measured."""
     stages_ms: Mapping[str, float] = field(default_factory=dict)
-    """Of the latency, by stage and `OTHER`: medians; those that the detector has, none where it was not measured."""
+    """Median latency by stage and `OTHER`: those that the detector has; empty where it was not measured."""
     regions: float | None = None
     """How many passed through the network, or its part that looks at each; None of a detector that has none."""
     memory_mib: float | None = None

@@ -14,11 +14,11 @@ from detector.experiments.compare.classes import ClassAP, by_difference
 from detector.experiments.compare.table import COLUMNS, STAGE_COLUMNS, Column, Measured, column_statistics, present
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
-"""Told apart by colour-blind people too (Okabe & Ito 2008); in groups of many bars the hatches help."""
+"""Colours that colour-blind people can distinguish too (Okabe & Ito 2008); in groups of many bars the hatches help."""
 HATCHES = ("", "///", "...", "xxx", "\\\\\\", "ooo", "+++")
 MOST_CLASSES = 20
 WIDTH = 0.8
-"""Of all bars at one place together, of the distance between places."""
+"""Width of all bars at one place together, as a share of the distance between places."""
 
 
 def plot_details(rows: Sequence[Measured], classes: Sequence[ClassAP], reference: int, file: Path) -> None:

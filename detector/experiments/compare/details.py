@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from detector.data.index import Index
-from detector.evaluation.per_image import judge
+from detector.evaluation.per_image import match_detections
 from detector.evaluation.results import flatten
 from detector.experiments.compare.classes import class_aps, class_cells
 from detector.experiments.compare.detail_plot import plot_details
@@ -25,7 +25,7 @@ class Details:
 
     tables: list[list[list[str]]] = field(default_factory=list)
     links: list[str] = field(default_factory=list)
-    """In Markdown, to `files`."""
+    """Links in Markdown, to `files`."""
     files: list[Path] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
 
@@ -71,4 +71,4 @@ def write_details(
 
 
 def _answers(run: Run, index: Index) -> Answers:
-    return answers(judge(index, flatten(index, stored_detections(run, index))))
+    return answers(match_detections(index, flatten(index, stored_detections(run, index))))

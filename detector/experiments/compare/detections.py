@@ -19,7 +19,7 @@ from detector.inference.predictor import Predictor
 from detector.progress import with_progress
 
 TOLERANCE = 2e-3
-"""Of a run's AP: a checkpoint measured again on another device may round otherwise. As trained, it is the same."""
+"""Largest difference from a run's AP: measured on another device a checkpoint may round otherwise; as trained, it is 0."""
 
 
 def resample_runs(runs: Sequence[Run], indexes: Sequence[Index], resamples: int, seed: int) -> list[ResampledAP]:

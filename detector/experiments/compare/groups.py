@@ -1,4 +1,4 @@
-"""Runs that differ only by chance, and how one group of them is told from another."""
+"""Runs that differ only by chance, and labels that distinguish one group of them from another."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def group_runs(runs: Sequence[Run]) -> list[Group]:
     return [Group(label, tuple(members)) for label, members in zip(labels, groups, strict=True)]
 
 
-def told_from(reference: Group, groups: Sequence[Group]) -> list[Group]:
-    """The groups called by what tells them from the reference alone: for labels of more than `LONGEST_LABEL` overrides.
+def label_by_difference(reference: Group, groups: Sequence[Group]) -> list[Group]:
+    """Labels the groups by their differences from the reference alone: for labels of more than `LONGEST_LABEL` overrides.
 
     The reference is called by its own values of the keys that name the others, or `reference` where those are many.
     """

@@ -11,7 +11,7 @@ import numpy as np
 
 from detector.evaluation.per_image import IOU
 from detector.experiments.compare.disagreement import Answers, found_by_first_alone, most_disputed
-from detector.experiments.compare.judged_picture import annotated_picture, judged_picture
+from detector.experiments.compare.matched_picture import annotated_picture, matched_picture
 
 MOST_IMAGES = 12
 JPEG_QUALITY = 85
@@ -26,13 +26,13 @@ figcaption { margin: 0 0 .6rem }
 
 
 def disagreement_page(title: str, labels: Sequence[str], groups: Sequence[Answers]) -> str:
-    """The page of two detectors, called by `labels`, that were judged on the same index.
+    """The page of two detectors, called by `labels`, that were measured on the same index.
 
     Raises:
         UserError: an image cannot be read.
     """
     first, second = groups
-    index = first.judged.index
+    index = first.matched.index
     disputed = most_disputed(first, second, MOST_IMAGES)
     names = [f"{letter}: {escape(label)}" for letter, label in zip("AB", labels, strict=True)]
     figures = "\n".join(_figure(place, image, groups) for place, image in enumerate(disputed, 1))
@@ -66,7 +66,7 @@ object that was not found. Annotated objects are blue, crowds are grey.</p>
 
 def _figure(place: int, image: int, groups: Sequence[Answers]) -> str:
     first, second = groups
-    index = first.judged.index
+    index = first.matched.index
     lines = [
         f"<strong>{place}. Image {escape(str(index.image_id(image)))}</strong>: "
         f"F1 differs by {abs(first.counts.f1[image] - second.counts.f1[image]):.2f}",
@@ -75,8 +75,8 @@ def _figure(place: int, image: int, groups: Sequence[Answers]) -> str:
     ]
     pictures = (
         ("annotated", annotated_picture(index, image)),
-        ("A", judged_picture(first, image)),
-        ("B", judged_picture(second, image)),
+        ("A", matched_picture(first, image)),
+        ("B", matched_picture(second, image)),
     )
     cells = "\n".join(f'<div>{name}<br><img alt="{name}" src="{_data_uri(one)}"></div>' for name, one in pictures)
     return f'<figure>\n<figcaption>{"<br>".join(lines)}</figcaption>\n<div class="row">\n{cells}\n</div>\n</figure>'

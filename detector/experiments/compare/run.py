@@ -17,7 +17,7 @@ from detector.evaluation.comparison import ResampledAP, difference
 from detector.experiments.compare.cost import Cost, measure_cost
 from detector.experiments.compare.details import Details, write_details
 from detector.experiments.compare.detections import resample_runs, validation_index
-from detector.experiments.compare.groups import LONGEST_LABEL, Group, group_runs, told_from
+from detector.experiments.compare.groups import LONGEST_LABEL, Group, group_runs, label_by_difference
 from detector.experiments.compare.notes import notes, origin
 from detector.experiments.compare.plot import plot_comparison
 from detector.experiments.compare.report import check_report, companion, link, write_section
@@ -51,7 +51,7 @@ def run(given: config.Compare) -> list[Measured]:
     remarks = []
     if len(reference.label.split()) > LONGEST_LABEL:
         place, in_full = groups.index(reference), reference.label
-        groups = told_from(reference, groups)
+        groups = label_by_difference(reference, groups)
         reference = groups[place]
         remarks = [f"{reference.label} in full: {in_full}"]
     indexes = _validation_indexes(runs)
@@ -100,7 +100,7 @@ def _reference(given: config.Compare, groups: Sequence[Group]) -> Group:
 
 
 def _validation_indexes(runs: Sequence[Run]) -> dict[Path, Index]:
-    """By run folder; data of one configuration is read once."""
+    """Validation indexes by run folder; data of one configuration is read once."""
     read: dict[str, Index] = {}
     indexes = {}
     for one in runs:

@@ -22,7 +22,7 @@ class Run:
     folder: Path
     config: config.Train
     metrics: dict[str, Any]
-    """Its `metrics.json`: the numbers of its best epoch, parameters, training time."""
+    """Content of the run's `metrics.json`: the numbers of its best epoch, parameters, training time."""
 
 
 def find_runs(given: Sequence[str]) -> tuple[list[Run], list[Path]]:

@@ -31,7 +31,7 @@ class Column:
 
     title: str
     key: str
-    """Its name in the CSV file."""
+    """Name of the column in the CSV file."""
     digits: int
     value: Callable[[Run, Cost], float | None]
 

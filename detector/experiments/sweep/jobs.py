@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from detector import config
-from detector.self_contained import self_contained
+from detector.resolve import resolve_files
 
 PLACE_OF_A_RUN = ("runs", "name", "resume", "plugins")
 """Keys that say where a run and its files lie, not what it is."""
@@ -36,12 +36,12 @@ class Job:
 
     @property
     def metrics(self) -> dict[str, Any]:
-        """Of a finished job; otherwise nothing."""
+        """Metrics of a finished job; empty for any other."""
         return json.loads((self.folder / "metrics.json").read_text()) if self.state == "finished" else {}
 
     @property
     def error(self) -> str:
-        """Of a failed job, in one line."""
+        """Why a failed job failed, in one line; empty for any other."""
         return (self.folder / ERROR).read_text().splitlines()[0] if self.state == "failed" else ""
 
 
@@ -52,5 +52,5 @@ def job(settings: config.Train, overrides: list[str]) -> Job:
 
 def digest(settings: config.Train) -> str:
     """Twelve characters that stand for everything in a configuration except where its run lies."""
-    values = {key: value for key, value in asdict(self_contained(settings)).items() if key not in PLACE_OF_A_RUN}
+    values = {key: value for key, value in asdict(resolve_files(settings)).items() if key not in PLACE_OF_A_RUN}
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]

@@ -12,11 +12,11 @@ from pathlib import Path
 from detector import config, signals
 from detector.experiments.sweep.jobs import ERROR, LOG, Job
 from detector.output import write_text
-from detector.self_contained import self_contained
+from detector.resolve import resolve_files
 from detector.training.run_folder import describe
 
 LAST_LINES = 50
-"""Of the output that a failed job's error file repeats: a traceback and what led to it."""
+"""Lines of the output that a failed job's error file repeats: a traceback and what led to it."""
 
 
 def run_job(job: Job, settings: config.Train, cwd: Path) -> None:
@@ -33,7 +33,7 @@ def run_job(job: Job, settings: config.Train, cwd: Path) -> None:
     job.folder.mkdir(parents=True, exist_ok=True)
     if not (job.folder / "config.yaml").is_file():
         write_text(job.folder / "overrides.txt", "\n".join(job.overrides) + "\n")
-        describe(job.folder, self_contained(settings))
+        describe(job.folder, resolve_files(settings))
     (job.folder / ERROR).unlink(missing_ok=True)
     code, last = _train(job.folder, cwd, settings.plugins)
     number = -code if code < 0 else code - 128

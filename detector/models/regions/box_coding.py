@@ -21,7 +21,7 @@ Weights = tuple[float, float, float, float]
 
 WEIGHTS: Weights = (10.0, 10.0, 5.0, 5.0)
 LARGEST_GROWTH = math.log(1000 / 16)
-"""Of log(gw / pw) when decoding, so that the exponential stays finite; torchvision's and Detectron's."""
+"""Largest log(gw / pw) in decoding, so that the exponential stays finite; torchvision's and Detectron's."""
 SMALLEST_SIDE = 1e-3
 """Pixels. Smaller sides count as so large when encoding, where they would be divided by."""
 

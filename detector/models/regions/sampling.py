@@ -60,7 +60,7 @@ class Samples:
 
     @staticmethod
     def together(images: Sequence[Samples]) -> Samples:
-        """Those of a batch, image after image."""
+        """Samples of a batch, image after image."""
         return Samples(
             torch.cat([one.regions for one in images]),
             torch.cat([one.labels for one in images]),

@@ -7,7 +7,7 @@ import numpy as np
 from detector import config
 from detector.data.index import Index
 from detector.data.read import read_index
-from detector.evaluation.per_image import judge
+from detector.evaluation.per_image import match_detections
 from detector.evaluation.results import FlatResults
 from detector.experiments.compare.disagreement import Answers, answers
 
@@ -33,4 +33,4 @@ def drawn_results(index: Index, seed: int, found: float = 0.7) -> FlatResults:
 
 
 def drawn_answers(index: Index, seed: int, found: float = 0.7) -> Answers:
-    return answers(judge(index, drawn_results(index, seed, found)))
+    return answers(match_detections(index, drawn_results(index, seed, found)))

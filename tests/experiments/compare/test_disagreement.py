@@ -11,13 +11,13 @@ from detector.experiments.compare.disagreement import Answers, found_by_first_al
 
 def f1_by_hand(one: Answers, image: int) -> float:
     """From lists of this image's objects and detections, one by one."""
-    judged, index = one.judged, one.judged.index
+    matched, index = one.matched, one.matched.index
     found = missed = false = 0
     for n in range(index.annotations.offsets[image], index.annotations.offsets[image + 1]):
-        found += judged.found_with[n] >= one.score
-        missed += judged.found_with[n] < one.score
-    for m in np.flatnonzero(judged.results.images == image):
-        false += bool(judged.false[m] and judged.results.scores[m] >= one.score)
+        found += matched.found_with[n] >= one.score
+        missed += matched.found_with[n] < one.score
+    for m in np.flatnonzero(matched.results.images == image):
+        false += bool(matched.false[m] and matched.results.scores[m] >= one.score)
     return 1.0 if found + missed + false == 0 else 2 * found / (2 * found + missed + false)
 
 
@@ -30,7 +30,7 @@ def test_images_come_by_their_difference_in_f1_then_by_objects_that_one_alone_fo
     def rank(image: int) -> tuple[float, int, int]:
         alone = 0
         for n in range(index.annotations.offsets[image], index.annotations.offsets[image + 1]):
-            alone += (first.judged.found_with[n] >= first.score) != (second.judged.found_with[n] >= second.score)
+            alone += (first.matched.found_with[n] >= first.score) != (second.matched.found_with[n] >= second.score)
         return -round(abs(f1_by_hand(first, image) - f1_by_hand(second, image)), 9), -alone, image
 
     disputed = [image for image in range(len(index)) if rank(image)[0] < 0]

@@ -8,7 +8,13 @@ from composition import composed
 
 from detector import config
 from detector.command_line import CONFIGS
-from detector.experiments.compare.groups import LONGEST_LABEL, PLACE_AND_CHANCE, group_runs, label_configs, told_from
+from detector.experiments.compare.groups import (
+    LONGEST_LABEL,
+    PLACE_AND_CHANCE,
+    group_runs,
+    label_by_difference,
+    label_configs,
+)
 from detector.experiments.compare.runs import Run
 
 Configure = Callable[..., config.Train]
@@ -90,14 +96,14 @@ def test_every_choice_is_called_by_the_name_of_its_file(group: str, choice: str)
     assert [label.split()[0] for label in labels] == [f"{group}={choice}", f"{group}={other}"]
 
 
-def test_groups_are_told_from_the_reference_and_it_by_the_same_keys(tiny: Configure) -> None:
+def test_groups_are_labelled_by_their_difference_from_the_reference_and_it_by_the_same_keys(tiny: Configure) -> None:
     groups = group_runs(
         [
             as_run(tiny(trainer=config.Trainer(ema=ema, multi_scale=scale), seed=seed), f"{ema} {scale}")
             for ema, scale, seed in ((0.9, 0.0, 0), (0.0, 0.0, 1), (0.9, 0.3, 2))
         ]
     )
-    labels = [group.label for group in told_from(groups[1], groups)]
+    labels = [group.label for group in label_by_difference(groups[1], groups)]
     assert labels == [
         "trainer.ema=0.9",
         "trainer.ema=0.0 trainer.multi_scale=0.0",
@@ -109,7 +115,7 @@ def test_kinds_of_models_are_called_by_the_model_alone(tiny: Configure) -> None:
     models = (config.SingleShotOptions(), config.FasterRCNNOptions(), config.RCNNOptions())
     groups = group_runs([as_run(tiny(model=model, seed=n), str(n)) for n, model in enumerate(models)])
     assert len(groups[0].label.split()) > LONGEST_LABEL
-    labels = [group.label for group in told_from(groups[0], groups)]
+    labels = [group.label for group in label_by_difference(groups[0], groups)]
     assert labels == ["model=single_shot", "model=faster_rcnn", "model=rcnn"]
 
 
@@ -122,7 +128,7 @@ def test_a_reference_that_many_keys_tell_from_the_others_is_called_so(tiny: Conf
         config.Trainer(clip=1.0),
     ]
     groups = group_runs([as_run(tiny(trainer=trainer, seed=n), str(n)) for n, trainer in enumerate(trainers)])
-    assert told_from(groups[0], groups)[0].label == "reference"
+    assert label_by_difference(groups[0], groups)[0].label == "reference"
 
 
 VARIED: list[tuple[str, object, object]] = [

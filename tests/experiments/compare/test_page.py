@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from drawn_answers import drawn_answers, drawn_index
 
-from detector.experiments.compare.judged_picture import MISSED, RIGHT, SIDE, WRONG, judged_picture
+from detector.experiments.compare.matched_picture import MISSED, RIGHT, SIDE, WRONG, matched_picture
 from detector.experiments.compare.page import disagreement_page
 
 VOID = {"meta", "br", "img"}
@@ -116,7 +116,7 @@ def test_right_wrong_and_missed_have_their_own_colours_and_only_what_there_is_is
     index = drawn_index(12)
     one = drawn_answers(index, 0)
     for image in range(len(index)):
-        colours = {tuple(colour) for colour in np.unique(judged_picture(one, image).reshape(-1, 3), axis=0).tolist()}
+        colours = {tuple(colour) for colour in np.unique(matched_picture(one, image).reshape(-1, 3), axis=0).tolist()}
         counts = one.counts
         drawn = {RIGHT: counts.found, WRONG: counts.false, MISSED: counts.missed}
         assert {colour for colour in drawn if colour in colours} == {

@@ -1,4 +1,4 @@
-"""A thorough look at a split: every file decoded, every object counted."""
+"""Statistics of a split, for which every file is decoded and every object counted."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def _decode(file: str, size: list[int], as_stored: bool) -> tuple[bytes | None, 
 
 
 def _pages(content: np.ndarray) -> list[str]:
-    """That there are more pages or frames than the one that is read.
+    """Says that there are more pages or frames than the one that is read.
 
     Raises:
         ValueError: Pillow, which notices a JPEG that is cut off, does not read it to its end.

@@ -1,4 +1,4 @@
-"""Levels of one width, for parts that look at all levels with the same weights."""
+"""Projection of all levels to as many channels, for parts that look at all of them with the same weights."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from detector.layers import ConvNormActivation, initialise
 from detector.types import FeatureInfo
 
 
-class NeckOfOneWidth(nn.Module):
+class NeckWithProjection(nn.Module):
     """A neck, then a 1×1 convolution to `channels` channels at each of its levels, as the laterals of an FPN are."""
 
     def __init__(self, neck: Any, channels: int) -> None:
@@ -29,8 +29,8 @@ class NeckOfOneWidth(nn.Module):
         return {name: same(level) for (name, level), same in zip(levels.items(), self.same, strict=True)}
 
 
-def of_one_width(neck: Any, channels: int) -> Any:
-    """The neck itself where its levels have one width, whatever that is; otherwise all levels with `channels` channels."""
+def project_channels(neck: Any, channels: int) -> Any:
+    """The neck itself where its levels have equally many channels; otherwise the neck with each projected to `channels`."""
     if channels < 1:
         raise OptionError("channels", "must be 1 or more", channels)
-    return neck if len(set(neck.info.channels)) == 1 else NeckOfOneWidth(neck, channels)
+    return neck if len(set(neck.info.channels)) == 1 else NeckWithProjection(neck, channels)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from detector import config
 from detector.errors import OptionError, UserError
 from detector.layers import NORMS, SPP
-from detector.necks.additions import NeckWithAdditions
+from detector.necks.extras import NeckWithExtras
 from detector.necks.pan import PAN
 from detector.types import FeatureInfo
 
@@ -28,16 +28,16 @@ def features() -> dict[str, Tensor]:
     }
 
 
-def with_and_without(name: str, **additions: Any) -> tuple[NeckWithAdditions, nn.Module]:
+def with_and_without(name: str, **extras: Any) -> tuple[NeckWithExtras, nn.Module]:
     torch.manual_seed(0)
-    neck = NECKS[name](lowest=2, highest=6, **additions).build(FEATURES)
-    assert isinstance(neck, NeckWithAdditions)
+    neck = NECKS[name](lowest=2, highest=6, **extras).build(FEATURES)
+    assert isinstance(neck, NeckWithExtras)
     return neck, neck.neck
 
 
 @every_neck
 @pytest.mark.parametrize("norm", NORMS)
-def test_all_additions_together_train_every_parameter_and_keep_the_levels(name: str, norm: str) -> None:
+def test_all_extras_together_train_every_parameter_and_keep_the_levels(name: str, norm: str) -> None:
     neck, plain = with_and_without(name, spp=True, attention="sam", dropblock=0.1, dropblock_size=3, norm=norm)
     given = features()
     outputs = neck(given)

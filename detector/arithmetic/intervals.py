@@ -21,28 +21,28 @@ NOTHING = 2**40
 
 
 @dataclass(frozen=True)
-class Reach:
-    """Of a tensor."""
+class PixelIntervals:
+    """Which pixels of the image a tensor's elements depend on."""
 
     axes: dict[int, Interval]
-    """By dimension, of those that are spatial, in the order of the image's."""
+    """Intervals by spatial dimension of the tensor, in the order of the image's axes."""
     whole: bool = False
     """Besides, all of it depends on the whole image."""
 
 
 class Tracker(TorchFunctionMode):
-    """While it is entered, what is computed from tensors of known reach has a known reach, as far as there is a rule."""
+    """While it is entered, what is computed from tensors with known intervals has them too, as far as there is a rule."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._known: dict[int, tuple[Tensor, Reach]] = {}  # the tensor too: while it lives no other has its id
+        self._known: dict[int, tuple[Tensor, PixelIntervals]] = {}  # the tensor too: while it lives no other has its id
 
     def start(self, images: Tensor) -> None:
-        """Images [B, C, *size]: each pixel depends on itself."""
+        """Begins with images [B, C, *size], each pixel of which depends on itself."""
         sizes = enumerate(images.shape[2:], start=2)
-        self._known[id(images)] = images, Reach({dim: (torch.arange(n), torch.arange(n)) for dim, n in sizes})
+        self._known[id(images)] = images, PixelIntervals({dim: (torch.arange(n), torch.arange(n)) for dim, n in sizes})
 
-    def reach_of(self, tensor: Any) -> Reach | None:
+    def intervals_of(self, tensor: Any) -> PixelIntervals | None:
         """None: it does not depend on the images, or by way of an operation without a rule."""
         found = self._known.get(id(tensor))
         return found[1] if found else None
@@ -52,13 +52,15 @@ class Tracker(TorchFunctionMode):
     ) -> Any:
         """Runs the operation, then its rule."""
         kwargs = kwargs or {}
-        before = [(tensor, reach) for tensor in _tensors(args) if (reach := self.reach_of(tensor)) is not None]
+        before = [
+            (tensor, intervals) for tensor in _tensors(args) if (intervals := self.intervals_of(tensor)) is not None
+        ]
         result = function(*args, **kwargs)
         name = (resolve_name(function) or "").rpartition(".")[2].rstrip("_")
         if before and (rule := RULES.get(name)):
             for output in _tensors([result]):
-                if (reach := rule(before, output, *args, **kwargs)) is not None:
-                    self._known[id(output)] = output, reach
+                if (intervals := rule(before, output, *args, **kwargs)) is not None:
+                    self._known[id(output)] = output, intervals
         return result
 
 
@@ -70,27 +72,27 @@ def _tensors(values: Sequence[Any]) -> Iterator[Tensor]:
             yield from _tensors(value)
 
 
-Inputs = list[tuple[Tensor, Reach]]
-Rule = Callable[..., Reach | None]
-"""Inputs of known reach, an output, and the operation's own arguments → the reach of the output, None: not known."""
+Inputs = list[tuple[Tensor, PixelIntervals]]
+Rule = Callable[..., PixelIntervals | None]
+"""Inputs with known intervals, an output, and the operation's own arguments → the output's intervals; None if unknown."""
 
 
-def _pointwise(inputs: Inputs, output: Tensor, *_: Any, **__: Any) -> Reach:
+def _pointwise(inputs: Inputs, output: Tensor, *_: Any, **__: Any) -> PixelIntervals:
     """Each output depends on the same position of every input; an axis of size 1 stands for all positions."""
     axes: dict[int, Interval] = {}
-    for tensor, reach in inputs:
-        for dim, (first, last) in reach.axes.items():
+    for tensor, intervals in inputs:
+        for dim, (first, last) in intervals.axes.items():
             at = dim + output.dim() - tensor.dim()
             first, last = (bound.expand(output.shape[at]) for bound in (first, last))
             if at in axes:
                 first, last = torch.minimum(first, axes[at][0]), torch.maximum(last, axes[at][1])
             axes[at] = first, last
-    return Reach(axes, any(reach.whole for _, reach in inputs))
+    return PixelIntervals(axes, any(intervals.whole for _, intervals in inputs))
 
 
-def _concatenation(inputs: Inputs, output: Tensor, tensors: Sequence[Tensor], dim: int = 0) -> Reach | None:
-    reach = _pointwise(inputs, output)
-    return None if dim % output.dim() in reach.axes else reach
+def _concatenation(inputs: Inputs, output: Tensor, tensors: Sequence[Tensor], dim: int = 0) -> PixelIntervals | None:
+    intervals = _pointwise(inputs, output)
+    return None if dim % output.dim() in intervals.axes else intervals
 
 
 def _convolution(
@@ -103,7 +105,7 @@ def _convolution(
     padding: PerAxis | str = 0,
     dilation: PerAxis = 1,
     groups: int = 1,
-) -> Reach | None:
+) -> PixelIntervals | None:
     kernel = weight.shape[2:]
     if padding == "same":
         padding = [d * (k - 1) // 2 for d, k in zip(per_axis(dilation, len(kernel)), kernel, strict=True)]
@@ -122,7 +124,7 @@ def _max_pooling(
     dilation: PerAxis = 1,
     ceil_mode: bool = False,
     return_indices: bool = False,
-) -> Reach | None:
+) -> PixelIntervals | None:
     return _windows(inputs, output, x, kernel_size, stride or kernel_size, padding, dilation)
 
 
@@ -135,13 +137,13 @@ def _average_pooling(
     padding: PerAxis = 0,
     *_: Any,
     **__: Any,
-) -> Reach | None:
+) -> PixelIntervals | None:
     return _windows(inputs, output, x, kernel_size, stride or kernel_size, padding, 1)
 
 
 def _windows(
     inputs: Inputs, output: Tensor, x: Tensor, kernel: PerAxis, stride: PerAxis, padding: PerAxis, dilation: PerAxis
-) -> Reach | None:
+) -> PixelIntervals | None:
     """Output o depends on the inputs o · stride − padding + k · dilation, k = 0 .. kernel − 1, that exist."""
 
     def needed(outputs: Tensor, size: int, kernel: int, stride: int, padding: int, dilation: int) -> Tensor:
@@ -161,7 +163,7 @@ def _transposed_convolution(
     output_padding: PerAxis = 0,
     groups: int = 1,
     dilation: PerAxis = 1,
-) -> Reach | None:
+) -> PixelIntervals | None:
     """Input i goes to the outputs i · stride − padding + k · dilation."""
 
     def needed(outputs: Tensor, size: int, kernel: int, stride: int, padding: int, dilation: int) -> Tensor:
@@ -173,20 +175,20 @@ def _transposed_convolution(
 
 def _padding(
     inputs: Inputs, output: Tensor, x: Tensor, pad: Sequence[int], mode: str = "constant", value: Any = None
-) -> Reach | None:
+) -> PixelIntervals | None:
     """What is added depends on nothing; the numbers are for either end of each axis, the last axis first."""
     if mode != "constant":
         return None
-    reach = inputs[0][1]
+    intervals = inputs[0][1]
     axes = {}
-    for dim, (first, last) in reach.axes.items():
+    for dim, (first, last) in intervals.axes.items():
         at = 2 * (x.dim() - 1 - dim)
         ends = tuple(pad[at : at + 2]) or (0, 0)
         axes[dim] = functional.pad(first, ends, value=NOTHING), functional.pad(last, ends, value=-NOTHING)
-    return replace(reach, axes=axes)
+    return replace(intervals, axes=axes)
 
 
-def _adaptive_pooling(inputs: Inputs, output: Tensor, x: Tensor, *_: Any, **__: Any) -> Reach | None:
+def _adaptive_pooling(inputs: Inputs, output: Tensor, x: Tensor, *_: Any, **__: Any) -> PixelIntervals | None:
     """Output o of n depends on the inputs ⌊o · size / n⌋ .. ⌈(o + 1) size / n⌉ − 1; a single output on the whole."""
     if all(n == 1 for n in output.shape[2:]):
         return _over(inputs, output, list(range(2, output.dim())), keepdim=True)
@@ -210,7 +212,7 @@ def _interpolation(
     align_corners: bool | None = None,
     recompute_scale_factor: Any = None,
     antialias: bool = False,
-) -> Reach | None:
+) -> PixelIntervals | None:
     def nearest(outputs: Tensor, size: int) -> Tensor:
         return (outputs * size // len(outputs))[:, None]
 
@@ -227,14 +229,14 @@ def _interpolation(
 
 def _by_axis(
     inputs: Inputs, output: Tensor, x: Tensor, needed: Callable[..., Tensor], *numbers: PerAxis
-) -> Reach | None:
+) -> PixelIntervals | None:
     """`needed`: outputs [n], size of the input and the numbers of this axis → inputs [n, any]; those outside do not exist."""
-    reach = inputs[0][1]
-    if x is not inputs[0][0] or not reach.axes or list(reach.axes) != list(range(2, x.dim())):
+    intervals = inputs[0][1]
+    if x is not inputs[0][0] or not intervals.axes or list(intervals.axes) != list(range(2, x.dim())):
         return None
-    each = [per_axis(values, len(reach.axes)) for values in numbers]
+    each = [per_axis(values, len(intervals.axes)) for values in numbers]
     axes = {}
-    for axis, (dim, (first, last)) in enumerate(reach.axes.items()):
+    for axis, (dim, (first, last)) in enumerate(intervals.axes.items()):
         seen = needed(torch.arange(output.shape[dim]), len(first), *(values[axis] for values in each))
         exists = (seen >= 0) & (seen < len(first))
         seen = seen.clamp(0, len(first) - 1)
@@ -242,27 +244,27 @@ def _by_axis(
             torch.where(exists, first[seen], NOTHING).amin(1),
             torch.where(exists, last[seen], -NOTHING).amax(1),
         )
-    return replace(reach, axes=axes)
+    return replace(intervals, axes=axes)
 
 
 def _reduction(
     inputs: Inputs, output: Tensor, x: Tensor, dim: Any = None, keepdim: bool = False, **_: Any
-) -> Reach | None:
+) -> PixelIntervals | None:
     """Over channels nothing changes; over space the result depends on all of it."""
     dims = list(range(x.dim())) if dim is None else [dim] if isinstance(dim, int) else list(dim)
     return _over(inputs, output, [one % x.dim() for one in dims], keepdim)
 
 
-def _over(inputs: Inputs, output: Tensor, dims: list[int], keepdim: bool) -> Reach:
-    reach = inputs[0][1]
+def _over(inputs: Inputs, output: Tensor, dims: list[int], keepdim: bool) -> PixelIntervals:
+    intervals = inputs[0][1]
     axes = {}
-    for dim, interval in reach.axes.items():
+    for dim, interval in intervals.axes.items():
         at = dim if keepdim else dim - sum(one < dim for one in dims)
         if dim not in dims:
             axes[at] = interval
         elif keepdim:
             axes[at] = torch.tensor([NOTHING]), torch.tensor([-NOTHING])
-    return Reach(axes, reach.whole or any(dim in dims for dim in reach.axes))
+    return PixelIntervals(axes, intervals.whole or any(dim in dims for dim in intervals.axes))
 
 
 def _batch_norm(
@@ -276,40 +278,40 @@ def _batch_norm(
     training: bool = False,
     *_: Any,
     **__: Any,
-) -> Reach:
-    reach = _pointwise(inputs, output)
-    return replace(reach, whole=reach.whole or training)
+) -> PixelIntervals:
+    intervals = _pointwise(inputs, output)
+    return replace(intervals, whole=intervals.whole or training)
 
 
-def _group_norm(inputs: Inputs, output: Tensor, *_: Any, **__: Any) -> Reach:
+def _group_norm(inputs: Inputs, output: Tensor, *_: Any, **__: Any) -> PixelIntervals:
     return replace(_pointwise(inputs, output), whole=True)
 
 
-def _layer_norm(inputs: Inputs, output: Tensor, x: Tensor, shape: Sequence[int], *_: Any, **__: Any) -> Reach:
-    reach = _pointwise(inputs, output)
-    return replace(reach, whole=reach.whole or any(dim >= x.dim() - len(shape) for dim in reach.axes))
+def _layer_norm(inputs: Inputs, output: Tensor, x: Tensor, shape: Sequence[int], *_: Any, **__: Any) -> PixelIntervals:
+    intervals = _pointwise(inputs, output)
+    return replace(intervals, whole=intervals.whole or any(dim >= x.dim() - len(shape) for dim in intervals.axes))
 
 
-def _linear(inputs: Inputs, output: Tensor, x: Tensor, *_: Any, **__: Any) -> Reach | None:
-    reach = inputs[0][1]
-    return None if x is not inputs[0][0] or x.dim() - 1 in reach.axes else reach
+def _linear(inputs: Inputs, output: Tensor, x: Tensor, *_: Any, **__: Any) -> PixelIntervals | None:
+    intervals = inputs[0][1]
+    return None if x is not inputs[0][0] or x.dim() - 1 in intervals.axes else intervals
 
 
-def _permutation(inputs: Inputs, output: Tensor, x: Tensor, *dims: Any) -> Reach | None:
+def _permutation(inputs: Inputs, output: Tensor, x: Tensor, *dims: Any) -> PixelIntervals | None:
     order = list(dims[0] if isinstance(dims[0], list | tuple) else dims)
-    reach = inputs[0][1]
-    return replace(reach, axes={order.index(dim): interval for dim, interval in reach.axes.items()})
+    intervals = inputs[0][1]
+    return replace(intervals, axes={order.index(dim): interval for dim, interval in intervals.axes.items()})
 
 
-def _transposition(inputs: Inputs, output: Tensor, x: Tensor, a: int, b: int) -> Reach | None:
+def _transposition(inputs: Inputs, output: Tensor, x: Tensor, a: int, b: int) -> PixelIntervals | None:
     order = list(range(x.dim()))
     order[a], order[b] = order[b], order[a]
     return _permutation(inputs, output, x, order)
 
 
-def _splitting(inputs: Inputs, output: Tensor, x: Tensor, sizes: Any, dim: int = 0) -> Reach | None:
-    reach = inputs[0][1]
-    return None if dim % x.dim() in reach.axes else reach
+def _splitting(inputs: Inputs, output: Tensor, x: Tensor, sizes: Any, dim: int = 0) -> PixelIntervals | None:
+    intervals = inputs[0][1]
+    return None if dim % x.dim() in intervals.axes else intervals
 
 
 POINTWISE = (

@@ -11,7 +11,7 @@ from detector.types import FeatureInfo
 ATTENTIONS = ("none", "sam")
 
 
-class NeckWithAdditions(nn.Module):
+class NeckWithExtras(nn.Module):
     """C5 → SPP → the neck → at each of its levels SAM, then DropBlock; each of the three only where it is asked for.
 
     SPP: after the top of the backbone, as in YOLOv4 (Bochkovskiy et al. 2020, section 3.4); C5 keeps its channels.
@@ -41,9 +41,9 @@ class NeckWithAdditions(nn.Module):
         self.spp = SPP(top, top, activation, norm) if spp else None
         self.attention = nn.ModuleList(SAM(c, norm) for c in self.info.channels) if attention == "sam" else None
         self.dropblock = DropBlock(dropblock, dropblock_size)
-        for added, follows in ((self.spp, activation), (self.attention, "none")):
-            if added is not None:
-                initialise(added, "xavier", follows)  # weighs both fans, as there may be no norm
+        for extra, follows in ((self.spp, activation), (self.attention, "none")):
+            if extra is not None:
+                initialise(extra, "xavier", follows)  # weighs both fans, as there may be no norm
 
     def forward(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
         """{"C3": [B, c3, H/8, W/8], ...} → what the neck gives."""

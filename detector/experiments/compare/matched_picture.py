@@ -1,4 +1,4 @@
-"""What a detector says to an image, with what is right, wrong and missing told apart."""
+"""Pictures of a detector's detections in an image: true, false and missed ones each have a colour."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from detector.visualization.draw import Color, draw_marks
 
 SIDE = 440
 """Pixels of the long side."""
-# Told apart by colour-blind people too (Okabe & Ito 2008); each has a word or a sign and a line of its own as well.
+# Colour-blind people can distinguish them too (Okabe & Ito 2008); each has a word or a sign and a line of its own as well.
 RIGHT: Color = (0, 158, 115)
 WRONG: Color = (213, 94, 0)
 MISSED: Color = (240, 228, 66)
@@ -34,24 +34,24 @@ def annotated_picture(index: Index, image: int) -> np.ndarray:
     )
 
 
-def judged_picture(answers: Answers, image: int) -> np.ndarray:
+def matched_picture(answers: Answers, image: int) -> np.ndarray:
     """What is detected in an image, and what was missed: as `annotated_picture`.
 
     Right: green, ✓. Wrong: red, ✗. Missed: yellow, dashed, "missed". Grey, no sign: it found a crowd and counts neither way.
     """
-    judged, index = answers.judged, answers.judged.index
+    matched, index = answers.matched, answers.matched.index
     picture, scale = _picture(index, image)
-    results = judged.results
+    results = matched.results
     rows = index.annotations.rows(image)
-    missed = (judged.wanted & ~answers.found)[rows]
+    missed = (matched.wanted & ~answers.found)[rows]
     boxes = [index.annotations.corners[rows][missed]]
     colors = [MISSED] * int(missed.sum())
     captions = [f"missed {index.class_names[label]}" for label in index.annotations.labels[rows][missed].tolist()]
 
     shown = np.flatnonzero((results.images == image) & (results.scores >= answers.score))
-    shown = shown[np.lexsort((-results.scores[shown], judged.true[shown]))]  # wrong ones lie on top, as missed ones do
+    shown = shown[np.lexsort((-results.scores[shown], matched.true[shown]))]  # wrong ones lie on top, as missed ones do
     for row in shown.tolist():
-        sign, color = ("✓ ", RIGHT) if judged.true[row] else ("✗ ", WRONG) if judged.false[row] else ("", CROWD)
+        sign, color = ("✓ ", RIGHT) if matched.true[row] else ("✗ ", WRONG) if matched.false[row] else ("", CROWD)
         x, y, width, height = results.boxes[row].tolist()
         boxes.append(np.array([[x, y, x + width, y + height]]))
         colors.append(color)

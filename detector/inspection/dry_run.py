@@ -1,4 +1,4 @@
-"""How one image passes through each kind of detector when its tensors have no content (PyTorch's meta device).
+"""A dry run of each kind of detector on one image whose tensors have no content (PyTorch's meta device).
 
 All layers run there. What depends on the content of tensors does not: which proposals stay, and from which level a region is
 read. So a stated number of regions is looked at, as many as the detector is configured to look at.
@@ -23,7 +23,7 @@ NO_LAYERS = "Decoding of boxes and suppression have no layers: they are not in t
 
 
 @dataclass(frozen=True)
-class Passage:
+class DryRun:
     """What happens to one image."""
 
     run: Callable[[], Any]
@@ -32,22 +32,22 @@ class Passage:
     """Float images [1, 3, H, W] → what is computed of whole images, or of warped regions; its submodules have the names that
     they have in the detector."""
     side: int
-    """Of the square that `view` sees, in pixels."""
+    """Side of the square that `view` sees, in pixels."""
     sees: str
     """What that square is."""
     regions: int | None
-    """That are looked at one by one; None of a detector that has none."""
+    """Number of regions that are looked at one by one; None for a detector that has none."""
     notes: tuple[str, ...]
     """What a reader of the ledger should know."""
 
 
-def passage(detector: nn.Module, image_size: int) -> Passage:
-    """Of an image of `image_size` · `image_size` pixels through a detector on the meta device."""
+def dry_run(detector: nn.Module, image_size: int) -> DryRun:
+    """What happens to an image of `image_size` · `image_size` pixels in a detector on the meta device."""
     notes: tuple[str, ...]
     images = torch.zeros(1, 3, image_size, image_size, dtype=torch.uint8, device="meta")
     match detector:
         case SingleShot():
-            return Passage(lambda: detector(images), detector, image_size, "image", None, (NO_LAYERS,))
+            return DryRun(lambda: detector(images), detector, image_size, "image", None, (NO_LAYERS,))
         case FasterRCNN():
             regions = detector.proposals.network.post_nms_top_n()
             view = _WithProposals(detector)
@@ -62,7 +62,7 @@ def passage(detector: nn.Module, image_size: int) -> Passage:
                 "Layers behind the pooling of a region depend on its pixels and what surrounds them: no fixed field.",
                 NO_LAYERS,
             )
-            return Passage(both_stages, view, image_size, "image", regions, notes)
+            return DryRun(both_stages, view, image_size, "image", regions, notes)
         case FastRCNN():
             regions = detector.max_proposals
             notes = (
@@ -71,7 +71,7 @@ def passage(detector: nn.Module, image_size: int) -> Passage:
                 "The search for proposals has no layers: it is not in the ledger.",
                 NO_LAYERS,
             )
-            return Passage(
+            return DryRun(
                 lambda: _second_stage(detector.roi_stage, detector(images), regions, image_size),
                 detector,
                 image_size,
@@ -95,8 +95,8 @@ def passage(detector: nn.Module, image_size: int) -> Passage:
                 "The search for proposals and the warping of regions have no layers: they are not in the ledger.",
                 NO_LAYERS,
             )
-            return Passage(each_region, detector, side, "warped region", regions, notes)
-    raise AssertionError(f"{type(detector).__name__}: no passage for this detector")
+            return DryRun(each_region, detector, side, "warped region", regions, notes)
+    raise AssertionError(f"{type(detector).__name__}: no dry run for this detector")
 
 
 class _WithProposals(nn.Module):

@@ -10,7 +10,7 @@ from detector.darknet.cfg import parse, read_text
 from detector.errors import options_of
 
 
-def self_contained(train: config.Train) -> config.Train:
+def resolve_files(train: config.Train) -> config.Train:
     """The same configuration with what follows from the files that it names, so that a checkpoint needs none of them.
 
     That is the text of a Darknet `.cfg`, whether its images are stretched, and RGB in 0..1 where the backbone's weights

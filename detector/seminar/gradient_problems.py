@@ -1,4 +1,4 @@
-"""Question 3, d and e: units that die, gradients that vanish or explode, and what each remedy alone does."""
+"""Question 3, d and e: dead ReLUs, vanishing or exploding gradients, and what each fix alone does."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from detector.seminar.answer import Claim
 from detector.seminar.drawing import new_figure, save
 
 WELL = Setup(depth=12, lr=0.03)
-"""What an illness is added to, and what is left of it with the right initialisation."""
+"""What a problem is added to, and what is left of it with the right initialisation."""
 DEAD = replace(WELL, bias=-0.5)
 VANISHING = replace(WELL, gain=0.35)
 """Each layer hands on a quarter (0.35 / √2)."""
@@ -33,7 +33,7 @@ LEARNS, LEARNS_NOTHING = GUESSING - 0.08, GUESSING - 0.03
 
 @cache
 def course(setup: Setup) -> Course:
-    """In float64, where a deep network without norms does the same whatever number of threads."""
+    """Trains in float64, where a deep network without norms does the same whatever number of threads."""
     return train_plain(setup, steps=STEPS, every=EVERY, dtype=torch.float64)
 
 
@@ -44,7 +44,7 @@ def lowest_loss(one: Course) -> float:
 
 
 def dead_share(one: Course) -> float:
-    """Of all ReLU channels, at the last step measured; 0 where no activation is a ReLU."""
+    """Share of all ReLU channels that are dead at the last step measured; 0 where no activation is a ReLU."""
     shares = [layer.dead for layer in one.history[max(one.history)] if layer.dead is not None]
     return fmean(shares) if shares else 0.0
 
@@ -56,8 +56,8 @@ def gradients(one: Course) -> list[float]:
 
 def dying_relus(folder: Path) -> Claim:
     """3d"""
-    ill, *healed = courses = {
-        "ill: biases of −0.5": course(DEAD),
+    broken, *fixed = courses = {
+        "not fixed: biases of −0.5": course(DEAD),
         "normalisation (batch)": course(replace(DEAD, norm="batch")),
         "initialisation (biases of 0)": course(WELL),
         "another activation (ELU)": course(replace(DEAD, activation="elu")),
@@ -67,17 +67,17 @@ def dying_relus(folder: Path) -> Claim:
     losses = {name: lowest_loss(one) for name, one in courses.items()}
     return Claim(
         "3d",
-        "dying ReLUs, and remedies",
-        "a ReLU whose input is negative for every image has no gradient, and never comes back; remedies: normalisation, "
+        "dying ReLUs, and fixes",
+        "a ReLU whose input is negative for every image has no gradient, and never comes back; fixes: normalisation, "
         "initialisation, other activations, residual connections",
         f"{WELL.depth} convolutions with biases of −0.5 learn to tell four directions of stripes, {STEPS} steps of gradient "
         "descent; then with one thing changed at a time (loss: the lowest mean of ten steps)",
         tuple((name, f"{shares[name]:4.0%} of channels dead, {_loss(one)}") for name, one in courses.items()),
-        f"ill: more than half are dead and nothing is learned (guessing has {GUESSING:.2f}); with each remedy fewer than "
+        f"not fixed: more than half are dead and nothing is learned (guessing has {GUESSING:.2f}); with each fix fewer than "
         "a fifth, and the loss falls",
-        shares[ill] > 0.5
-        and losses[ill] > LEARNS_NOTHING
-        and all(shares[name] < 0.2 and losses[name] < LEARNS for name in healed),
+        shares[broken] > 0.5
+        and losses[broken] > LEARNS_NOTHING
+        and all(shares[name] < 0.2 and losses[name] < LEARNS for name in fixed),
         _draw_dead(folder, courses),
     )
 
@@ -102,8 +102,8 @@ def vanishing_and_exploding(folder: Path) -> Claim:
     finite = {name: all(map(isfinite, one.losses)) for name, one in courses.items()}
     return Claim(
         "3e",
-        "vanishing and exploding gradients, and remedies",
-        "each layer multiplies the gradient: by less than 1 it vanishes, by more it explodes; remedies: normalisation, "
+        "vanishing and exploding gradients, and fixes",
+        "each layer multiplies the gradient: by less than 1 it vanishes, by more it explodes; fixes: normalisation, "
         "clipping, residual connections, initialisation",
         f"{WELL.depth} convolutions whose weights are too small or too large learn to tell four directions of stripes, {STEPS} "
         "steps; then with one thing changed at a time (gradients before clipping; loss: the lowest mean of ten steps)",
@@ -115,7 +115,7 @@ def vanishing_and_exploding(folder: Path) -> Claim:
             for name, one in courses.items()
         ),
         f"too small: below 10⁻⁴ and nothing is learned (guessing has {GUESSING:.2f}); too large: above 10² and the loss is "
-        "lost; with each remedy above 10⁻² and the loss stays finite and falls",
+        "lost; with each fix above 10⁻² and the loss stays finite and falls",
         flat[small] < 1e-4
         and losses[small] > LEARNS_NOTHING
         and flat[large] > 1e2
