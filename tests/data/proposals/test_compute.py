@@ -24,7 +24,7 @@ from detector.data.read import read_index
 from detector.errors import UserError
 from detector.proposals.selective_search import SelectiveSearch
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 SEARCH = SelectiveSearch(side=64)
 
 

@@ -31,7 +31,7 @@ from detector.training import module as module_file
 from detector.types import Batch, Detections
 
 Configure = Callable[..., config.Train]
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
