@@ -110,7 +110,7 @@ def ap50_after_learning_four_images(settings: config.Train, steps: int) -> float
 @pytest.mark.parametrize(
     "assigner",
     [
-        pytest.param(config.MaxIoUAssignerOptions(), id="max_iou"),
+        pytest.param(config.MaxIoUAssignerOptions(), id="max_iou", marks=pytest.mark.slow),
         pytest.param(config.SimOTAAssignerOptions(), id="simota", marks=pytest.mark.slow),
         pytest.param(config.TaskAlignedAssignerOptions(), id="task_aligned", marks=pytest.mark.slow),
     ],

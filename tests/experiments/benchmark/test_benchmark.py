@@ -223,6 +223,7 @@ def test_training_images_a_second_agree_with_an_independent_count(
     assert 1 < rate["median"] < 4 / 0.5
 
 
+@pytest.mark.slow
 def test_what_health_adds_to_a_step_is_its_own_time_divided_by_a_step_s(
     benchmark: Callable[..., config.Benchmark], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -290,6 +291,7 @@ def test_the_report_is_printed_and_written_and_only_what_was_asked_for_is_measur
     assert report["machine"]["usable_cpus"] >= 1
 
 
+@pytest.mark.slow
 def test_a_mistake_found_in_a_phase_is_the_users(benchmark: Callable[..., config.Benchmark], tmp_path: Path) -> None:
     settings = benchmark(data=config.Voc(root=str(tmp_path / "nowhere")), measure=["loader"])
     with pytest.raises(UserError, match="nowhere"):

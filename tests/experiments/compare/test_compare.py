@@ -117,6 +117,7 @@ def test_two_groups_of_different_data_have_neither_classes_nor_a_page(runs: Path
     assert not Path("RESULTS/t.html").exists()
 
 
+@pytest.mark.slow
 def test_options_leave_latency_and_intervals_out_and_choose_the_reference(runs: Path) -> None:
     rows = run(compare(runs, resamples=0, latency=False))
     assert all(row.difference is None and row.costs[0].latency_ms is None for row in rows)
@@ -133,6 +134,7 @@ def test_a_single_run_is_a_table_of_one_line(runs: Path) -> None:
     assert row.group.label == "tiny"
 
 
+@pytest.mark.slow
 def test_a_run_without_stored_detections_is_measured_again(runs: Path) -> None:
     (before,) = [row.difference for row in run(compare(runs, latency=False)) if row.difference]
     (runs / "b" / "detections.json").unlink()

@@ -170,8 +170,8 @@ def test_resuming_is_not_for_sweeps(
     assert trainings.done == []
 
 
-LARGE = ("activation_norm", "backbone_neck", "box_loss", "freebies")
-"""Sweeps of more than ten jobs: composing them takes 5 to 15 s each."""
+LARGE = ("activation_norm", "backbone_neck", "box_loss", "freebies", "one_vs_two_stage")
+"""Sweeps that take 5 to 15 s to compose."""
 
 
 @pytest.mark.parametrize(
