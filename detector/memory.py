@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from detector.errors import UserError
+from detector.errors import RunError, UserError
 
 _SAID = re.compile(
     r"out of memory|allocate memory|bad_alloc|Insufficient memory|ALLOC_FAILED|HOST_ALLOCATION|Unable to allocate"
@@ -42,7 +42,7 @@ def answer_memory(settings: Any) -> Iterator[None]:
 
 
 def _is_lack_of_memory(error: Exception) -> bool:
-    if isinstance(error, UserError):
+    if isinstance(error, UserError | RunError):  # it has its own line, which may name a lack of memory as one cause
         return False
     return (
         isinstance(error, MemoryError) or bool(_SAID.search(str(error))) or type(error).__name__ == "OutOfMemoryError"

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from detector import config
-from detector.errors import UserError
+from detector.errors import RunError, UserError
 from detector.memory import answer_memory
 
 SETTINGS = config.Predict(checkpoint="c.ckpt", source="a.png", batch_size=32)
@@ -53,3 +53,10 @@ def test_a_lack_of_memory_is_one_line_that_names_what_to_lower(fails: object, pl
 def test_other_errors_stay_what_they_are() -> None:
     with pytest.raises(RuntimeError, match="shapes"), answer_memory(SETTINGS):
         raise RuntimeError("shapes do not fit")
+
+
+def test_a_process_that_was_killed_keeps_its_own_line_also_where_that_names_memory() -> None:
+    line = "loader process 0 was ended by SIGKILL while loading a.png; a system that runs out of memory does so"
+    with pytest.raises(RunError) as caught, answer_memory(SETTINGS):
+        raise RunError(line)
+    assert str(caught.value) == line

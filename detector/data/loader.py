@@ -126,6 +126,8 @@ class _Watched(_MultiProcessingDataLoaderIter):
         except BaseException as error:
             self._shutdown = True
             _kill(self._workers)
+            while self._semaphore_names:
+                self._semaphore_names.pop()()
             if isinstance(error, OSError | EOFError):
                 reason = f"no loader process can be started for the {loader.data_name}: {_reason(error)}"
                 raise RunError(reason) from error
