@@ -1,3 +1,4 @@
+import multiprocessing
 import multiprocessing.forkserver
 import os
 import pickle
@@ -38,18 +39,12 @@ from detector.errors import RunError
 linux = pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="no /proc")
 
 
-def named_memory() -> set[str]:
-    """Names that the processes of this machine have given to semaphores and shared memory."""
-    return {name for name in os.listdir("/dev/shm") if name.startswith(("sem.mp", "torch"))}
-
-
-def assert_nothing_stays(before: set[str]) -> None:
-    """Of the names that are new since `before` none stays; other tests give some meanwhile, and take them off again."""
-    new, until = named_memory() - before, time.monotonic() + 60
-    while new:
-        assert time.monotonic() < until, f"{new} are still there"
+def assert_nothing_stays(prefix: str, processes: list[int]) -> None:
+    """Neither a semaphore whose name has the prefix nor shared memory of the processes stays; other tests have theirs."""
+    starts, until = (f"sem.{prefix}-", *(f"torch_{process}_" for process in processes)), time.monotonic() + 60
+    while stay := [name for name in os.listdir("/dev/shm") if name.startswith(starts)]:
+        assert time.monotonic() < until, f"{stay} are still there"
         time.sleep(0.1)
-        new &= named_memory()
 
 
 @pytest.mark.parametrize(
@@ -122,12 +117,14 @@ def test_arrays_reach_processes_without_being_copied() -> None:
 
 
 @linux
-def test_a_running_loader_has_nothing_in_shared_memory_that_has_a_name() -> None:
-    before = named_memory()
+def test_a_running_loader_has_nothing_in_shared_memory_that_has_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    prefix = f"running{os.getpid()}"
+    monkeypatch.setitem(multiprocessing.current_process()._config, "semprefix", f"/{prefix}")  # type: ignore[attr-defined]
     batches = iter(loader(Images(count=200), persistent_workers=True))
+    assert any(name.startswith(f"sem.{prefix}-") for name in os.listdir("/dev/shm"))
     for _ in range(100):
         next(batches)
-    assert_nothing_stays(before)
+    assert_nothing_stays(prefix, [process.pid or 0 for process in processes(batches)])
 
 
 def test_a_batch_arrives_whole_in_a_message_that_a_pipe_takes_at_once() -> None:
@@ -144,7 +141,8 @@ def test_a_batch_arrives_whole_in_a_message_that_a_pipe_takes_at_once() -> None:
 
 
 SCRIPT = """
-import os, signal, sys
+import multiprocessing, os, signal, sys
+multiprocessing.current_process()._config["semprefix"] = "/{prefix}"
 sys.path.insert(0, {tests!r})
 from numbers_as_images import Images, loader, processes
 batches = iter(loader(Images(count=1000)))
@@ -159,8 +157,8 @@ print(sum(1 for _ in batches))
 @linux
 @pytest.mark.parametrize("die", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_script_on_standard_input_needs_no_guard_and_leaves_no_process_however_it_ends(die: bool) -> None:
-    before = named_memory()
-    script = SCRIPT.format(tests=str(Path(__file__).parent), die=die)
+    prefix = f"script{os.getpid()}"
+    script = SCRIPT.format(tests=str(Path(__file__).parent), die=die, prefix=prefix)
     done = subprocess.run([sys.executable], input=script, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == (-signal.SIGKILL if die else 0), done.stderr
     lines = done.stdout.splitlines()
@@ -171,7 +169,7 @@ def test_a_script_on_standard_input_needs_no_guard_and_leaves_no_process_however
     while alive := [pid for pid in pids if psutil.pid_exists(pid)]:
         assert time.monotonic() < until, f"{alive} are still there"
         time.sleep(0.05)
-    assert_nothing_stays(before)
+    assert_nothing_stays(prefix, pids)
 
 
 @pytest.mark.parametrize("starts", [3, pytest.param(300, marks=pytest.mark.slow)])
