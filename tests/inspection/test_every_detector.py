@@ -71,23 +71,29 @@ def mark(combination: tuple[str, ...]) -> Any:
 def test_totals_are_those_of_a_real_detection(combination: tuple[str, ...]) -> None:
     if "backbone=timm" in combination:
         pytest.importorskip("timm")
-    compare(composed("data=shapes", f"image_size={SIDE}", *combination, *options(combination)))
+    assert_totals_of_a_real_detection(
+        composed("data=shapes", f"image_size={SIDE}", *combination, *options(combination))
+    )
 
 
 def test_totals_of_a_darknet_file_are_those_of_a_real_detection(tmp_path: Path) -> None:
     file = tmp_path / "small.cfg"
     file.write_text(SMALL)
-    compare(composed("data=shapes", f"image_size={SIDE}", "model=darknet", f"model.cfg={file}"), classes=2)
+    assert_totals_of_a_real_detection(
+        composed("data=shapes", f"image_size={SIDE}", "model=darknet", f"model.cfg={file}"), classes=2
+    )
 
 
 def test_totals_on_a_darknet_classifier_are_those_of_a_real_detection(tmp_path: Path) -> None:
     file = tmp_path / "classifier.cfg"
     half = "[convolutional]\nbatch_normalize=1\nfilters=8\nsize=3\nstride=2\npad=1\nactivation=leaky\n"
     file.write_text("[net]\nwidth=64\nheight=64\n" + 5 * half + "[avgpool]\n[softmax]\n")
-    compare(composed("data=shapes", f"image_size={SIDE}", "backbone=darknet_cfg", f"backbone.cfg={file}"))
+    assert_totals_of_a_real_detection(
+        composed("data=shapes", f"image_size={SIDE}", "backbone=darknet_cfg", f"backbone.cfg={file}")
+    )
 
 
-def compare(settings: config.Train, classes: int = 80) -> None:
+def assert_totals_of_a_real_detection(settings: config.Train, classes: int = 80) -> None:
     """The ledger, taken without content, with parameters and operations of the detector on an image."""
     with torch.device("meta"):
         hollow = build(settings, classes, pretrained=False).eval()

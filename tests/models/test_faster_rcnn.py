@@ -193,7 +193,7 @@ def small(tiny: Configure) -> Callable[..., Any]:
     return configure
 
 
-def with_gradients(detector: Any, losses: dict[str, Tensor]) -> float:
+def assert_finite_gradients(detector: Any, losses: dict[str, Tensor]) -> float:
     """Their sum, after a step back in which every parameter had a finite gradient."""
     assert set(losses) == {"rpn_objectness", "rpn_box", "class", "box"}
     total = sum(losses.values())
@@ -236,7 +236,7 @@ def test_detections_have_the_datas_labels_and_come_best_first_within_the_image(
 @pytest.mark.parametrize("box_loss", ["smooth_l1", "l1", "iou", "giou", "diou", "ciou"])
 def test_every_box_loss_reaches_every_part(small: Callable[..., Any], box_loss: str, agnostic: bool) -> None:
     detector = small(class_agnostic_boxes=agnostic, box_loss=box_loss)
-    with_gradients(detector, detector.losses(images(2), TARGETS))
+    assert_finite_gradients(detector, detector.losses(images(2), TARGETS))
     parts = (detector.backbone, detector.neck, detector.proposals, detector.roi_stage.box_changes)
     for part in parts:
         assert any(parameter.grad.any() for parameter in part.parameters())
@@ -269,7 +269,7 @@ def test_losses_and_detections_do_not_depend_on_the_mode_but_for_norms(small: Ca
 def test_what_data_can_hold_gives_finite_losses_and_gradients(small: Callable[..., Any], objects: list[Target]) -> None:
     detector = small()
     losses = detector.losses(images(2), objects)
-    with_gradients(detector, losses)
+    assert_finite_gradients(detector, losses)
     if all(one.crowd.all() for one in objects):
         assert losses["box"].item() == losses["rpn_box"].item() == 0.0
 
@@ -280,7 +280,7 @@ def test_two_thousand_objects_in_an_image(small: Callable[..., Any]) -> None:
     boxes = torch.cat([low, low + torch.rand(2000, 2, generator=generator) * 12 + 1], dim=1)
     crowded = target(boxes, torch.randint(0, CLASSES, (2000,), generator=generator).tolist())
     detector = small()
-    with_gradients(detector, detector.losses(images(1), [crowded]))
+    assert_finite_gradients(detector, detector.losses(images(1), [crowded]))
 
 
 def test_crowds_are_not_trained_on(small: Callable[..., Any]) -> None:
@@ -316,7 +316,7 @@ def test_bfloat16_trains_with_anchors_and_proposals_in_float32(small: Callable[.
     with torch.autocast("cpu", torch.bfloat16):
         losses = detector.losses(pictures, TARGETS)
         proposals, _ = detector.proposals.losses(pictures, detector(pictures), TARGETS)
-    with_gradients(detector, losses)
+    assert_finite_gradients(detector, losses)
     assert all(one.dtype == torch.float32 for one in proposals)
     fresh = small().eval()
     fresh.load_state_dict(detector.state_dict())
