@@ -29,10 +29,11 @@ class RunError(Exception):
     """
 
 
-class OptionError(ValueError):
+class OptionError(UserError, ValueError):
     """An argument of a part cannot be what it is: `channels=0: at least 1`.
 
     A part knows its arguments by their own names alone; what builds it from a configuration adds the key (`options_of`).
+    Whoever builds one from Python catches a ValueError, or every mistake in files and values as `UserError`.
 
     Args:
         name: the argument.

@@ -1,4 +1,4 @@
-"""What a message of one line repeats."""
+"""What a message of one line repeats, and who can catch it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from detector.errors import shown
+from detector.errors import UserError, shown
+from detector.nms import Suppression
 
 
 @pytest.mark.parametrize(
@@ -41,3 +42,9 @@ def test_a_message_stays_short_and_in_one_line(value: Any) -> None:
 
 def test_of_a_long_path_both_ends_are_left() -> None:
     assert shown("/data/" + "deep/" * 99 + "image.jpg", 40) == "/data/deep/deep/deep.../deep/deep/image.jpg"
+
+
+@pytest.mark.parametrize("caught", [UserError, ValueError])
+def test_a_wrong_argument_of_a_part_is_caught_from_python_as_either(caught: type[Exception]) -> None:
+    with pytest.raises(caught, match="iou_threshold=2"):
+        Suppression(iou_threshold=2.0)
