@@ -50,7 +50,7 @@ class Checkpoint:
         return detector.eval()
 
     def suppressing(self, kind: str | None, iou_threshold: float | None) -> Checkpoint:
-        """The same weights, with another suppression or threshold of it (see `detector.nms.Suppression`).
+        """The same weights, with another suppression or threshold of it (see `detector.nms.NMS`).
 
         Raises:
             UserError: a threshold is given for soft suppression, which has none.

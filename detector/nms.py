@@ -1,4 +1,4 @@
-"""Suppression: of predictions that mean the same object only the best stays, in four ways."""
+"""Non-maximum suppression: among predictions of the same object only the best stays, in four ways."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ALL_PAIRS = 200
 
 
 @dataclass(frozen=True)
-class Suppression:
+class NMS:
     """What every detector does last, one image at a time: boxes, scores [A, K] → `Detections`.
 
     Boxes are [A, 4], or [A, K, 4] where each class has a box of its own. A prediction is a box with one of the K classes.

@@ -190,7 +190,7 @@ Activation = Annotated[str, OneOf("relu", "leaky_relu", "elu", "gelu", "silu", "
 Norm = Annotated[str, OneOf("batch", "group", "none")]
 Initialisation = Annotated[str, OneOf("kaiming", "xavier")]
 SuppressionKind = Annotated[str, OneOf("greedy", "class_agnostic", "soft", "diou")]
-"""How only one of several predictions of an object is kept; see `detector.nms.Suppression`."""
+"""The kind of non-maximum suppression; see `detector.nms.NMS`."""
 RegionBoxLossKind = Annotated[str, OneOf("smooth_l1", "l1", "iou", "giou", "diou", "ciou")]
 Device = Annotated[str, OneOf("auto", "cpu", "gpu")]
 Split = Annotated[str, OneOf("train", "val", "test")]

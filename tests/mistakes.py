@@ -43,12 +43,9 @@ OPTIM = "tests/test_optimizers.py"
 CRITERION, DFL = "tests/losses/test_criterion.py", "tests/losses/test_distribution_loss.py"
 WEIGHTS, RCNN, ROI = (f"tests/models/test_{name}.py" for name in ("loss_weights", "rcnn", "roi_stage"))
 FASTER = "tests/models/test_faster_rcnn.py"
-DATASET, VOC, MOSAIC, MIXING, AUGMENT = (
-    f"tests/data/test_{name}.py" for name in ("dataset", "voc_reader", "mosaic", "mixing", "augment")
-)
-LETTERBOX, CACHE, SAMPLER, ANCHORS = (
-    f"tests/data/test_{name}.py" for name in ("letterbox", "cache", "sampler", "anchors")
-)
+DATASET, CACHE, SAMPLER, ANCHORS = (f"tests/data/test_{name}.py" for name in ("dataset", "cache", "sampler", "anchors"))
+MOSAIC, MIXING, AUGMENT = (f"tests/data/augment/test_{name}.py" for name in ("mosaic", "mixing", "random_views"))
+VOC, LETTERBOX = "tests/data/formats/test_voc.py", "tests/data/images/test_letterbox.py"
 NECKS, LAYERS, GROUPS, NMS = (
     "tests/necks",
     "tests/test_layers.py",
@@ -117,19 +114,19 @@ MISTAKES = [
     # pictures and boxes on their way to the network
     Mistake(_DATASET, "fit = self.size / max(seen_width, seen_height)", "fit = min(1.0, self.size / max(seen_width, seen_height))", DATASET),
     Mistake("detector/data/module.py", 'read_index(data, "val", self.class_names)', 'read_index(data, "val")', VOC),
-    Mistake("detector/data/augment.py", "(0.5 + augment.translate * y) * size", "(0.5 + augment.translate * x) * size", AUGMENT),
-    Mistake("detector/data/augment.py", "shearing(augment.shear * shear_x, augment.shear * shear_y)", "shearing(augment.shear * shear_x, augment.shear * shear_x)", AUGMENT),
-    Mistake("detector/data/augment.py", "zoom = 1 + augment.scale * zoom", "zoom = 1 + augment.scale * abs(zoom)", AUGMENT),
-    Mistake("detector/data/mosaic.py", "x, y = (rng.random(2) - 0.5).tolist()", "x, y = (rng.random(2) * 0.5 - 0.25).tolist()", MOSAIC),
-    Mistake("detector/data/mosaic.py", "return x * size, y * size", "return x * size, x * size", MOSAIC),
-    Mistake("detector/data/mixing.py", "MIXUP_ALPHA = 8.0", "MIXUP_ALPHA = 0.8", MIXING),
-    Mistake("detector/data/letterbox.py", "cv2.INTER_LINEAR if scale > 1 else cv2.INTER_AREA", "cv2.INTER_LINEAR", LETTERBOX),
-    Mistake("detector/data/loading.py", "new_width / (n * -(-width // n))", "new_width / width", LETTERBOX),
+    Mistake("detector/data/augment/random_views.py", "(0.5 + augment.translate * y) * size", "(0.5 + augment.translate * x) * size", AUGMENT),
+    Mistake("detector/data/augment/random_views.py", "shearing(augment.shear * shear_x, augment.shear * shear_y)", "shearing(augment.shear * shear_x, augment.shear * shear_x)", AUGMENT),
+    Mistake("detector/data/augment/random_views.py", "zoom = 1 + augment.scale * zoom", "zoom = 1 + augment.scale * abs(zoom)", AUGMENT),
+    Mistake("detector/data/augment/mosaic.py", "x, y = (rng.random(2) - 0.5).tolist()", "x, y = (rng.random(2) * 0.5 - 0.25).tolist()", MOSAIC),
+    Mistake("detector/data/augment/mosaic.py", "return x * size, y * size", "return x * size, x * size", MOSAIC),
+    Mistake("detector/data/augment/mixing.py", "MIXUP_ALPHA = 8.0", "MIXUP_ALPHA = 0.8", MIXING),
+    Mistake("detector/data/images/letterbox.py", "cv2.INTER_LINEAR if scale > 1 else cv2.INTER_AREA", "cv2.INTER_LINEAR", LETTERBOX),
+    Mistake("detector/data/images/loading.py", "new_width / (n * -(-width // n))", "new_width / width", LETTERBOX),
     Mistake("detector/data/cache.py", "(state.st_size, state.st_mtime_ns)", "state.st_size", CACHE),
     Mistake("detector/data/sampler.py", "np.random.default_rng([self.seed, epoch]).shuffle(order)", "np.random.default_rng([self.seed]).shuffle(order)", SAMPLER + " " + DATASET),
     Mistake(_DATASET, "np.random.default_rng([self.seed, epoch, i])", "np.random.default_rng([self.seed, epoch])", DATASET),
     Mistake(_DATASET, "np.random.default_rng([self.seed, epoch, i])", "np.random.default_rng([epoch, i])", DATASET),
-    Mistake("detector/data/albumentations.py", "seeds = rng.integers(2**32, size=len(self.compose.transforms)).tolist()", "seeds = [int(rng.integers(2**32))] * len(self.compose.transforms)", AUGMENT),
+    Mistake("detector/data/augment/albumentations.py", "seeds = rng.integers(2**32, size=len(self.compose.transforms)).tolist()", "seeds = [int(rng.integers(2**32))] * len(self.compose.transforms)", AUGMENT),
     Mistake("detector/data/anchors.py", "sizes[~index.crowd]", "sizes", ANCHORS),
     Mistake("detector/data/anchors.py", "if reached > best:", "if reached > best + 1:", ANCHORS),
     # parts

@@ -10,7 +10,7 @@ from saved_checkpoint import random_weights, save_checkpoint
 
 from detector import checkpoint, config
 from detector.checkpoint import open_checkpoint
-from detector.data.shapes import CLASS_NAMES
+from detector.data.formats.shapes import CLASS_NAMES
 from detector.errors import UserError
 
 Configure = Callable[..., config.Train]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from detector.errors import UserError, shown
-from detector.nms import Suppression
+from detector.nms import NMS
 
 
 @pytest.mark.parametrize(
@@ -47,4 +47,4 @@ def test_of_a_long_path_both_ends_are_left() -> None:
 @pytest.mark.parametrize("caught", [UserError, ValueError])
 def test_a_wrong_argument_of_a_part_is_caught_from_python_as_either(caught: type[Exception]) -> None:
     with pytest.raises(caught, match="iou_threshold=2"):
-        Suppression(iou_threshold=2.0)
+        NMS(iou_threshold=2.0)

@@ -7,15 +7,13 @@ from torch import Tensor
 
 from detector import config, nms
 from detector.errors import OptionError
-from detector.nms import KINDS, Suppression
+from detector.nms import KINDS, NMS
 from detector.types import Detections
 
 Kept = list[tuple[float, int, list[float]]]  # score, label, box
 
 THRESHOLD, SIGMA = 0.45, 0.3
-EVERYTHING = Suppression(
-    iou_threshold=THRESHOLD, score_threshold=0.0, candidates=10**6, max_detections=10**6, sigma=SIGMA
-)
+EVERYTHING = NMS(iou_threshold=THRESHOLD, score_threshold=0.0, candidates=10**6, max_detections=10**6, sigma=SIGMA)
 
 
 def brute_force(kind: str, boxes: Tensor, scores: Tensor, score_threshold: float = 0.0) -> Kept:
@@ -142,7 +140,7 @@ def test_of_identical_boxes_one_a_class_stays_or_one_of_all_or_soft_keeps_all(ki
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_one_box_stays_and_no_box_gives_none(kind: str) -> None:
-    suppression = Suppression(kind)
+    suppression = NMS(kind)
     found = suppression(torch.tensor([[1.0, 2.0, 3.0, 4.0]]), torch.tensor([[0.2, 0.0005, 0.7]]))
     assert found.scores.tolist() == pytest.approx([0.7] if kind == "class_agnostic" else [0.7, 0.2])
     assert found.labels.tolist() == ([2] if kind == "class_agnostic" else [2, 0])
@@ -176,7 +174,7 @@ def test_thresholds_candidates_and_maximum_are_kept_to(kind: str) -> None:
 def test_a_box_with_negative_corners_is_no_rival_of_another_class() -> None:
     """Shifted by its class number times the largest coordinate + 1 it would lie exactly on the first."""
     boxes = torch.tensor([[600.0, 600.0, 640.0, 640.0], [-41.0, -41.0, -1.0, -1.0]])
-    found = Suppression()(boxes, torch.tensor([[0.9, 0.0], [0.0, 0.8]]))
+    found = NMS()(boxes, torch.tensor([[0.9, 0.0], [0.0, 0.8]]))
     assert found.labels.tolist() == [0, 1]
 
 
@@ -189,15 +187,15 @@ def test_a_neighbour_whose_centre_is_elsewhere_survives_diou_but_not_greedy() ->
         (overlap - distance / 2, 1, 2),
         (overlap + 0.01, 2, 2),
     ):
-        assert len(Suppression("greedy", threshold)(boxes, scores)) == greedy
-        assert len(Suppression("diou", threshold)(boxes, scores)) == diou
+        assert len(NMS("greedy", threshold)(boxes, scores)) == greedy
+        assert len(NMS("diou", threshold)(boxes, scores)) == diou
 
 
 def test_soft_sigma_decides_how_much_an_overlap_costs() -> None:
     boxes = torch.tensor([[0.0, 0.0, 10.0, 10.0], [0.0, 0.0, 10.0, 5.0]])
     scores = torch.tensor([[0.9], [0.8]])
     for sigma in (0.1, 0.5, 5.0):
-        found = Suppression("soft", sigma=sigma)(boxes, scores)
+        found = NMS("soft", sigma=sigma)(boxes, scores)
         assert found.scores.tolist() == pytest.approx([0.9, 0.8 * math.exp(-(0.5**2) / sigma)])
 
 
@@ -206,8 +204,8 @@ def test_many_classes_of_a_large_image_are_kept_apart_without_rounding() -> None
     boxes = torch.tensor([[8000, 8000, 8001, 8001], [8000, 8000, 8001, 8000.17], [0, 0, 1, 1]])
     scores = torch.zeros(3, 80)
     scores[:, 79] = torch.tensor([0.9, 0.8, 0.7])
-    assert len(Suppression(iou_threshold=0.168)(boxes, scores)) == 2
-    assert len(Suppression(iou_threshold=0.172)(boxes, scores)) == 3
+    assert len(NMS(iou_threshold=0.168)(boxes, scores)) == 2
+    assert len(NMS(iou_threshold=0.172)(boxes, scores)) == 3
 
 
 @pytest.mark.parametrize(
@@ -230,5 +228,5 @@ def test_every_option_of_the_configuration_arrives() -> None:
     model = config.SingleShotOptions(
         suppression="soft", soft_sigma=0.3, iou_threshold=0.4, score_threshold=0.2, candidates=50, max_detections=9
     )
-    assert model.build_suppression() == Suppression("soft", 0.4, 0.2, 50, 9, 0.3)
-    assert config.SingleShotOptions().build_suppression() == Suppression()
+    assert model.build_suppression() == NMS("soft", 0.4, 0.2, 50, 9, 0.3)
+    assert config.SingleShotOptions().build_suppression() == NMS()

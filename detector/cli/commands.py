@@ -112,7 +112,7 @@ COMMANDS: dict[str, Command] = {
         Command(
             "diagnose",
             "Diagnose",
-            "detector.health.diagnose:diagnose",
+            "detector.training.health.diagnose:diagnose",
             "Trains deep plain networks with dead ReLUs, vanishing or exploding gradients, and shows what fixes each.",
             ("", "problem=vanishing"),
         ),

@@ -66,7 +66,9 @@ def complete_data(settings: Any) -> list[str]:
     data = getattr(settings, "data", None)
     if data is None:
         return []
-    from detector.data.layout import complete  # here, because it imports torch: a misspelt key is answered without
+    from detector.data.formats.layout import (
+        complete,  # here, because it imports torch: a misspelt key is answered without
+    )
 
     settings.data, found = complete(data)
     return [found] if found else []

@@ -51,7 +51,7 @@ from detector.models.roi_stage import TwoStageOptions
 from detector.models.single_shot import SingleShotOptions
 from detector.necks import NeckOptions
 from detector.necks.fpn import FPNOptions
-from detector.necks.none import NoNeckOptions
+from detector.necks.identity import NoNeckOptions
 from detector.necks.pan import PANOptions
 from detector.optimizers import AdamWOptions, OptimizerOptions, ScheduleFreeOptions, SGDOptions
 from detector.option_check import check

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from detector.assigners.max_iou import shape_iou
+from detector.data.images.letterbox import check_image_size
 from detector.data.index import Index
-from detector.data.letterbox import check_image_size
 from detector.data.options import Anchors
 from detector.data.read import read_index
 from detector.errors import UserError

@@ -14,8 +14,8 @@ from typing import Protocol
 
 import numpy as np
 
+from detector.data.images.loading import Limit, load_image, loaded_size
 from detector.data.index import Index
-from detector.data.loading import Limit, load_image, loaded_size
 from detector.data.shared_memory import SharedMemory
 from detector.errors import UserError
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from detector.data.images.orientation import turned_by_exif
 from detector.data.index import Index, Problem
 from detector.data.options import CheckData
-from detector.data.orientation import turned_by_exif
 from detector.data.read import has_test, read_split
 from detector.data.samples import training_samples
 from detector.data.statistics import (

@@ -11,9 +11,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from detector.data.albumentations import Albumentations, camera_faults
-from detector.data.augment import (
-    Objects,
+from detector.data.augment.albumentations import Albumentations, camera_faults
+from detector.data.augment.canvas import draw
+from detector.data.augment.canvas_objects import CanvasObjects
+from detector.data.augment.mixing import cut_mix, erase, mix_up
+from detector.data.augment.mosaic import QUADRANTS, random_centre, tile_placement
+from detector.data.augment.random_views import (
     check_augment,
     jitter_colour,
     mixing_epochs,
@@ -22,14 +25,11 @@ from detector.data.augment import (
 )
 from detector.data.batch import NO_SHARED_MEMORY, empty_images
 from detector.data.cache import Images, open_images
-from detector.data.canvas import draw
 from detector.data.geometry import scaling, transform_boxes
+from detector.data.images.letterbox import GREY, check_resize, fit_square
+from detector.data.images.loading import loaded_size, loading_limit
 from detector.data.index import Index
-from detector.data.letterbox import GREY, check_resize, fit_square
 from detector.data.loader import no_note
-from detector.data.loading import loaded_size, loading_limit
-from detector.data.mixing import cut_mix, erase, mix_up
-from detector.data.mosaic import QUADRANTS, random_centre, tile_placement
 from detector.data.options import Augment
 from detector.errors import RunError
 from detector.types import Batch, Target
@@ -154,12 +154,12 @@ class DetectionDataset(Dataset[tuple[Tensor, Target]]):
             proposals=None if proposals is None else torch.from_numpy(proposals[: self.max_proposals]),
         )
 
-    def _whole(self, i: int) -> tuple[np.ndarray, Objects, np.ndarray]:
+    def _whole(self, i: int) -> tuple[np.ndarray, CanvasObjects, np.ndarray]:
         canvas, matrix = fit_square(self._image(i), self.size, self.resize, self._canvases[0])
         matrix = matrix @ self._loading_matrix(i)
         return canvas, self._objects(i, matrix), matrix
 
-    def _augmented(self, rng: np.random.Generator, epoch: int, i: int) -> tuple[np.ndarray, Objects, np.ndarray]:
+    def _augmented(self, rng: np.random.Generator, epoch: int, i: int) -> tuple[np.ndarray, CanvasObjects, np.ndarray]:
         augment = self.augment
         assert augment is not None
         mixed = epoch < self.mixed_epochs
@@ -184,7 +184,7 @@ class DetectionDataset(Dataset[tuple[Tensor, Target]]):
 
     def _scene(
         self, canvas: np.ndarray, rng: np.random.Generator, augment: Augment, mosaic: float, i: int
-    ) -> tuple[Objects, np.ndarray]:
+    ) -> tuple[CanvasObjects, np.ndarray]:
         """Image `i` alone or in a mosaic drawn onto the canvas: the objects seen there, and the map of image `i`."""
         members, centre = [i], None
         if mosaic and rng.random() < mosaic:
@@ -203,7 +203,7 @@ class DetectionDataset(Dataset[tuple[Tensor, Target]]):
             matrix = draw(canvas, image, view @ placement) @ self._loading_matrix(member)
             objects.append(self._objects(member, matrix))
             matrices[member] = matrix
-        return Objects.joined(objects).inside((0, 0, self.size, self.size)), matrices[i]
+        return CanvasObjects.joined(objects).inside((0, 0, self.size, self.size)), matrices[i]
 
     def _fitted(self, orientation: np.ndarray, width: int, height: int) -> np.ndarray:
         """The image, mirrored and turned about its centre, at the size at which evaluation shows it."""
@@ -216,11 +216,11 @@ class DetectionDataset(Dataset[tuple[Tensor, Target]]):
     def _loading_matrix(self, i: int) -> np.ndarray:
         return scaling(*loaded_size(self.index, i, self.limit).scale)
 
-    def _objects(self, i: int, matrix: np.ndarray) -> Objects:
+    def _objects(self, i: int, matrix: np.ndarray) -> CanvasObjects:
         """Copies of the objects of image `i` and its proposals, mapped from its original pixels by `matrix`."""
         index = self.index
         rows = slice(int(index.offsets[i]), int(index.offsets[i + 1]))
-        return Objects(
+        return CanvasObjects(
             transform_boxes(index.boxes[rows], matrix),
             index.labels[rows].copy(),
             index.crowd[rows].copy(),

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from detector.data.annotations import Annotations, offsets_of, rows_of
-from detector.data.decode import decode
 from detector.data.file_values import id_array, id_of
+from detector.data.images.decode import decode
 from detector.errors import UserError
 from detector.types import ImageId, Target
 
@@ -137,7 +137,7 @@ class Index:
 
 
 @dataclass
-class Objects:
+class AnnotatedObjects:
     """Annotated objects as a format gives them, in any order, before they are checked against their images."""
 
     owners: Sequence[int] | np.ndarray
@@ -161,7 +161,7 @@ def assemble(
     image_ids: Sequence[ImageId],
     files: Sequence[str],
     sizes: np.ndarray,
-    objects: Objects,
+    objects: AnnotatedObjects,
     problems: Sequence[Problem] = (),
 ) -> Index:
     """An index that trains on the objects whose boxes have an area inside their image, and measures with all of them.
@@ -220,14 +220,14 @@ def assemble(
     )
 
 
-def _written(objects: Objects, corners: np.ndarray) -> np.ndarray:
+def _written(objects: AnnotatedObjects, corners: np.ndarray) -> np.ndarray:
     if objects.written is not None:
         return np.asarray(objects.written, dtype=np.float64).reshape(-1, 4)
     with np.errstate(invalid="ignore", over="ignore"):
         return np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
 
 
-def _area(objects: Objects, written: np.ndarray) -> np.ndarray:
+def _area(objects: AnnotatedObjects, written: np.ndarray) -> np.ndarray:
     with np.errstate(invalid="ignore", over="ignore"):
         area = written[:, 2] * written[:, 3]
     if objects.area is None:

@@ -12,10 +12,10 @@ from torch.utils.data import DataLoader
 from detector.data.batch import collate
 from detector.data.cache import Images, open_images
 from detector.data.dataset import DetectionDataset
+from detector.data.images.letterbox import check_image_size, check_resize
+from detector.data.images.loading import loading_limit
 from detector.data.index import Index, Problem
-from detector.data.letterbox import check_image_size, check_resize
 from detector.data.loader import LoadedSet, Loader
-from detector.data.loading import loading_limit
 from detector.data.machine import from_this_machine
 from detector.data.options import Augment, Data
 from detector.data.problems import refuse_nothing_to_learn

@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from detector.data.headers import IMAGE_SUFFIXES, header_sizes
+from detector.data.images.headers import IMAGE_SUFFIXES, header_sizes
 from detector.data.moved_paths import is_there
 from detector.data.options import Data
 from detector.errors import UserError, shown

@@ -21,7 +21,7 @@ from typing import Any
 
 from detector.data.options import Augment, Data
 
-PRELOADED = ["torch.utils.data._utils.worker", "cv2", "detector.data.dataset", "detector.data.shapes"]
+PRELOADED = ["torch.utils.data._utils.worker", "cv2", "detector.data.dataset", "detector.data.formats.shapes"]
 """Imported once by the server; none of these modules starts a thread, and neither does albumentations."""
 _ENVIRONMENT = {
     **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from detector.data.coco import read_coco
-from detector.data.data_yaml import read_description, yolo_place
+from detector.data.formats.coco import read_coco
+from detector.data.formats.data_yaml import read_description, yolo_place
+from detector.data.formats.layout import complete, missing_split
+from detector.data.formats.shapes import read_shapes
+from detector.data.formats.voc import list_file, read_voc, split_folder
+from detector.data.formats.yolo import read_yolo
 from detector.data.index import Index
 from detector.data.label_space import in_order
-from detector.data.layout import complete, missing_split
 from detector.data.options import Coco, Data, Shapes, Voc, Yolo
 from detector.data.problems import summarise
-from detector.data.shapes import read_shapes
-from detector.data.voc import list_file, read_voc, split_folder
-from detector.data.yolo import read_yolo
 from detector.errors import UserError
 
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from detector.data.decode import depth_used, stored_pixels
-from detector.data.headers import MAX_BYTES, PILLOW_FORMATS, Source, check_file, parse_header
+from detector.data.images.decode import depth_used, stored_pixels
+from detector.data.images.headers import MAX_BYTES, PILLOW_FORMATS, Source, check_file, parse_header
 from detector.data.index import Index, Problem
 
 SMALL, MEDIUM = 32**2, 96**2

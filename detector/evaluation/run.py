@@ -12,13 +12,13 @@ import numpy as np
 from detector import config
 from detector.boxes import transform
 from detector.checkpoint import Checkpoint, open_checkpoint
+from detector.data.formats.layout import complete
+from detector.data.formats.voc import list_file, split_folder
 from detector.data.index import Index
-from detector.data.layout import complete
 from detector.data.module import evaluation_loader
 from detector.data.paths import nearest_names
 from detector.data.problems import summarise
 from detector.data.read import read_index
-from detector.data.voc import list_file, split_folder
 from detector.errors import UserError
 from detector.evaluation.evaluate import evaluate
 from detector.evaluation.report import table

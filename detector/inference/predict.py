@@ -20,7 +20,7 @@ from detector.errors import UserError
 from detector.inference.output import Write, picture_folder, video_file
 from detector.inference.predictor import Predictor
 from detector.inference.sources import ImageFiles, Picture, Video, open_source
-from detector.models.stages import StageClock
+from detector.models.stages import StageTimer
 from detector.output import output_folder, write_picture
 from detector.progress import with_progress
 from detector.types import Detections
@@ -78,7 +78,7 @@ def _detected(
     Adds (pictures, seconds) of each batch to `timings`: of the model, its search for proposals included, and nothing else.
     """
     for pictures in _batches(source, batch_size):
-        clock = StageClock()
+        clock = StageTimer()
         with clock.watching():
             batch = predictor.preprocess([picture.model_input for picture in pictures])
         started = time.perf_counter()

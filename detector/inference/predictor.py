@@ -14,8 +14,8 @@ from torch import Tensor
 
 from detector.checkpoint import Checkpoint
 from detector.data.dataset import DetectionDataset
-from detector.data.index import Index, Objects, assemble
-from detector.data.letterbox import check_image_size
+from detector.data.images.letterbox import check_image_size
+from detector.data.index import AnnotatedObjects, Index, assemble
 from detector.data.paths import header_sizes
 from detector.errors import UserError
 from detector.models.detector import Detector, detect_batch
@@ -157,7 +157,7 @@ def _index(picture: Picture) -> Index:
 
 
 def _without_objects(file: str, sizes: np.ndarray) -> Index:
-    return assemble((), (), [0], [file], sizes, Objects([], [], [], [], where=str))
+    return assemble((), (), [0], [file], sizes, AnnotatedObjects([], [], [], [], where=str))
 
 
 def _pixels(picture: np.ndarray | Image.Image) -> np.ndarray:

@@ -10,9 +10,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from detector.data.decode import decode
 from detector.data.folders import contents
-from detector.data.headers import IMAGE_SUFFIXES, header_sizes, image_header
+from detector.data.images.decode import decode
+from detector.data.images.headers import IMAGE_SUFFIXES, header_sizes, image_header
 from detector.data.paths import existing, nearest_names
 from detector.errors import UserError
 

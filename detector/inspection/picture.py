@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from detector.data.decode import decode
-from detector.data.letterbox import letterbox
-from detector.data.shapes import MOST_OBJECTS, Painter, arrange
+from detector.data.formats.shapes import MOST_OBJECTS, Painter, arrange
+from detector.data.images.decode import decode
+from detector.data.images.letterbox import letterbox
 from detector.errors import UserError
 
 SIDE = 640

@@ -10,7 +10,7 @@ import torch
 
 from detector import config
 from detector.checkpoint import build
-from detector.data.letterbox import check_image_size
+from detector.data.images.letterbox import check_image_size
 from detector.data.read import read_index
 from detector.errors import UserError
 from detector.inspection.inspected import Inspected, inspect_detector

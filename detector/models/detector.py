@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Protocol, runtime_checkable
 from torch import Tensor, nn
 
 from detector.errors import named
-from detector.nms import Suppression
+from detector.nms import NMS
 from detector.options import MISSING, PARTS, Count, IoU, Length, OneOf, Range, Share, SuppressionKind
 from detector.proposals.selective_search import ProposalRequest
 from detector.types import Batch, Detections, Target
@@ -64,7 +64,7 @@ class ModelOptions:
     score_threshold: Share = 0.001
     """Predictions with a lower score are dropped."""
     suppression: SuppressionKind = "greedy"
-    """How only one of several predictions of an object is kept (see `detector.nms.Suppression`)."""
+    """The kind of non-maximum suppression (see `detector.nms.NMS`)."""
     iou_threshold: IoU = 0.65
     """IoU above which only the better of two boxes stays; not used by soft, which drops none for its overlap."""
     soft_sigma: Annotated[float, Range(1e-6, 1e6)] = 0.5
@@ -85,10 +85,10 @@ class ModelOptions:
         """
         raise NotImplementedError
 
-    def build_suppression(self) -> Suppression:
+    def build_suppression(self) -> NMS:
         """What the detector does with its predictions last."""
         with named(kind="suppression", sigma="soft_sigma"):
-            return Suppression(
+            return NMS(
                 kind=self.suppression,
                 iou_threshold=self.iou_threshold,
                 score_threshold=self.score_threshold,

@@ -17,7 +17,7 @@ from detector.models.roi_stage import RoIStage, TwoStageOptions
 from detector.models.stages import stage
 from detector.necks.channel_projection import project_channels
 from detector.necks.neck import Neck
-from detector.nms import Suppression
+from detector.nms import NMS
 from detector.types import Detections, Target
 
 
@@ -60,7 +60,7 @@ class FastRCNN(nn.Module):
         neck: Neck,
         search: Search,
         roi_stage: RoIStage,
-        suppression: Suppression,
+        suppression: NMS,
         max_proposals: int = 2000,
         mean: Sequence[float] = (0.485, 0.456, 0.406),
         std: Sequence[float] = (0.229, 0.224, 0.225),

@@ -16,7 +16,7 @@ from detector.models.roi_stage import RoIStage, TwoStageOptions
 from detector.models.stages import stage
 from detector.necks.channel_projection import project_channels
 from detector.necks.neck import Neck
-from detector.nms import Suppression
+from detector.nms import NMS
 from detector.options import Count, Length, PositiveShare, Range, Weight
 from detector.types import Detections, FeatureInfo, Target
 
@@ -118,7 +118,7 @@ class FasterRCNN(nn.Module):
         neck: Neck,
         proposals: ProposalNetwork,
         roi_stage: RoIStage,
-        suppression: Suppression,
+        suppression: NMS,
         mean: Sequence[float] = (0.485, 0.456, 0.406),
         std: Sequence[float] = (0.229, 0.224, 0.225),
     ) -> None:

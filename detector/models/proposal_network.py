@@ -123,8 +123,8 @@ class _Head(RPNHead):
     """torchvision's, with its answers in full precision."""
 
     def forward(self, x: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-        objectness, changes = super().forward(x)
-        return [full_precision(level) for level in objectness], [full_precision(level) for level in changes]
+        objectness, deltas = super().forward(x)
+        return [full_precision(level) for level in objectness], [full_precision(level) for level in deltas]
 
 
 class _Anchors(AnchorGenerator):

@@ -21,7 +21,7 @@ from detector.models.regions.sampling import RegionSampler, SampledRegionsOption
 from detector.models.regions.search import OnProposalsOptions, Search, of_targets, proposals_for
 from detector.models.regions.warp import warp
 from detector.models.stages import count_regions, stage
-from detector.nms import Suppression
+from detector.nms import NMS
 from detector.options import Count, IoU, Range, RegionBoxLossKind, Weight
 from detector.types import Detections, Target
 
@@ -48,7 +48,7 @@ class RCNNOptions(OnProposalsOptions, SampledRegionsOptions, ModelOptions):
     chunk: Count = 512
     """Regions that go through the network at once in detection: fewer need less memory."""
     box_loss: RegionBoxLossKind = "smooth_l1"
-    """The box loss: smooth_l1 and l1 compare the changes of a region, the others boxes."""
+    """The box loss: smooth_l1 and l1 compare the deltas of a region, the others boxes."""
     class_weight: Weight = 1.0
     """Weight of the class loss."""
     box_weight: Weight = 1.0
@@ -104,7 +104,7 @@ class RCNN(nn.Module):
         classes: int,
         search: Search,
         sampler: RegionSampler,
-        suppression: Suppression,
+        suppression: NMS,
         max_proposals: int = 2000,
         region_size: int = 64,
         context: float = 16 / 227,
@@ -149,10 +149,10 @@ class RCNN(nn.Module):
         self.box_weight = box_weight
 
     def forward(self, warped: Tensor) -> tuple[Tensor, Tensor]:
-        """Warped regions [R, 3, S, S] → class logits [R, K + 1], background last, and box changes [R, K, 4]."""
+        """Warped regions [R, 3, S, S] → class logits [R, K + 1], background last, and box deltas [R, K, 4]."""
         features = self.backbone(warped)[self.level].mean(dim=(2, 3))
-        changes = self.box_changes(features).unflatten(1, (self.classes, 4))
-        return full_precision(self.class_logits(features)), full_precision(changes)
+        deltas = self.box_changes(features).unflatten(1, (self.classes, 4))
+        return full_precision(self.class_logits(features)), full_precision(deltas)
 
     def losses(self, images: Tensor, targets: list[Target]) -> dict[str, Tensor]:
         """Weighted scalar losses `class` and `box`; regions of all images go through the network together.
@@ -169,10 +169,10 @@ class RCNN(nn.Module):
             together = Samples.together(samples)
             close = aligned_iou(together.regions, together.boxes) >= self.box_iou
         warped = self._warped(images, [one.regions for one in samples])
-        logits, changes = self(warped)
+        logits, deltas = self(warped)
         return {
             "class": self.class_weight * class_loss(logits, together),
-            "box": self.box_weight * self.box_loss(changes, replace(together, positive=together.positive & close)),
+            "box": self.box_weight * self.box_loss(deltas, replace(together, positive=together.positive & close)),
         }
 
     @torch.no_grad()
@@ -192,10 +192,10 @@ class RCNN(nn.Module):
                 logits = torch.cat(
                     [images.new_empty((0, self.classes + 1), dtype=torch.float32), *(p[0] for p in parts)]
                 )
-                changes = torch.cat(
+                deltas = torch.cat(
                     [images.new_empty((0, self.classes, 4), dtype=torch.float32), *(p[1] for p in parts)]
                 )
-                boxes = clip(decode(torch.cat(regions), changes, self.box_loss.weights), size)
+                boxes = clip(decode(torch.cat(regions), deltas, self.box_loss.weights), size)
                 scores = logits.softmax(-1)[:, : self.classes]
                 # what lies outside the image altogether is no detection
                 scores = torch.where((boxes[..., 2:] > boxes[..., :2]).all(-1), scores, 0.0)

@@ -44,7 +44,7 @@ class TwoStageOptions(SampledRegionsOptions, ModelOptions):
     class_agnostic_boxes: bool = False
     """One box a region instead of one for each class."""
     box_loss: RegionBoxLossKind = "smooth_l1"
-    """The second stage's box loss: smooth_l1 and l1 compare the changes of a region, the others boxes."""
+    """The second stage's box loss: smooth_l1 and l1 compare the deltas of a region, the others boxes."""
     box_weight: Weight = 1.0
     """Weight of the second stage's box loss. The IoU family wants about 10: its loss is at most 1 or 2 a box, and rarely so."""
     class_weight: Weight = 1.0
@@ -141,10 +141,10 @@ class RoIStage(nn.Module):
                 for one, target in zip(regions, targets, strict=True)
             ]
         together = Samples.together(samples)
-        logits, changes = self(features, [one.regions for one in samples], size)
+        logits, deltas = self(features, [one.regions for one in samples], size)
         return {
             "class": self.class_weight * class_loss(logits, together),
-            "box": self.box_weight * self.box_loss(changes, together),
+            "box": self.box_weight * self.box_loss(deltas, together),
         }
 
     def detect(
@@ -156,8 +156,8 @@ class RoIStage(nn.Module):
         """
         numbers = [len(one) for one in regions]
         count_regions(sum(numbers))
-        logits, changes = self(features, regions, size)
-        boxes = clip(decode(torch.cat(regions), changes, self.box_loss.weights), size)
+        logits, deltas = self(features, regions, size)
+        boxes = clip(decode(torch.cat(regions), deltas, self.box_loss.weights), size)
         visible = (boxes[..., 2:] - boxes[..., :2] >= SMALLEST_SIDE).all(-1)
         scores = torch.where(visible, logits.softmax(-1)[:, : self.classes], 0.0)
         if boxes.shape[1] == 1:

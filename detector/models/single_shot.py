@@ -16,7 +16,7 @@ from detector.models.detector import ModelOptions
 from detector.models.normalise import Normalise
 from detector.models.stages import stage
 from detector.necks.neck import Neck
-from detector.nms import Suppression
+from detector.nms import NMS
 from detector.types import Detections, Target
 
 
@@ -42,7 +42,7 @@ class SingleShot(nn.Module):
         neck: Neck,
         head: Head,
         criterion: Criterion,
-        suppression: Suppression,
+        suppression: NMS,
         mean: Sequence[float] = (0.485, 0.456, 0.406),
         std: Sequence[float] = (0.229, 0.224, 0.225),
     ) -> None:

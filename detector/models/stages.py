@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 STAGES = ("proposals", "features", "heads", "suppression")
 
 
-class StageClock:
+class StageTimer:
     """What the stages took, while `watching`."""
 
     def __init__(self, synchronise: Callable[[], None] = lambda: None) -> None:
@@ -25,7 +25,7 @@ class StageClock:
         self.synchronise = synchronise
 
     @contextmanager
-    def watching(self) -> Iterator[StageClock]:
+    def watching(self) -> Iterator[StageTimer]:
         """Every `stage` and `count_regions` inside is counted here."""
         global _clock
         before, _clock = _clock, self
@@ -44,7 +44,7 @@ class StageClock:
         self.seconds[name] += time.perf_counter() - started
 
 
-_clock: StageClock | None = None
+_clock: StageTimer | None = None
 
 
 def stage(name: str) -> AbstractContextManager[None]:

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 
-from detector.health.plain_network import CLASSES, Course, Setup, train_plain
 from detector.seminar.answer import Claim
 from detector.seminar.drawing import new_figure, save
+from detector.training.health.plain_network import CLASSES, Course, Setup, train_plain
 
 WELL = Setup(depth=12, lr=0.03)
 """What a problem is added to, and what is left of it with the right initialisation."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from detector.boxes import cxcywh_to_xyxy, xyxy_to_cxcywh, xyxy_to_xywh
-from detector.data.index import Objects, assemble
+from detector.data.index import AnnotatedObjects, assemble
 from detector.evaluation.coco import coco_metrics
 from detector.evaluation.results import FlatResults
 from detector.losses.box import BoxLoss
@@ -106,7 +106,7 @@ def _covered(spans: Tensor) -> Tensor:
 def average_precision(found: Tensor, boxes: Tensor) -> dict[str, float]:
     """COCO's AP by size of one box [B, 4] an image, against one object each; all boxes have the same score."""
     number = len(boxes)
-    objects = Objects(
+    objects = AnnotatedObjects(
         owners=np.arange(number),
         boxes=boxes.numpy(),
         labels=np.zeros(number),

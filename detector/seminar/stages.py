@@ -14,7 +14,7 @@ from detector import config
 from detector.build import build_detector
 from detector.models.faster_rcnn import FasterRCNN
 from detector.models.single_shot import SingleShot
-from detector.models.stages import StageClock
+from detector.models.stages import StageTimer
 from detector.seminar.answer import Claim
 from detector.seminar.drawing import new_figure, save
 
@@ -67,7 +67,7 @@ def two_stages(proposals: int = 300) -> FasterRCNN:
 
 def cost(detector: SingleShot | FasterRCNN, image: Tensor) -> Cost:
     """Counted while it detects."""
-    clock = StageClock()
+    clock = StageTimer()
     with clock.watching(), FlopCounterMode(display=False) as counter:
         detector.detect(image)
     return Cost(clock.regions, counter.get_total_flops() // 2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from detector import config
-from detector.data.letterbox import check_image_size
+from detector.data.images.letterbox import check_image_size
 from detector.data.problems import missing_images
 from detector.data.read import read_index
 from detector.data.samples import training_samples

@@ -10,7 +10,7 @@ from detector import config
 from detector.checkpoint import KEY, build, entry
 from detector.darknet.cfg import parse
 from detector.darknet.slots import layers_held
-from detector.data.letterbox import check_image_size
+from detector.data.images.letterbox import check_image_size
 from detector.data.read import read_index
 from detector.errors import UserError
 from detector.models.darknet import images_line, introduction

@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import Callback
 
 from detector import config
 from detector.checkpoint import KEY
-from detector.data.augment import mixing_epochs
+from detector.data.augment.random_views import mixing_epochs
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from lightning.fabric.utilities.rank_zero import _get_rank
 
 from detector import config, signals
 from detector.command_line import command_line, quoted
-from detector.data.augment import mixing_epochs
+from detector.data.augment.random_views import mixing_epochs
 from detector.data.module import DetectionData
 from detector.data.problems import (
     cheap_problems,

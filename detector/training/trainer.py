@@ -32,7 +32,7 @@ from detector.training.callbacks import (
     Stopwatch,
 )
 from detector.training.checkpoint_files import WholeFiles
-from detector.training.health import Health
+from detector.training.health.callback import Health
 from detector.training.loggers import make_loggers
 from detector.training.more_epochs import OtherLength, Progress
 from detector.training.progress import Bar, LogLines, Surroundings

@@ -18,7 +18,6 @@ from detector.build import build_detector
 from detector.cli.user_errors import one_line
 from detector.errors import UserError
 from detector.experiments.benchmark.run import PHASES
-from detector.health.diagnose import PROBLEMS
 from detector.layers import ACTIVATIONS, INITIALISATIONS, NORMS
 from detector.losses.box import BoxLossKind
 from detector.losses.classification import ClassLossKind
@@ -28,6 +27,7 @@ from detector.nms import KINDS
 from detector.option_check import hints, violations
 from detector.options import AllOr, OneOf, Range
 from detector.proposals.selective_search import STRATEGIES
+from detector.training.health.diagnose import PROBLEMS
 
 PARTS = [cls for classes in config.GROUPS.values() for cls in classes]
 COMMANDS = [

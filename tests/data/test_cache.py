@@ -8,8 +8,8 @@ import pytest
 from painted_scenes import painted_index
 
 from detector.data import cache
-from detector.data.index import Index, Objects, assemble
-from detector.data.loading import load_image
+from detector.data.images.loading import load_image
+from detector.data.index import AnnotatedObjects, Index, assemble
 from detector.errors import UserError
 
 
@@ -23,7 +23,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Index:
         names.append(str(tmp_path / f"{number}.png"))
         sizes.append((height, width))
         cv2.imwrite(names[-1], rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
-    return assemble(["a"], [1], list(range(7)), names, np.array(sizes), Objects([], [], [], [], where=str))
+    return assemble(["a"], [1], list(range(7)), names, np.array(sizes), AnnotatedObjects([], [], [], [], where=str))
 
 
 @pytest.mark.parametrize("kind", ["none", "ram", "disk"])
@@ -106,5 +106,7 @@ def test_a_file_written_again_with_the_same_length_fills_another_cache(tmp_path:
     for number, grey in enumerate((40, 200)):
         cv2.imwrite(str(file), np.full((32, 48, 3), grey, dtype=np.uint8))
         os.utime(file, ns=(10**18, 10**18 + number))
-        index = assemble(["a"], [1], [0], [str(file)], np.array([[32, 48]]), Objects([], [], [], [], where=str))
+        index = assemble(
+            ["a"], [1], [0], [str(file)], np.array([[32, 48]]), AnnotatedObjects([], [], [], [], where=str)
+        )
         assert (cache.open_images(index, "disk", 64).image(0) == grey).all()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from detector.data.index import Index, Objects, assemble
+from detector.data.index import AnnotatedObjects, Index, assemble
 from detector.data.problems import cheap_problems, missing_images, summarise
 from detector.errors import UserError
 
@@ -15,7 +15,7 @@ def make_index(
     boxes: list[list[float]], owners: list[int], images: int = 3, size: tuple[int, int] = (50, 100)
 ) -> Index:
     labels = [n % 2 for n in range(len(boxes))]
-    objects = Objects(owners, boxes, labels, [False] * len(boxes), where=lambda n: f"row {n}")
+    objects = AnnotatedObjects(owners, boxes, labels, [False] * len(boxes), where=lambda n: f"row {n}")
     files = [f"folder/{i}.png" for i in range(images)]
     return assemble(["a", "b"], [7, 9], range(images), files, np.array([size] * images), objects)
 
@@ -126,7 +126,7 @@ def test_what_is_measured_is_what_was_written_whatever_training_leaves_out() -> 
     corners = np.concatenate([written[:, :2], written[:, :2] + written[:, 2:]], axis=1)
     owners = [2, 0, 2, 1, 2, 0]
     where = [f"row {n}" for n in range(6)]
-    objects = Objects(owners, corners, [0, 1, 1, 0, 1, 0], [False, True] * 3, where.__getitem__, area, written)
+    objects = AnnotatedObjects(owners, corners, [0, 1, 1, 0, 1, 0], [False, True] * 3, where.__getitem__, area, written)
     index = assemble(["a", "b"], [7, 9], range(3), [""] * 3, np.full((3, 2), 100), objects)
     order = [1, 3, 0, 2, 4]  # by image, else as in the file
     kept = index.annotations
@@ -147,7 +147,7 @@ def test_what_is_measured_is_what_was_written_whatever_training_leaves_out() -> 
 
 
 def one_image(file: str, size: tuple[int, int]) -> Index:
-    objects = Objects([], [], [], [], where=str)
+    objects = AnnotatedObjects([], [], [], [], where=str)
     return assemble(["a"], [1], [0], [file], np.array([size]), objects)
 
 
@@ -204,7 +204,7 @@ def test_a_summary_counts_each_kind_and_names_its_first_case() -> None:
 
 @pytest.mark.parametrize("image_size", [64, 400])
 def test_a_jpeg_whose_end_is_missing_is_named_at_every_size(tmp_path: Path, image_size: int) -> None:
-    from detector.data.loading import load_image
+    from detector.data.images.loading import load_image
 
     whole = np.random.default_rng(0).integers(0, 256, (300, 400, 3), dtype=np.uint8)
     file = tmp_path / "photograph.jpg"

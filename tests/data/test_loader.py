@@ -158,7 +158,7 @@ print(sum(1 for _ in batches))
 @pytest.mark.parametrize("die", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_script_on_standard_input_needs_no_guard_and_leaves_no_process_however_it_ends(die: bool) -> None:
     prefix = f"script{os.getpid()}"
-    script = SCRIPT.format(tests=str(Path(__file__).parent), die=die, prefix=prefix)
+    script = SCRIPT.format(tests=str(Path(__file__).parents[1]), die=die, prefix=prefix)
     done = subprocess.run([sys.executable], input=script, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == (-signal.SIGKILL if die else 0), done.stderr
     lines = done.stdout.splitlines()

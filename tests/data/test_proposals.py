@@ -13,7 +13,7 @@ from painted_scenes import painted_index, painted_regions
 from torch import Tensor
 
 from detector import config
-from detector.data.augment import Objects
+from detector.data.augment.canvas_objects import CanvasObjects
 from detector.data.dataset import DetectionDataset
 from detector.data.index import Index
 from detector.types import Batch, Target
@@ -107,12 +107,12 @@ def test_there_are_none_unless_asked_for_and_objects_do_not_matter() -> None:
 
 
 def test_the_best_of_each_picture_of_a_mosaic_come_first() -> None:
-    def at(rank: int, count: int) -> Objects:
+    def at(rank: int, count: int) -> CanvasObjects:
         boxes = np.full((count, 4), rank, dtype=np.float32) + np.arange(count, dtype=np.float32)[:, None] / 10
         none = np.zeros(0)
-        return Objects(np.zeros((0, 4), dtype=np.float32), none.astype(np.int64), none.astype(bool), none, boxes)
+        return CanvasObjects(np.zeros((0, 4), dtype=np.float32), none.astype(np.int64), none.astype(bool), none, boxes)
 
-    joined = Objects.joined([at(1, 3), at(2, 1), at(3, 2)]).proposals
+    joined = CanvasObjects.joined([at(1, 3), at(2, 1), at(3, 2)]).proposals
     assert joined is not None
     assert joined[:, 0].tolist() == pytest.approx([1.0, 2.0, 3.0, 1.1, 3.1, 1.2])
 

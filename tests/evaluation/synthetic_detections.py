@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from detector.data.index import Index, Objects, assemble
+from detector.data.index import AnnotatedObjects, Index, assemble
 from detector.evaluation.comparison import ClassMatches, Matches, average_precisions
 from detector.evaluation.results import FlatResults
 
@@ -27,7 +27,7 @@ def synthetic_index(images: int, classes: int, objects: float, seed: int, crowds
         random.permutation(10 * images)[:images].tolist(),
         [""] * images,
         np.full((images, 2), SIDE),
-        Objects(
+        AnnotatedObjects(
             owners=np.repeat(np.arange(images), counts).tolist(),
             boxes=np.concatenate([corners, corners + sides], axis=1),
             labels=random.choice(classes, total, p=share / share.sum()).tolist(),

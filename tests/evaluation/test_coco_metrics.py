@@ -14,7 +14,7 @@ from pycocotools_by_hand import by_hand
 
 from detector import boxes as box_ops
 from detector import config
-from detector.data.index import Index, Objects, assemble
+from detector.data.index import AnnotatedObjects, Index, assemble
 from detector.data.read import read_index
 from detector.evaluation import coco
 from detector.evaluation.coco import METRICS, ground_truth
@@ -101,7 +101,7 @@ def index_of(data: dict[str, Any]) -> Index:
         list(position),
         [image["file_name"] for image in data["images"]],
         np.array([(image["height"], image["width"]) for image in data["images"]]),
-        Objects(
+        AnnotatedObjects(
             owners=[position[a["image_id"]] for a in annotations],
             boxes=np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1),
             labels=[label[a["category_id"]] for a in annotations],
@@ -255,7 +255,7 @@ def test_no_objects_give_none_in_valid_json(with_detections: bool) -> None:
 
 
 def test_a_split_without_classes_and_objects_has_no_numbers() -> None:
-    nothing = assemble([], [], [3, 1], ["", ""], np.full((2, 2), 50), Objects([], [], [], [], where=str))
+    nothing = assemble([], [], [3, 1], ["", ""], np.full((2, 2), 50), AnnotatedObjects([], [], [], [], where=str))
     metrics = evaluate(nothing, [])
     assert [metrics[key] for key in METRICS] == [None] * 12
     assert (metrics["per_class"], metrics["voc"]["per_class"]) == ({}, {})

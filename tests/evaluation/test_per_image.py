@@ -5,7 +5,7 @@ import pytest
 from pycocotools.cocoeval import COCOeval
 from synthetic_detections import image_difficulty, synthetic_index, synthetic_results
 
-from detector.data.index import Index, Objects, assemble
+from detector.data.index import AnnotatedObjects, Index, assemble
 from detector.evaluation.coco import as_coco, ground_truth
 from detector.evaluation.per_image import MatchedDetections, best_score, count, match_detections
 from detector.evaluation.results import FlatResults
@@ -88,7 +88,7 @@ def test_the_best_score_has_the_highest_f1_of_all_scores(seed: int) -> None:
 
 def test_of_equal_scores_all_or_none_are_shown() -> None:
     boxes = [[0, 0, 50, 50], [100, 100, 150, 150]]
-    objects = Objects(owners=[0, 0], boxes=boxes, labels=[0, 0], crowd=[False, False], where=str)
+    objects = AnnotatedObjects(owners=[0, 0], boxes=boxes, labels=[0, 0], crowd=[False, False], where=str)
     index = assemble(["class"], [1], [1], [""], np.array([[200, 200]]), objects)
     found = np.array([[0, 0, 50, 50], [100, 100, 50, 50], *[[50, 0, 50, 50]] * 10], dtype=np.float64)
     none = np.zeros(12, dtype=np.int64)

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from detector.data.index import Index, Objects, assemble
+from detector.data.index import AnnotatedObjects, Index, assemble
 from detector.errors import UserError
 from detector.evaluation.results import flatten, read_results, write_results
 
 
 def make_index(image_ids: list[int] | list[str]) -> Index:
     images = len(image_ids)
-    nothing = Objects([], [], [], [], where=str)
+    nothing = AnnotatedObjects([], [], [], [], where=str)
     return assemble(("cat", "dog"), (17, 18), image_ids, [""] * images, np.full((images, 2), 100), nothing)
 
 

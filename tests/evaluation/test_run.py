@@ -15,10 +15,10 @@ from torchvision.ops import box_convert, box_iou
 
 import detector
 from detector import config
+from detector.data.formats.shapes import CLASS_NAMES
 from detector.data.index import Index
 from detector.data.module import DetectionData
 from detector.data.read import read_index
-from detector.data.shapes import CLASS_NAMES
 from detector.errors import UserError
 from detector.evaluation.coco import METRICS
 from detector.evaluation.results import write_results

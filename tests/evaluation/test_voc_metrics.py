@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from detector import config
-from detector.data.index import Index, Objects, assemble
+from detector.data.index import AnnotatedObjects, Index, assemble
 from detector.data.read import read_index
 from detector.evaluation.evaluate import evaluate
 from detector.evaluation.results import flatten, read_results, write_results
@@ -32,7 +32,7 @@ def make_index(objects: list[PixelObject], classes: int = 1) -> Index:
         list(IMAGES),
         [""] * len(IMAGES),
         np.full((len(IMAGES), 2), 200),
-        Objects(
+        AnnotatedObjects(
             owners=[IMAGES.index(image) for image, _, _, _ in objects],
             boxes=boxes,
             labels=[label for _, label, _, _ in objects],

@@ -14,7 +14,7 @@ from saved_checkpoint import save_checkpoint
 
 import detector
 from detector import config
-from detector.data.shapes import CLASS_NAMES
+from detector.data.formats.shapes import CLASS_NAMES
 from detector.errors import UserError
 from detector.inference.predict import predict
 

@@ -16,10 +16,10 @@ from saved_checkpoint import save_checkpoint
 import detector
 from detector import config
 from detector.checkpoint import open_checkpoint
-from detector.data.letterbox import letterbox
+from detector.data.formats.shapes import CLASS_NAMES
+from detector.data.images.letterbox import letterbox
 from detector.data.module import evaluation_loader
 from detector.data.read import read_index
-from detector.data.shapes import CLASS_NAMES
 from detector.errors import UserError
 from detector.inference.predictor import Predictor
 from detector.types import Detections

@@ -15,7 +15,7 @@ from detector.checkpoint import build
 from detector.command_line import CONFIGS
 from detector.inspection.dry_run import dry_run
 from detector.layers import count_parameters
-from detector.models.stages import StageClock
+from detector.models.stages import StageTimer
 
 SIDE, REGIONS = 128, 8
 MODEL_OPTIONS = {
@@ -117,7 +117,7 @@ def operations(detector: Any, regions: int | None) -> int:
     images = torch.randint(0, 256, (1, 3, SIDE, SIDE), dtype=torch.uint8)
     corners = torch.rand(REGIONS, 2) * SIDE / 2
     proposals = [torch.cat([corners, corners + SIDE / 4], dim=1)]
-    clock = StageClock()
+    clock = StageTimer()
     with FlopCounterMode(display=False) as counter, clock.watching():
         detector.detect(images, *([proposals] if hasattr(detector, "search") else []))
     assert clock.regions == (regions or 0)

@@ -9,8 +9,8 @@ from pathlib import Path
 import cv2
 
 from detector import config
+from detector.data.formats.shapes import read_shapes
 from detector.data.index import Index
-from detector.data.shapes import read_shapes
 
 
 def write(scenes: config.Shapes, layout: str, root: Path) -> list[str]:

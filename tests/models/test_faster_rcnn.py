@@ -16,7 +16,7 @@ from detector import config
 from detector.build import build_detector
 from detector.checkpoint import build
 from detector.errors import UserError
-from detector.models.stages import StageClock
+from detector.models.stages import StageTimer
 from detector.types import Target
 
 Configure = Callable[..., config.Train]
@@ -347,7 +347,7 @@ def test_anchors_are_shares_of_the_image_at_every_level(tiny: Configure, neck: c
 
 def test_regions_are_counted_and_every_stage_is_measured(small: Callable[..., Any]) -> None:
     detector = small(proposals=20).eval()
-    clock = StageClock()
+    clock = StageTimer()
     with clock.watching():
         detector.detect(images(2))
     assert 0 < clock.regions <= 40

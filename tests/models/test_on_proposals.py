@@ -21,7 +21,7 @@ from detector.errors import UserError
 from detector.inference.predictor import Predictor
 from detector.models.detector import detect_batch
 from detector.models.regions.search import proposals_for
-from detector.models.stages import StageClock
+from detector.models.stages import StageTimer
 from detector.types import Batch, Target
 
 SIDE, CLASSES = 96, 4
@@ -143,7 +143,7 @@ def test_images_without_proposals_are_searched(model: config.ModelOptions) -> No
     pictures = images(2)
     searched = [torch.from_numpy(detector.search(one.permute(1, 2, 0).contiguous().numpy())) for one in pictures]
     assert min(map(len, searched)) > 10
-    clock = StageClock()
+    clock = StageTimer()
     with clock.watching():
         found = detector.detect(pictures)
     assert clock.seconds["proposals"] > 0

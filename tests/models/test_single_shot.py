@@ -8,7 +8,7 @@ from detector import config
 from detector.checkpoint import build
 from detector.models.normalise import Normalise
 from detector.models.single_shot import SingleShot
-from detector.nms import KINDS, Suppression
+from detector.nms import KINDS, NMS
 from detector.types import Target
 
 
@@ -112,7 +112,7 @@ def test_the_configured_suppression_is_what_detect_does(tiny: Callable[..., conf
         raw = detector(pictures)
         assert isinstance(detector, SingleShot)
         boxes = detector.head.decode(raw["box_logits"], detector._points(pictures))[0]
-    expected = Suppression(kind, 0.3, max_detections=40, sigma=0.2)(boxes, raw["class_logits"][0].sigmoid())
+    expected = NMS(kind, 0.3, max_detections=40, sigma=0.2)(boxes, raw["class_logits"][0].sigmoid())
     (found,) = detector.detect(pictures)
     torch.testing.assert_close(found.boxes, expected.boxes)
     torch.testing.assert_close(found.scores, expected.scores)

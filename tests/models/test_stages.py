@@ -1,10 +1,10 @@
 import time
 
-from detector.models.stages import StageClock, count_regions, stage
+from detector.models.stages import StageTimer, count_regions, stage
 
 
 def test_a_clock_adds_up_what_each_stage_took_while_it_watches() -> None:
-    clock = StageClock()
+    clock = StageTimer()
     with clock.watching():
         for _ in range(3):
             with stage("features"):
@@ -20,7 +20,7 @@ def test_a_clock_adds_up_what_each_stage_took_while_it_watches() -> None:
 
 def test_the_device_is_waited_for_at_both_ends_of_a_stage() -> None:
     waited: list[str] = []
-    clock = StageClock(lambda: waited.append("waited"))
+    clock = StageTimer(lambda: waited.append("waited"))
     with clock.watching(), stage("heads"):
         waited.append("worked")
     assert waited == ["waited", "worked", "waited"]

@@ -4,7 +4,7 @@ import torch
 from detector.errors import OptionError
 from detector.necks.channel_projection import project_channels
 from detector.necks.fpn import FPN
-from detector.necks.none import NoNeck
+from detector.necks.identity import NoNeck
 from detector.types import FeatureInfo
 
 FEATURES = FeatureInfo(("C3", "C4", "C5"), (16, 32, 64), (8, 16, 32))

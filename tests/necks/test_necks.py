@@ -9,7 +9,7 @@ from torchvision.ops import FeaturePyramidNetwork
 from detector.errors import OptionError
 from detector.layers import ACTIVATIONS, NORMS, Residual
 from detector.necks.fpn import FPN
-from detector.necks.none import NoNeck
+from detector.necks.identity import NoNeck
 from detector.necks.pan import PAN
 from detector.types import FeatureInfo
 

@@ -9,7 +9,7 @@ import torch
 from darknet_files import FIVE, FIVE_SHAPES, write_weights
 
 from detector import config, load
-from detector.data.shapes import CLASS_NAMES
+from detector.data.formats.shapes import CLASS_NAMES
 from detector.errors import UserError
 from detector.evaluation.run import run
 from detector.models.darknet import darknet

@@ -15,7 +15,7 @@ from lightning.pytorch.callbacks import Callback
 from detector import config
 from detector.experiments.benchmark.clock import device_wait, figure
 from detector.experiments.benchmark.training import repeat_a_step
-from detector.training.health import Health
+from detector.training.health.callback import Health
 from detector.types import Batch
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from torch.utils.data import DataLoader
 
 from detector import config
-from detector.data.augment import mixing_epochs
+from detector.data.augment.random_views import mixing_epochs
 from detector.data.module import DetectionData
 from detector.experiments.benchmark.clock import Clock, images_per_second, rounded
 from detector.experiments.benchmark.memory import MEASURE, PeakMemory, held

@@ -15,7 +15,7 @@ from detector.data.index import Index
 from detector.experiments.benchmark.clock import device_wait
 from detector.experiments.compare.memory import peak_memory
 from detector.inference.predictor import Picture, Predictor
-from detector.models.stages import STAGES, StageClock
+from detector.models.stages import STAGES, StageTimer
 from detector.types import Batch
 
 IMAGES = 8
@@ -55,10 +55,10 @@ def measure_cost(checkpoint_file: Path, index: Index, latency: bool, accelerator
         UserError: the checkpoint or an image cannot be read, or the accelerator is not there.
     """
     predictor = Predictor(open_checkpoint(checkpoint_file), accelerator=accelerator)
-    search = StageClock()
+    search = StageTimer()
     with search.watching():
         batches = [predictor.preprocess([_picture(index, i)]) for i in range(min(IMAGES, len(index)))]
-    clock = StageClock()
+    clock = StageTimer()
     with FlopCounterMode(display=False) as counter, clock.watching():
         for batch in batches:
             predictor.detect(batch)
@@ -103,7 +103,7 @@ def _enough(seconds: Sequence[float]) -> bool:
 
 
 def _stage_seconds(predictor: Predictor, batch: Batch) -> dict[str, float]:
-    clock = StageClock(device_wait(predictor.device))
+    clock = StageTimer(device_wait(predictor.device))
     started = time.perf_counter()
     with clock.watching():
         predictor.detect(batch)

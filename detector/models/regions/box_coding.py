@@ -1,4 +1,4 @@
-"""Boxes as changes of regions, as all R-CNNs predict them (Girshick et al. 2014, appendix C).
+"""Boxes as deltas of regions, as all R-CNNs predict them (Girshick et al. 2014, appendix C).
 
 With a region's centre (px, py) and size (pw, ph), a box's centre (gx, gy) and size (gw, gh), and weights (a, b, c, d):
 
@@ -27,22 +27,22 @@ SMALLEST_SIDE = 1e-3
 
 
 def encode(regions: Tensor, boxes: Tensor, weights: Weights = WEIGHTS) -> Tensor:
-    """Regions [N, 4] and the boxes [N, 4] that they should become, xyxy → changes [N, 4] (tx, ty, tw, th)."""
+    """Regions [N, 4] and the boxes [N, 4] that they should become, xyxy → deltas [N, 4] (tx, ty, tw, th)."""
     centre, size = _centre_and_size(regions)
     box_centre, box_size = _centre_and_size(boxes)
     size, box_size = size.clamp(min=SMALLEST_SIDE), box_size.clamp(min=SMALLEST_SIDE)
-    changes = torch.cat([(box_centre - centre) / size, (box_size / size).log()], dim=-1)
+    deltas = torch.cat([(box_centre - centre) / size, (box_size / size).log()], dim=-1)
     # column by column: a tensor of the weights would be copied to the GPU, which makes the host wait
-    return torch.stack([one * weight for one, weight in zip(changes.unbind(-1), weights, strict=True)], dim=-1)
+    return torch.stack([one * weight for one, weight in zip(deltas.unbind(-1), weights, strict=True)], dim=-1)
 
 
-def decode(regions: Tensor, changes: Tensor, weights: Weights = WEIGHTS) -> Tensor:
-    """Regions [N, 4] xyxy and changes [N, 4] or [N, K, 4] → boxes xyxy of the shape of `changes`."""
-    if changes.ndim == 3:
+def decode(regions: Tensor, deltas: Tensor, weights: Weights = WEIGHTS) -> Tensor:
+    """Regions [N, 4] xyxy and deltas [N, 4] or [N, K, 4] → boxes xyxy of the shape of `deltas`."""
+    if deltas.ndim == 3:
         regions = regions[:, None]
-    centre, size = _centre_and_size(regions.to(changes))
-    changes = torch.stack([one / weight for one, weight in zip(changes.unbind(-1), weights, strict=True)], dim=-1)
-    shift, growth = changes.split(2, dim=-1)
+    centre, size = _centre_and_size(regions.to(deltas))
+    deltas = torch.stack([one / weight for one, weight in zip(deltas.unbind(-1), weights, strict=True)], dim=-1)
+    shift, growth = deltas.split(2, dim=-1)
     return cxcywh_to_xyxy(torch.cat([centre + shift * size, size * growth.clamp(max=LARGEST_GROWTH).exp()], dim=-1))
 
 

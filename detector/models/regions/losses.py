@@ -30,7 +30,7 @@ def class_loss(logits: Tensor, samples: Samples) -> Tensor:
 
 
 class RegionBoxLoss:
-    """`kind`: smooth_l1 | l1, of the changes (`box_coding`); iou | giou | diou | ciou, of the decoded boxes.
+    """`kind`: smooth_l1 | l1, of the deltas (`box_coding`); iou | giou | diou | ciou, of the decoded boxes.
 
     Summed over positives and divided by the number of all samples (Girshick 2015, eq. 1; Ren et al. 2015, eq. 1), so that
     one object weighs the same whatever the number of its regions.
@@ -42,23 +42,23 @@ class RegionBoxLoss:
         self.kind = kind
         self.weights = weights
 
-    def __call__(self, changes: Tensor, samples: Samples) -> Tensor:
-        """Predicted changes float [S, 1, 4], the same for all classes, or [S, K, 4] → scalar; 0 where nothing is positive.
+    def __call__(self, deltas: Tensor, samples: Samples) -> Tensor:
+        """Predicted deltas float [S, 1, 4], the same for all classes, or [S, K, 4] → scalar; 0 where nothing is positive.
 
         Of [S, K, 4] those of a sample's own class learn.
         """
-        own = samples.labels.clamp(max=changes.shape[1] - 1)
-        changes = full_precision(changes).gather(1, own[:, None, None].expand(-1, 1, 4))[:, 0]
-        return torch.where(samples.positive, self._each(changes, samples), 0.0).sum() / count(samples)
+        own = samples.labels.clamp(max=deltas.shape[1] - 1)
+        deltas = full_precision(deltas).gather(1, own[:, None, None].expand(-1, 1, 4))[:, 0]
+        return torch.where(samples.positive, self._each(deltas, samples), 0.0).sum() / count(samples)
 
-    def _each(self, changes: Tensor, samples: Samples) -> Tensor:
+    def _each(self, deltas: Tensor, samples: Samples) -> Tensor:
         if self.kind in ("smooth_l1", "l1"):
             wanted = encode(samples.regions, samples.boxes, self.weights)
             if self.kind == "l1":
-                return (changes - wanted).abs().sum(-1)
-            return F.smooth_l1_loss(changes, wanted, beta=SMOOTH_L1_BETA, reduction="none").sum(-1)
+                return (deltas - wanted).abs().sum(-1)
+            return F.smooth_l1_loss(deltas, wanted, beta=SMOOTH_L1_BETA, reduction="none").sum(-1)
         kind: IoUKind = self.kind  # type: ignore[assignment]
-        return 1 - aligned_iou(decode(samples.regions, changes, self.weights), samples.boxes, kind)
+        return 1 - aligned_iou(decode(samples.regions, deltas, self.weights), samples.boxes, kind)
 
 
 def count(samples: Samples) -> Tensor:

@@ -17,7 +17,7 @@ import torch
 from full_disk import largest_file
 
 from detector import config
-from detector.data.index import Index, Objects, assemble
+from detector.data.index import AnnotatedObjects, Index, assemble
 from detector.data.proposals import cache
 from detector.data.proposals.compute import SplitProposals, open_proposals
 from detector.data.read import read_index
@@ -36,7 +36,7 @@ def files(tmp_path: Path) -> Index:
         names.append(str(tmp_path / f"{number}.png"))
         small = rng.integers(0, 256, (6, 8, 3), dtype=np.uint8)
         cv2.imwrite(names[-1], cv2.resize(small, (80, 60), interpolation=cv2.INTER_NEAREST))
-    return assemble(["a"], [1], range(6), names, np.full((6, 2), (60, 80)), Objects([], [], [], [], where=str))
+    return assemble(["a"], [1], range(6), names, np.full((6, 2), (60, 80)), AnnotatedObjects([], [], [], [], where=str))
 
 
 def kept(folder: Path) -> dict[str, np.ndarray]:

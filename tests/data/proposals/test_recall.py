@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from detector.data.index import Index, Objects, assemble
+from detector.data.index import AnnotatedObjects, Index, assemble
 from detector.data.proposals.recall import measure_recall
 
 
@@ -20,7 +20,7 @@ def random_boxes(rng: np.random.Generator, count: int) -> np.ndarray:
 
 def index_of(boxes: list[np.ndarray], labels: list[np.ndarray], crowd: list[np.ndarray]) -> Index:
     owners = np.repeat(np.arange(len(boxes)), [len(one) for one in boxes])
-    objects = Objects(owners, np.concatenate(boxes), np.concatenate(labels), np.concatenate(crowd), where=str)
+    objects = AnnotatedObjects(owners, np.concatenate(boxes), np.concatenate(labels), np.concatenate(crowd), where=str)
     names = ["a", "b", "never there"]
     return assemble(names, [1, 2, 3], range(len(boxes)), [""] * len(boxes), np.full((len(boxes), 2), 100), objects)
 

@@ -25,9 +25,9 @@ from detector.experiments.benchmark.memory import held, peak_resident
 from detector.experiments.benchmark.prediction import measure_prediction
 from detector.experiments.benchmark.run import _in_new_process, run
 from detector.experiments.benchmark.training import measure_training
-from detector.health.measure import HealthMeter
 from detector.inference.predictor import Predictor
 from detector.training import module as module_file
+from detector.training.health.measure import HealthMeter
 from detector.types import Batch, Detections
 
 Configure = Callable[..., config.Train]

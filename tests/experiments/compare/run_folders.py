@@ -11,7 +11,7 @@ from saved_checkpoint import save_checkpoint
 
 from detector import config
 from detector.checkpoint import open_checkpoint
-from detector.data.shapes import CLASS_NAMES
+from detector.data.formats.shapes import CLASS_NAMES
 from detector.evaluation.run import run
 from detector.output import write_json
 from detector.training.run_folder import describe

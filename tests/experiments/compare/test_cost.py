@@ -15,8 +15,8 @@ from torch import nn
 
 from detector import config
 from detector.checkpoint import open_checkpoint
+from detector.data.formats.shapes import CLASS_NAMES
 from detector.data.read import read_index
-from detector.data.shapes import CLASS_NAMES
 from detector.experiments.compare.cost import OTHER, measure_cost
 from detector.experiments.compare.memory import peak_memory
 from detector.inference.predictor import Predictor
