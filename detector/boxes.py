@@ -11,46 +11,10 @@ from torch import Tensor
 IoUKind = Literal["iou", "giou", "diou", "ciou"]
 
 
-def xyxy_to_cxcywh(boxes: Tensor) -> Tensor:
-    """[..., 4] (x1, y1, x2, y2) → (centre x, centre y, width, height)."""
-    low, high = boxes[..., :2], boxes[..., 2:]
-    return torch.cat([(low + high) / 2, high - low], dim=-1)
-
-
-def cxcywh_to_xyxy(boxes: Tensor) -> Tensor:
-    """[..., 4] (centre x, centre y, width, height) → (x1, y1, x2, y2)."""
-    centre, half = boxes[..., :2], boxes[..., 2:] / 2
-    return torch.cat([centre - half, centre + half], dim=-1)
-
-
-def xyxy_to_xywh(boxes: Tensor) -> Tensor:
-    """[..., 4] (x1, y1, x2, y2) → COCO's (x1, y1, width, height)."""
-    return torch.cat([boxes[..., :2], boxes[..., 2:] - boxes[..., :2]], dim=-1)
-
-
-def xywh_to_xyxy(boxes: Tensor) -> Tensor:
-    """[..., 4] COCO's (x1, y1, width, height) → (x1, y1, x2, y2)."""
-    return torch.cat([boxes[..., :2], boxes[..., :2] + boxes[..., 2:]], dim=-1)
-
-
 def area(boxes: Tensor) -> Tensor:
     """[..., 4] → [...], pixels²; a box whose corners are swapped has area 0."""
     size = (boxes[..., 2:] - boxes[..., :2]).clamp(min=0)
     return size[..., 0] * size[..., 1]
-
-
-def clip(boxes: Tensor, size: tuple[int, int]) -> Tensor:
-    """Boxes [..., 4] cut to an image of `size` (height, width)."""
-    height, width = size
-    return torch.stack(
-        [
-            boxes[..., 0].clamp(0, width),
-            boxes[..., 1].clamp(0, height),
-            boxes[..., 2].clamp(0, width),
-            boxes[..., 3].clamp(0, height),
-        ],
-        dim=-1,
-    )
 
 
 def transform(boxes: Tensor, matrix: Tensor) -> Tensor:

@@ -26,7 +26,7 @@ class OptimizerOptions:
     """Whether it averages the weights, so that there is nothing left for `trainer.ema` to do."""
 
     name: str = MISSING
-    """Which optimizer it is."""
+    """The kind of optimizer."""
     lr: Annotated[float, Range(0, 1000, above=True)] = 0.01
     """The learning rate after the warm-up."""
     weight_decay: Annotated[float, Range(0, 100)] = 5e-4
@@ -40,7 +40,7 @@ class OptimizerOptions:
     final_lr: Share = 0.01
     """The learning rate at the end of `cosine`, as a share of lr."""
     steps: Annotated[list[Share], Length(1, 100)] = field(default_factory=lambda: [0.67, 0.89])
-    """Where `steps` divides lr by 10, as shares of the training."""
+    """The shares of the training after which `steps` divides lr by 10."""
     rise: InnerShare = 0.3
     """Share of the training in which `one_cycle` climbs from lr / 25 to lr, before it falls to lr / 250,000."""
     lowest_momentum: ShareBelowOne = 0.85

@@ -211,6 +211,6 @@ def _say(line: str | None) -> None:
 
 
 def _rank() -> int:
-    """Which of several processes that train together this is."""
+    """The number of this process among those that train together, from 0."""
     given = [next((os.environ[key] for key in ("RANK", "LOCAL_RANK", "SLURM_PROCID") if key in os.environ), "0")]
     return max(int(rank) for rank in [*given, os.environ.get("NODE_RANK", "0")] if rank.isdecimal())

@@ -54,7 +54,7 @@ class AssignerOptions:
     """Whether it compares objects with anchors, so that only heads that have some can be trained with it."""
 
     name: str = MISSING
-    """Which kind of assigner it is."""
+    """The kind of assigner."""
 
     def build(self) -> Assigner:
         """The assigner that these options describe; raises OptionError on a value that cannot be."""

@@ -32,7 +32,7 @@ class BackboneOptions:
     """The options that every backbone has."""
 
     name: str = MISSING
-    """Which kind of backbone it is."""
+    """The kind of backbone."""
     pretrained: bool = False
     """Start from ImageNet weights (torchvision's or timm's); not every backbone has them."""
     frozen_stages: Annotated[int, Range(0, 5)] = 0

@@ -12,8 +12,7 @@ from detector.backbones.backbone import BackboneOptions
 from detector.darknet.cfg import parse, read_text
 from detector.darknet.network import DarknetNetwork, Plan, plan_layers
 from detector.darknet.options import CLASSIFIER, check_options
-from detector.darknet.slots import layers_held, slots
-from detector.darknet.weights import load_weights
+from detector.darknet.weights import layers_held, load_weights, slots
 from detector.errors import OptionError, UserError
 from detector.freezing import FreezableBackbone
 from detector.options import MISSING, Lines, OneOf, arguments

@@ -84,7 +84,7 @@ COMMANDS: dict[str, Command] = {
         Command(
             "proposals",
             "Proposals",
-            "detector.data.proposals.report:report",
+            "detector.data.proposals.compute:report",
             "Computes the region proposals of a data set by selective search, for model=rcnn and model=fast_rcnn.",
             ("data=shapes", "data.root=FOLDER strategy=quality"),
         ),

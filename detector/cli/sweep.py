@@ -17,8 +17,7 @@ from omegaconf import DictConfig, open_dict
 from detector import signals
 from detector.cli.schema import leave_out_absent_parts, to_object
 from detector.cli.user_errors import answer_errors
-from detector.experiments.sweep.jobs import ERROR, Job, job
-from detector.experiments.sweep.report import table
+from detector.experiments.sweep.jobs import ERROR, Job, job, table
 
 
 class SweepReport(Callback):

@@ -93,7 +93,7 @@ class Evaluate:
     image_size: ImageSize | None = None
     """By default the size that the model was trained at."""
     suppression: SuppressionKind | None = None
-    """Which predictions of one object stay; by default the model's own."""
+    """The kind of non-maximum suppression; by default the model's own."""
     iou_threshold: IoU | None = None
     """IoU from which a worse box is suppressed; by default the model's own."""
     output: str | None = None
@@ -121,7 +121,7 @@ class Predict:
     image_size: ImageSize | None = None
     """By default the size that the model was trained at."""
     suppression: SuppressionKind | None = None
-    """Which predictions of one object stay; by default the model's own."""
+    """The kind of non-maximum suppression; by default the model's own."""
     iou_threshold: IoU | None = None
     """IoU from which a worse box is suppressed; by default the model's own."""
     accelerator: Device = "auto"

@@ -1,4 +1,4 @@
-"""Which options of which Darknet sections mean something here, which do not, and which would change the network.
+"""The options of Darknet's sections: those that mean something here, those that do not, those that are refused.
 
 The names are those of Darknet's documentation (the wiki pages "CFG parameters in the [net] section" and "in the different
 layers"). What is in none of the tables is unknown, and refused: nothing is passed over in silence.

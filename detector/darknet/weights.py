@@ -7,6 +7,7 @@ The header is three int32, version major, minor and revision, and the number of 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from detector.darknet.layers import Convolution
+from detector.darknet.network import Plan
 from detector.errors import OptionError
 
 
@@ -109,3 +112,22 @@ def _numbers(content: bytes, path: str | Path) -> np.ndarray:
             path,
         )
     return np.frombuffer(content, dtype="<f4", offset=header)
+
+
+def slots(plan: Plan, first: int | None = None) -> list[Slot]:
+    """The convolutions among the `first` layers, by default all; without those that say dontload=1."""
+    return [
+        Slot(
+            f"layer {i} ([{layer.section.name}], line {layer.section.line} of {plan.file})",
+            layer.module.convolution,
+            layer.module.norm,
+        )
+        for i, layer in enumerate(plan.layers[:first])
+        if isinstance(layer.module, Convolution) and not layer.section.integer("dontload", 0)
+    ]
+
+
+def layers_held(weights: str) -> int | None:
+    """N of a file called NAME.conv.N; None where the file holds all layers."""
+    found = re.search(r"\.conv\.(\d+)$", weights)
+    return int(found.group(1)) if found else None

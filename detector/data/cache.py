@@ -21,7 +21,7 @@ from detector.errors import UserError
 
 
 class Images(Protocol):
-    """Where a data set's loaded images come from."""
+    """A source of a data set's loaded images."""
 
     def image(self, i: int) -> np.ndarray:
         """Image `i`, uint8 [height, width, 3] RGB, as `load_image` gives it; not to be written to."""
@@ -78,7 +78,7 @@ def open_images(index: Index, cache: str, limit: Limit) -> Images:
 
 
 def cache_folder() -> Path:
-    """Where caches on disk lie: detector/ in $XDG_CACHE_HOME, by default in ~/.cache. Files in it may be deleted."""
+    """The folder of caches on disk: detector/ in $XDG_CACHE_HOME, by default in ~/.cache. Files in it may be deleted."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "detector"
 
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from detector.data.dataset import training_samples
 from detector.data.images.orientation import turned_by_exif
 from detector.data.index import Index, Problem
 from detector.data.options import CheckData
 from detector.data.read import has_test, read_split
-from detector.data.samples import training_samples
 from detector.data.statistics import (
     QUANTILES,
     FileFindings,
@@ -39,7 +39,7 @@ class Report:
     notes: dict[str, list[str]]
     """Notes by split: how its files were understood."""
     folder: Path
-    """Where the report and the pictures lie."""
+    """The folder of the report and the pictures."""
 
     def __str__(self) -> str:
         notes = [f"{split}: {note}" for split, found in self.notes.items() for note in found]

@@ -43,7 +43,7 @@ class Data:
     timeout: Annotated[int, Range(1, 86_400)] = 120
     """Seconds after which a loader process that gives nothing ends the run."""
     cache: Annotated[str, OneOf("none", "ram", "disk")] = "none"
-    """Where decoded images are kept."""
+    """The place where decoded images are kept."""
     proposals: str | None = None
     """Folder in which region proposals are kept, for models that need them; by default proposals/ in the cache folder."""
 

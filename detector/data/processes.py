@@ -1,4 +1,4 @@
-"""Where loader processes come from: never from a process that has had threads.
+"""The start of loader processes, which are never forked from a process that has had threads.
 
 A thread that is inside a library when its process forks leaves the library's locks taken in the child, for ever. So
 loader processes are forked by a server that has no thread (`forkserver`), and where the system has none, are new

@@ -8,8 +8,7 @@ from detector.data.formats.layout import complete, missing_split
 from detector.data.formats.shapes import read_shapes
 from detector.data.formats.voc import list_file, read_voc, split_folder
 from detector.data.formats.yolo import read_yolo
-from detector.data.index import Index
-from detector.data.label_space import in_order
+from detector.data.index import Index, in_order
 from detector.data.options import Coco, Data, Shapes, Voc, Yolo
 from detector.data.problems import summarise
 from detector.errors import UserError

@@ -1,4 +1,4 @@
-"""Which images come when, on which process."""
+"""The order of the images in an epoch, and their division among processes."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from detector import config
 from detector.boxes import transform
@@ -25,7 +26,6 @@ from detector.evaluation.report import table
 from detector.evaluation.results import DETECTIONS, read_results, write_results
 from detector.inference.predictor import Predictor
 from detector.output import output_folder, write_json, write_picture
-from detector.progress import with_progress
 from detector.types import Detections, Target
 from detector.visualization.pictures import predictions_picture
 
@@ -102,7 +102,7 @@ def _measure_checkpoint(given: config.Evaluate, checkpoint: Checkpoint) -> dict[
     results: list[dict[str, Any]] = []
     pictured = _Pictured()
     started = time.perf_counter()
-    for batch in with_progress(loader, len(loader), "batch"):
+    for batch in tqdm(loader, "batches", leave=False, disable=None):
         for image, target, found in zip(batch.images, batch.targets, predictor.detect(batch), strict=True):
             results += found.to_coco(target.image_id, index.category_ids)
             pictured.add(image.permute(1, 2, 0).numpy(), target, found)

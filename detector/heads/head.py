@@ -28,7 +28,7 @@ class Head(Protocol):
     classes: int
     """K."""
     bins: int
-    """Where box logits are distributions over distances (see `anchor_free`): bins of each of the four; otherwise 0."""
+    """The bins of each of the four distributions over distances (see `anchor_free`); 0 if box logits are no distributions."""
 
     def __call__(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
         """Features of all levels → raw predictions, in the order of `points`."""
@@ -51,7 +51,7 @@ class HeadOptions:
     """Whether its points have anchors, which some assigners compare objects with."""
 
     name: str = MISSING
-    """Which kind of head it is."""
+    """The kind of head."""
     channels: Annotated[int, Range(0, 16_384)] = 0
     """Width of the head's convolutions; 0 takes the width of its first level."""
     convolutions: Annotated[int, Range(0, 64)] = 2

@@ -1,4 +1,4 @@
-"""Where the pictures with boxes go: a folder of images, or a video."""
+"""The places that pictures with boxes go to: a folder of images, or a video."""
 
 from __future__ import annotations
 

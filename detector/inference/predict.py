@@ -12,6 +12,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from tqdm import tqdm
 
 from detector import config
 from detector.checkpoint import open_checkpoint
@@ -22,7 +23,6 @@ from detector.inference.predictor import Predictor
 from detector.inference.sources import ImageFiles, Picture, Video, open_source
 from detector.models.stages import StageTimer
 from detector.output import output_folder, write_picture
-from detector.progress import with_progress
 from detector.types import Detections
 from detector.visualization.draw import contact_sheet, draw_boxes
 
@@ -59,7 +59,7 @@ def predict(given: config.Predict) -> Path:
     entries = []
     with _output(source, folder) as write:
         detected = _detected(predictor, source, given.score, given.batch_size, timings)
-        for picture, found in with_progress(detected, len(source), "picture"):
+        for picture, found in tqdm(detected, "pictures", len(source) or None, leave=False, disable=None):
             boxed = draw_boxes(picture.pixels, found.boxes, found.labels, predictor.class_names, found.scores)
             write(picture.file.name, boxed)
             overview.add(picture, found, predictor.class_names)

@@ -1,4 +1,4 @@
-"""Where pictures to predict on come from: an image file, a folder of images, a video."""
+"""The sources of pictures to predict on: an image file, a folder of images, a video."""
 
 from __future__ import annotations
 

@@ -12,8 +12,7 @@ from detector.darknet.cfg import parse, read_text
 from detector.darknet.head import DarknetHead
 from detector.darknet.network import DarknetNetwork, plan_network
 from detector.darknet.options import check_options
-from detector.darknet.slots import layers_held, slots
-from detector.darknet.weights import load_weights
+from detector.darknet.weights import layers_held, load_weights, slots
 from detector.losses.criterion import Criterion
 from detector.models.detector import Deviation, Mean, ModelOptions
 from detector.models.single_shot import SingleShot

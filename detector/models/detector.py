@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Protocol, runtime_checkable
 
+import torch
 from torch import Tensor, nn
 
 from detector.errors import named
@@ -54,7 +56,7 @@ class ModelOptions:
     """The groups of parts that it is made of; of the others it has none."""
 
     name: str = MISSING
-    """Which kind of detector it is."""
+    """The kind of detector."""
     mean: Mean = field(default_factory=lambda: [0.485, 0.456, 0.406])
     """Mean of RGB in 0..1 that is subtracted; ImageNet's, as the pretrained backbones expect."""
     std: Deviation = field(default_factory=lambda: [0.229, 0.224, 0.225])
@@ -100,3 +102,18 @@ class ModelOptions:
     def proposal_request(self) -> ProposalRequest | None:
         """The proposals that the data must bring along; None where the detector finds its objects without any."""
         return None
+
+
+class Normalise(nn.Module):
+    """uint8 (or float 0..255) [B, 3, H, W], RGB → float (x / 255 − mean) / std, per channel."""
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.register_buffer("offset", torch.tensor(mean).reshape(3, 1, 1) * 255, persistent=False)
+        self.register_buffer("scale", 1 / (torch.tensor(std).reshape(3, 1, 1) * 255), persistent=False)
+        self.offset: Tensor
+        self.scale: Tensor
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The same pixels in the dtype of the buffers."""
+        return (images.to(self.offset.dtype) - self.offset) * self.scale

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from detector.backbones.backbone import Backbone
 from detector.errors import OptionError
-from detector.models.normalise import Normalise
+from detector.models.detector import Normalise
 from detector.models.regions.search import OnProposalsOptions, Search, of_targets, proposals_for
 from detector.models.roi_stage import RoIStage, TwoStageOptions
 from detector.models.stages import stage

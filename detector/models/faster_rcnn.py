@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from detector.backbones.backbone import Backbone
 from detector.errors import named
-from detector.models.normalise import Normalise
+from detector.models.detector import Normalise
 from detector.models.roi_stage import RoIStage, TwoStageOptions
 from detector.models.stages import stage
 from detector.necks.channel_projection import project_channels

@@ -14,7 +14,7 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
 
 from detector.errors import OptionError
-from detector.models.regions.precision import full_precision
+from detector.models.regions.box_coding import full_precision
 from detector.types import FeatureInfo, Target
 
 

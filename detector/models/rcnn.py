@@ -8,15 +8,14 @@ from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torchvision.ops import clip_boxes_to_image
 
 from detector.backbones.backbone import Backbone
-from detector.boxes import aligned_iou, clip
+from detector.boxes import aligned_iou
 from detector.errors import OptionError
-from detector.models.detector import ModelOptions
-from detector.models.normalise import Normalise
-from detector.models.regions.box_coding import decode
+from detector.models.detector import ModelOptions, Normalise
+from detector.models.regions.box_coding import decode, full_precision
 from detector.models.regions.losses import RegionBoxLoss, class_loss
-from detector.models.regions.precision import full_precision
 from detector.models.regions.sampling import RegionSampler, SampledRegionsOptions, Samples
 from detector.models.regions.search import OnProposalsOptions, Search, of_targets, proposals_for
 from detector.models.regions.warp import warp
@@ -195,7 +194,7 @@ class RCNN(nn.Module):
                 deltas = torch.cat(
                     [images.new_empty((0, self.classes, 4), dtype=torch.float32), *(p[1] for p in parts)]
                 )
-                boxes = clip(decode(torch.cat(regions), deltas, self.box_loss.weights), size)
+                boxes = clip_boxes_to_image(decode(torch.cat(regions), deltas, self.box_loss.weights), size)
                 scores = logits.softmax(-1)[:, : self.classes]
                 # what lies outside the image altogether is no detection
                 scores = torch.where((boxes[..., 2:] > boxes[..., :2]).all(-1), scores, 0.0)

@@ -12,8 +12,7 @@ from detector.backbones.backbone import Backbone
 from detector.heads.head import Head
 from detector.heads.points import Points
 from detector.losses.criterion import Criterion
-from detector.models.detector import ModelOptions
-from detector.models.normalise import Normalise
+from detector.models.detector import ModelOptions, Normalise
 from detector.models.stages import stage
 from detector.necks.neck import Neck
 from detector.nms import NMS

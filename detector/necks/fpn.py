@@ -8,8 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from detector.layers import ConvNormActivation, initialise
-from detector.necks.levels import pyramid_levels
-from detector.necks.neck import ADDED, NeckOptions
+from detector.necks.neck import ADDED, NeckOptions, pyramid_levels
 from detector.options import Activation, Channels, Norm, arguments
 from detector.types import FeatureInfo
 

@@ -8,8 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from detector.errors import OptionError
-from detector.necks.levels import pyramid_levels
-from detector.necks.neck import NeckOptions
+from detector.necks.neck import NeckOptions, pyramid_levels
 from detector.options import Activation, Norm
 from detector.types import FeatureInfo
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Protocol
 
 from torch import Tensor
 
-from detector.errors import named
+from detector.errors import OptionError, named
 from detector.necks.extras import NeckWithExtras
 from detector.options import MISSING, Activation, Norm, OneOf, Range, ShareBelowOne
 from detector.types import FeatureInfo
@@ -31,7 +31,7 @@ class NeckOptions:
     """The options that every neck has."""
 
     name: str = MISSING
-    """Which kind of neck it is."""
+    """The kind of neck."""
     lowest: Annotated[int, OneOf(2, 3)] = 3
     """The lowest level: 2 adds P2 (stride 4), 3 starts at P3 (stride 8)."""
     highest: Annotated[int, OneOf(5, 6)] = 5
@@ -77,3 +77,17 @@ class NeckOptions:
 
 ADDED = ("spp", "attention", "dropblock", "dropblock_size")
 """Options of what stands before and after the neck itself."""
+
+
+def pyramid_levels(lowest: int, highest: int, features: FeatureInfo) -> list[int]:
+    """[lowest, ..., highest], where level k has stride 2^k.
+
+    Raises `OptionError` unless `lowest` is 2 or 3 and `highest` 5 or 6, and where `features` lack C(lowest).
+    """
+    if lowest not in (2, 3):
+        raise OptionError("lowest", f"{lowest} is not a level to start at; choose 2 or 3")
+    if highest not in (5, 6):
+        raise OptionError("highest", f"{highest} is not a level to end at; choose 5 or 6")
+    if f"C{lowest}" not in features.names:
+        raise OptionError("lowest", f"the backbone gives {', '.join(features.names)} and no C{lowest}; choose 3")
+    return list(range(lowest, highest + 1))

@@ -9,8 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from detector.layers import CSP, ConvNormActivation, initialise, scale_channels, scale_depth
-from detector.necks.levels import pyramid_levels
-from detector.necks.neck import ADDED, NeckOptions
+from detector.necks.neck import ADDED, NeckOptions, pyramid_levels
 from detector.options import Activation, Multiple, Norm, arguments
 from detector.types import FeatureInfo
 

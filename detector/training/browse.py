@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from detector import config
+from detector.data.dataset import training_samples
 from detector.data.images.letterbox import check_image_size
 from detector.data.problems import missing_images
 from detector.data.read import read_index
-from detector.data.samples import training_samples
 from detector.errors import UserError
 from detector.output import new_folder, write_picture
 from detector.visualization.pictures import batch_picture

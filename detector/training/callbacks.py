@@ -70,12 +70,12 @@ class BestCheckpoint(ModelCheckpoint):
     """Keeps the best weights, where something was measured: a validation split without objects has no best."""
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Where every epoch is measured."""
+        """Logs after the measurement, if every epoch is measured."""
         if self.monitor in trainer.callback_metrics:
             super().on_train_epoch_end(trainer, pl_module)
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Where not every epoch is."""
+        """Logs after an epoch of training, if not every epoch is measured."""
         if self.monitor in trainer.callback_metrics:
             super().on_validation_end(trainer, pl_module)
 

@@ -9,7 +9,7 @@ from typing import Any
 from detector import config
 from detector.checkpoint import KEY, build, entry
 from detector.darknet.cfg import parse
-from detector.darknet.slots import layers_held
+from detector.darknet.weights import layers_held
 from detector.data.images.letterbox import check_image_size
 from detector.data.read import read_index
 from detector.errors import UserError

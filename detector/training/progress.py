@@ -30,7 +30,7 @@ class Surroundings(Callback):
     """One line at the start: the device, the precision, the size of a step."""
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Once the device is known."""
+        """Prints the line, once the device is known."""
         if trainer.is_global_zero:
             batch_size = cast(DetectionModule, pl_module).config.data.batch_size
             print(surroundings(trainer, batch_size), flush=True)
@@ -106,7 +106,7 @@ def losses_in(room: int, metrics: Mapping[str, Any]) -> dict[str, str]:
 
 
 class LogLines(Callback):
-    """Where there is no terminal for a bar: now and then a line with the loss, the rate and the time left.
+    """Prints now and then a line with the loss, the rate and the time left, for a log without a terminal for a bar.
 
     The loss is the mean over the batches since the last line, the rate that of training alone. The time left is that of
     the whole run, by what its batches and evaluations have taken so far.
@@ -125,7 +125,7 @@ class LogLines(Callback):
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Batch, batch_idx: int
     ) -> None:
-        """Waits for the device where there is a line to write, and only there."""
+        """Prints a line when it is time for one; only then it waits for the device."""
         self._batches += 1
         self._losses.append(outputs["loss"].detach())
         now = time.perf_counter()
@@ -145,11 +145,11 @@ class LogLines(Callback):
         self._silence = min(2 * self._silence, LONGEST_SILENCE)
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Seconds from here are none of training."""
+        """Notes when the evaluation begins, whose seconds do not count as training."""
         self._evaluation_started = time.perf_counter()
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Up to here."""
+        """Adds the seconds of this evaluation."""
         self._evaluating += time.perf_counter() - self._evaluation_started
 
 

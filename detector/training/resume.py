@@ -17,8 +17,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from detector.checkpoint import KEY, from_content, is_finite, misfit, read_content
-from detector.data.index import Index
-from detector.data.label_space import in_order
+from detector.data.index import Index, in_order
 from detector.data.module import DetectionData
 from detector.errors import UserError
 from detector.training.more_epochs import Progress, progress_of

@@ -185,7 +185,7 @@ def _draw_dashes(draw: ImageDraw.ImageDraw, outline: Rectangle, color: Color, li
 def _place_captions(
     sizes: Sequence[tuple[int, int]], outlines: Sequence[Rectangle], height: int, width: int
 ) -> list[Rectangle]:
-    """Where captions of `sizes` (width, height) go, each at its box, hiding least of earlier captions and of boxes."""
+    """Places captions of `sizes` (width, height), each at its box, hiding least of earlier captions and of boxes."""
     boxes = np.array(outlines).reshape(-1, 4)
     box_areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
     placed = np.zeros_like(boxes)

@@ -6,7 +6,7 @@ import torch
 
 from detector import config
 from detector.checkpoint import build
-from detector.models.normalise import Normalise
+from detector.models.detector import Normalise
 from detector.models.single_shot import SingleShot
 from detector.nms import KINDS, NMS
 from detector.types import Target

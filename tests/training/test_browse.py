@@ -12,9 +12,8 @@ from composition import command
 from hydra.core.global_hydra import GlobalHydra
 
 from detector import config
-from detector.data.dataset import DetectionDataset
+from detector.data.dataset import DetectionDataset, training_samples
 from detector.data.read import read_index
-from detector.data.samples import training_samples
 from detector.errors import UserError
 from detector.training.browse import browse
 from detector.visualization.draw import class_color

@@ -183,7 +183,7 @@ def _size(image: dict[str, Any]) -> tuple[int, int]:
 
 
 def _image_files(data: Coco, split: str, path: Path, root: Path) -> ImageFiles:
-    """Where the images of a json file may be: `data.images`, or the usual places by its name and its folder."""
+    """The folders that may hold the images of a json file: `data.images`, or the usual ones by its name and its folder."""
     split = split_named(path.stem) or split_named(path.parent.name) or split
     if data.images is not None:
         return ImageFiles([existing(root / data.images, "data.images", folder=True)], split)

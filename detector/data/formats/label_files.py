@@ -1,4 +1,4 @@
-"""Which label file belongs to which image of a YOLO data set."""
+"""The label file of each image of a YOLO data set."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ NO_LABELS = frozenset(
 
 
 def label_file(image: Path) -> Path:
-    """Where the labels of an image are first looked for: .../images/a/b.jpg → .../labels/a/b.txt, the last `images` of
+    """The label file that an image has first of all: .../images/a/b.jpg → .../labels/a/b.txt, the last `images` of
     the path; beside the image where the path has none."""
     parts = list(image.parts)
     for i in range(len(parts) - 2, -1, -1):

@@ -34,7 +34,7 @@ _GRID = 128
 
 @dataclass(frozen=True)
 class Scene:
-    """Where the objects of one picture are, from the farthest to the nearest."""
+    """The places of the objects of one picture, from the farthest to the nearest."""
 
     labels: np.ndarray
     """int64 [N], indices into CLASS_NAMES."""
@@ -139,7 +139,7 @@ def _place(unit: np.ndarray, side: float, angle: float, place: np.ndarray, size:
 
 
 def _visible(outlines: list[np.ndarray], size: int) -> list[int]:
-    """Which outlines are drawn: from the nearest to the farthest, those that the drawn ones leave uncovered enough."""
+    """The outlines that are drawn: from the nearest to the farthest, those that the drawn ones leave uncovered enough."""
     covered = np.zeros((_GRID, _GRID), dtype=np.uint8)
     drawn = []
     for i in range(len(outlines) - 1, -1, -1):

@@ -112,7 +112,7 @@ def read_voc(data: Voc, split: str, class_names: tuple[str, ...] | None = None) 
 
 
 def list_file(data: Voc, split: str) -> Path:
-    """Where the names of a split's images are, whether it exists or not."""
+    """The file with the names of a split's images, whether it exists or not."""
     root, entry = root_folder(data), split_entry(data, split)
     name = f"{entry.removesuffix('.txt')}.txt"
     places = [root / "ImageSets" / "Main" / name, root / "ImageSets" / name, root / name]

@@ -21,7 +21,7 @@ class Tag:
     numbers: tuple[int, ...]
     """Empty where the value is no unsigned integer: text, a fraction."""
     at: int
-    """Where the entry stands in the file."""
+    """The byte of the file at which the entry begins."""
     upright: bytes
     """What the entry would be if it said: orientation 1."""
 

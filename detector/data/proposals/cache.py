@@ -39,7 +39,7 @@ def key(search: SelectiveSearch, content: bytes) -> str:
 
 
 def file_of(folder: Path, name: str) -> Path:
-    """Where the proposals with the key `name` lie: in 256 folders, because some file systems are slow with one."""
+    """The file of the proposals with the key `name`: in 256 folders, because some file systems are slow with one."""
     return folder / name[:2] / f"{name}.npy"
 
 

@@ -10,13 +10,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from detector.data.index import Index
 from detector.data.loader import Loader, no_note
+from detector.data.options import Proposals
 from detector.data.proposals.cache import Found, file_of, key, proposal_folder, read, write
-from detector.data.proposals.recall import measure_recall
+from detector.data.proposals.recall import Recall, measure_recall
+from detector.data.read import has_test, read_index
 from detector.errors import UserError
-from detector.progress import with_progress
 from detector.proposals.selective_search import SelectiveSearch
 
 AN_IMAGE_EACH = 4
@@ -110,7 +112,7 @@ def _compute(proposals: SplitProposals, missing: Sequence[int]) -> float:
         batch_size=None,
         in_order=False,
     )
-    return sum(map(float, with_progress(loader, len(missing), "proposals of image")))
+    return sum(map(float, tqdm(loader, "proposals", len(missing), leave=False, disable=None)))
 
 
 class _Missing:
@@ -149,3 +151,32 @@ def _on_all_cores(function, count: int) -> list[str]:  # type: ignore[no-untyped
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+PUBLISHED = (
+    "Uijlings et al. 2013, VOC 2007 test, for comparison: fast, 2,134 boxes an image: recall at 0.5 0.98, MABO 0.804; "
+    "quality, 10,097 boxes: 0.99, 0.879"
+)
+
+
+def report(settings: Proposals) -> dict[str, Recall]:
+    """Computes what is missing, prints recall and seconds an image for each split, and gives the recall by split.
+
+    Raises:
+        UserError: the data, an image or a setting is not what it should be.
+    """
+    search = settings.build_search()
+    splits = ["train", "val", *(["test"] if has_test(settings.data) else [])]
+    class_names = read_index(settings.data, "train").class_names
+    recalls = {}
+    for split in splits:
+        index = read_index(settings.data, split, class_names)
+        proposals = open_proposals(index, search, settings.data.proposals)
+        recall = recalls[split] = measure_recall(index, proposals.boxes)
+        seconds = sum(proposals.found(i).seconds for i in range(len(index))) / len(index)
+        print(
+            f"{split}: {len(index)} images, {recall.objects} objects, {recall.proposals:.0f} proposals and "
+            f"{seconds:.2f} s an image\n{recall}"
+        )
+    print(PUBLISHED)
+    return recalls

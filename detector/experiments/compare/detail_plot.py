@@ -1,4 +1,4 @@
-"""Where groups of runs differ, as a picture: the stages of a detection, AP by size of the objects, AP by class."""
+"""A picture of what groups of runs differ in: the stages of a detection, AP by size of the objects, AP by class."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from detector.checkpoint import open_checkpoint
 from detector.data.index import Index
@@ -16,7 +17,6 @@ from detector.evaluation.comparison import ResampledAP, match, resample_images, 
 from detector.evaluation.results import DETECTIONS, flatten, read_results, write_results
 from detector.experiments.compare.runs import Run
 from detector.inference.predictor import Predictor
-from detector.progress import with_progress
 
 TOLERANCE = 2e-3
 """Largest difference from a run's AP: measured on another device a checkpoint may round otherwise; as trained, it is 0."""
@@ -37,7 +37,7 @@ def resample_runs(runs: Sequence[Run], indexes: Sequence[Index], resamples: int,
             )
     weights = resample_images(len(indexes[0]), resamples, seed)
     compared = []
-    for run, index in with_progress(zip(runs, indexes, strict=True), len(runs), "resampling run"):
+    for run, index in tqdm(zip(runs, indexes, strict=True), "resampled runs", len(runs), leave=False, disable=None):
         found = resampled_ap(match(index, flatten(index, stored_detections(run, index))), weights)
         if abs(found.ap - (run.metrics["AP"] or 0.0)) > TOLERANCE:
             raise UserError(

@@ -35,7 +35,7 @@ def slug(title: str) -> str:
 
 
 def companion(file: Path, title: str, suffix: str) -> Path:
-    """Where a section's plot or CSV file lies: in a folder named after the Markdown file. The folder is made."""
+    """The path of a section's plot or CSV file, in a folder named after the Markdown file, which is made."""
     folder = file.with_suffix("")
     folder.mkdir(exist_ok=True)
     return folder / f"{slug(title)}{suffix}"

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from tqdm import tqdm
+
 from detector import config
 from detector.data.index import Index
 from detector.errors import UserError
@@ -25,7 +27,6 @@ from detector.experiments.compare.runs import Run, find_runs
 from detector.experiments.compare.table import Measured, as_csv, difference_cells, results_cells
 from detector.inference.predictor import choose_device
 from detector.output import new_folder
-from detector.progress import with_progress
 from detector.visualization.text_table import markdown, terminal
 
 
@@ -121,7 +122,7 @@ def _measure_costs(
         one.folder: measure_cost(
             one.folder / "best.ckpt", indexes[one.folder], given.latency, given.accelerator, memory
         )
-        for one in with_progress(order, len(order), "measuring run")
+        for one in tqdm(order, "measured runs", leave=False, disable=None)
     }
 
 

@@ -55,7 +55,7 @@ DETAIL_COLUMNS = (
     Column("regions", "regions", 0, lambda _, cost: cost.regions),
     Column("peak MiB", "memory_mib", 0, lambda _, cost: cost.memory_mib),
 )
-"""Where time and memory go."""
+"""The columns about time and memory."""
 SETTINGS, SEEDS = "what differs", "seeds"
 
 

@@ -14,8 +14,7 @@ import math
 
 import torch
 from torch import Tensor
-
-from detector.boxes import cxcywh_to_xyxy, xyxy_to_cxcywh
+from torchvision.ops import box_convert
 
 Weights = tuple[float, float, float, float]
 
@@ -43,9 +42,16 @@ def decode(regions: Tensor, deltas: Tensor, weights: Weights = WEIGHTS) -> Tenso
     centre, size = _centre_and_size(regions.to(deltas))
     deltas = torch.stack([one / weight for one, weight in zip(deltas.unbind(-1), weights, strict=True)], dim=-1)
     shift, growth = deltas.split(2, dim=-1)
-    return cxcywh_to_xyxy(torch.cat([centre + shift * size, size * growth.clamp(max=LARGEST_GROWTH).exp()], dim=-1))
+    return box_convert(
+        torch.cat([centre + shift * size, size * growth.clamp(max=LARGEST_GROWTH).exp()], dim=-1), "cxcywh", "xyxy"
+    )
 
 
 def _centre_and_size(boxes: Tensor) -> tuple[Tensor, Tensor]:
-    centre, size = xyxy_to_cxcywh(boxes).split(2, dim=-1)
+    centre, size = box_convert(boxes, "xyxy", "cxcywh").split(2, dim=-1)
     return centre, size
+
+
+def full_precision(x: Tensor) -> Tensor:
+    """float16 and bfloat16 → float32; float32 and float64 stay as they are."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))

@@ -13,14 +13,13 @@ from torch import Tensor
 
 from detector.boxes import IoUKind, aligned_iou
 from detector.errors import OptionError
-from detector.models.regions.box_coding import WEIGHTS, Weights, decode, encode
-from detector.models.regions.precision import full_precision
+from detector.models.regions.box_coding import WEIGHTS, Weights, decode, encode, full_precision
 from detector.models.regions.sampling import Samples
 
 RegionBoxLossKind = Literal["smooth_l1", "l1", "iou", "giou", "diou", "ciou"]
 
 SMOOTH_L1_BETA = 1 / 9
-"""Where the square ends and the straight line begins; Ren et al.'s code, Detectron and torchvision take it."""
+"""The point at which the square ends and the straight line begins, as in Ren et al.'s code, Detectron and torchvision."""
 
 
 def class_loss(logits: Tensor, samples: Samples) -> Tensor:

@@ -1,4 +1,4 @@
-"""Which regions of an image a second stage learns from, and what each should say (Girshick 2015, section 2.3).
+"""The regions of an image that a second stage learns from, and the target of each (Girshick 2015, section 2.3).
 
 Nothing here waits for a GPU: the number of regions that come out is known before their overlaps are.
 """

@@ -1,4 +1,4 @@
-"""Which levels of a single-shot detector had objects to learn from in a step."""
+"""The number of objects that each level of a single-shot detector was assigned in a step."""
 
 from __future__ import annotations
 

@@ -11,9 +11,8 @@ import lightning as L
 from lightning.pytorch.callbacks import Callback
 from torch.optim import Optimizer
 
-from detector.training.health.advice import advice
 from detector.training.health.assignments import AssignmentCounter
-from detector.training.health.flags import find_flags
+from detector.training.health.flags import advice, find_flags
 from detector.training.health.history import History
 from detector.training.health.measure import HealthMeter, LayerHealth
 from detector.training.health.picture import draw_health

@@ -15,8 +15,7 @@ from hydra.core.global_hydra import GlobalHydra
 from detector import config
 from detector.command_line import CONFIGS
 from detector.experiments.sweep import run
-from detector.experiments.sweep.jobs import Job, digest, job
-from detector.experiments.sweep.report import table
+from detector.experiments.sweep.jobs import Job, digest, job, table
 from detector.experiments.sweep.run import run_job
 from detector.output import write_json
 from detector.signals import Stopped

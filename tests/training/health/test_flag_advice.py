@@ -6,8 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from detector import config
-from detector.training.health.advice import advice
-from detector.training.health.flags import Flag
+from detector.training.health.flags import Flag, advice
 
 Configure = Callable[..., config.Train]
 BARE = config.VGGOptions(depth=11, norm="none", activation="relu", initialisation="xavier")
