@@ -318,9 +318,7 @@ def test_a_detector_of_torchvision_trains_and_is_measured(tmp_path: Path) -> Non
     from torchvision.models.detection import ssdlite320_mobilenet_v3_large
 
     torch.manual_seed(0)
-    model = OfTorchvision(
-        ssdlite320_mobilenet_v3_large(weights=None, weights_backbone=None, num_classes=3, size=(64, 64))
-    )
+    model = OfTorchvision(ssdlite320_mobilenet_v3_large(weights=None, weights_backbone=None, num_classes=3))
     before = {name: value.clone() for name, value in model.named_parameters()}
     module = DetectionModule(model, config.AdamWOptions(lr=1e-3, warmup_epochs=0.0), ema=0.5)
     own_trainer(tmp_path, 2).fit(module, datamodule=own_data())
