@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from detector import config
+from detector.build_detector import DetectorOptions
 from detector.darknet.cfg import parse, read_text
 from detector.errors import options_of
 
+Described = TypeVar("Described", config.Train, DetectorOptions)
 
-def resolve_files(train: config.Train) -> config.Train:
+
+def resolve_files(train: Described) -> Described:
     """The same configuration with what follows from the files that it names, so that a checkpoint needs none of them.
 
     That is the text of a Darknet `.cfg`, whether its images are stretched, and RGB in 0..1 where the backbone's weights

@@ -71,9 +71,9 @@ MISTAKES = [
     Mistake("detector/training/ema.py", "(self._count + 9)", "(self._count + 90)", EMA),
     # the training loop
     Mistake(_MODULE, "targets = [target.scaled(new_side / side) for target in targets]", "pass", MODULE),
-    Mistake(_MODULE, "self.batches_per_epoch(self.trainer.world_size) / part.accumulate", "self.batches_per_epoch(self.trainer.world_size)", MODULE),
-    Mistake(_MODULE, "self.config.optim.warmup_epochs / self.config.trainer.epochs", "self.config.optim.warmup_epochs / total", MODULE),
-    Mistake(_MODULE, "torch.nn.utils.clip_grad_norm_(self.detector.parameters(), self.config.trainer.clip, foreach=True)", "pass", MODULE),
+    Mistake(_MODULE, "math.ceil(batches / trainer.accumulate_grad_batches)", "batches", MODULE),
+    Mistake(_MODULE, "self.optim.warmup_epochs / epochs", "self.optim.warmup_epochs / total", MODULE),
+    Mistake(_MODULE, "torch.nn.utils.clip_grad_norm_(self.detector.parameters(), clip, foreach=True)", "pass", MODULE),
     Mistake(_MODULE, "backbone.freeze(part.frozen_stages, part.freeze_norm)", "backbone.freeze(0)", MODULE),
     Mistake(_MODULE, "backbone.freeze(part.frozen_stages, part.freeze_norm)", "backbone.freeze(part.frozen_stages)", MODULE),
     Mistake(_MODULE, "return self.detector if self.ema is None else self.ema.module", "return self.detector", TRAIN),
@@ -113,7 +113,7 @@ MISTAKES = [
     Mistake("detector/models/rcnn.py", "self.level = backbone.info.names[-1]", "self.level = backbone.info.names[0]", RCNN),
     # pictures and boxes on their way to the network
     Mistake(_DATASET, "fit = self.size / max(seen_width, seen_height)", "fit = min(1.0, self.size / max(seen_width, seen_height))", DATASET),
-    Mistake("detector/data/module.py", 'read_index(data, "val", self.class_names)', 'read_index(data, "val")', VOC),
+    Mistake("detector/data/module.py", 'read_index(data, "val", train_index.class_names)', 'read_index(data, "val")', VOC),
     Mistake("detector/data/augment/random_views.py", "(0.5 + augment.translate * y) * size", "(0.5 + augment.translate * x) * size", AUGMENT),
     Mistake("detector/data/augment/random_views.py", "shearing(augment.shear * shear_x, augment.shear * shear_y)", "shearing(augment.shear * shear_x, augment.shear * shear_x)", AUGMENT),
     Mistake("detector/data/augment/random_views.py", "zoom = 1 + augment.scale * zoom", "zoom = 1 + augment.scale * abs(zoom)", AUGMENT),

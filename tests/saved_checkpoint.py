@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from detector import checkpoint, config
+from detector.build_detector import DetectorOptions
 
 
 def random_weights(train: config.Train, classes: int, seed: int) -> dict[str, Tensor]:
@@ -32,6 +33,6 @@ def save_checkpoint(
         average = random_weights(train, len(class_names), seed + 1)
         state |= {f"ema.module.{k}": v for k, v in average.items()}
     ids = tuple(range(1, len(class_names) + 1))
-    entry = checkpoint.entry(train, tuple(class_names), ids)
+    entry = checkpoint.entry(DetectorOptions.of(train), tuple(class_names), ids, train)
     torch.save({"state_dict": state, "epoch": 3, checkpoint.KEY: entry}, path)
     return path

@@ -9,6 +9,7 @@ import torch
 from saved_checkpoint import random_weights, save_checkpoint
 
 from detector import checkpoint, config
+from detector.build_detector import DetectorOptions
 from detector.checkpoint import open_checkpoint
 from detector.data.formats.shapes import CLASS_NAMES
 from detector.errors import UserError
@@ -29,7 +30,8 @@ class Code:
 def test_weights_configuration_and_classes_come_back_as_they_were_saved(tiny: Configure, tmp_path: Path) -> None:
     train = tiny()
     opened = open_checkpoint(save_checkpoint(tmp_path / "a.ckpt", train, CLASS_NAMES, seed=5, averaged=False))
-    assert opened.config == train
+    assert opened.run == train
+    assert opened.options == DetectorOptions.of(train)
     assert opened.class_names == CLASS_NAMES
     assert opened.category_ids == (1, 2, 3, 4, 5)
     assert opened.epoch == 3
@@ -84,7 +86,7 @@ def _without(key: str) -> Callable[[Path, Configure], None]:
 
 def _of_an_older_schema(file: Path, tiny: Configure) -> None:
     content = torch.load(save_checkpoint(file, tiny(), CLASS_NAMES), weights_only=True)
-    content[checkpoint.KEY]["config"]["trainer"]["an_option_that_went_away"] = 1
+    content[checkpoint.KEY]["run"]["config"]["trainer"]["an_option_that_went_away"] = 1
     torch.save(content, file)
 
 

@@ -19,6 +19,8 @@ from detector.backbones.efficientnet import EfficientNetOptions
 from detector.backbones.resnet import ResNetOptions
 from detector.backbones.timm import TimmOptions
 from detector.backbones.vgg import VGGOptions
+from detector.build_detector import DetectorOptions
+from detector.config.choices import choose, choose_detector
 from detector.config.commands import (
     Benchmark,
     BrowseData,
@@ -34,7 +36,7 @@ from detector.config.commands import (
     Train,
 )
 from detector.config.groups import GROUPS, schema, schema_name
-from detector.config.plain_values import from_dict
+from detector.config.plain_values import detector_from_dict, from_dict
 from detector.config.plugins import load_plugins
 from detector.config.training import Callbacks, Csv, Logger, MLflow, TensorBoard, Trainer, Wandb
 from detector.data.options import Anchors, Augment, Auto, CheckData, Coco, Data, Proposals, Shapes, Voc, Yolo

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from detector.assigners import ASSIGNERS
 from detector.backbones import BACKBONES
+from detector.command_line import PLUGIN_PARTS
 from detector.config.training import Callbacks, Csv, MLflow, TensorBoard, Trainer, Wandb
 from detector.data.options import Augment, Auto, Coco, Shapes, Voc, Yolo
 from detector.heads import HEADS
@@ -35,7 +36,8 @@ def schema(group: str, name: str) -> type:
     """The dataclass that a choice of `group` called `name` follows; KeyError if there is none."""
     classes = GROUPS[group]
     by_name = {schema_name(group, cls): cls for cls in classes}
-    if name not in by_name and (len(classes) == 1 or group in by_name):
+    own = [cls for cls in classes if (group, cls) not in PLUGIN_PARTS]
+    if name not in by_name and (len(own) == 1 or group in by_name):
         return classes[0]
     return by_name[name]
 

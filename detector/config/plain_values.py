@@ -6,6 +6,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from detector.build_detector import DetectorOptions
 from detector.config.commands import Train
 from detector.config.groups import GROUPS, schema, schema_name
 from detector.config.plugins import loaded
@@ -22,13 +23,24 @@ def from_dict(values: Any, where: str = "") -> Train:
         UserError: in one line, which begins with `where`, what is no configuration in them: a key that does not exist,
             every value that cannot be (see `detector.option_check.check`), or a plugin that is not loaded.
     """
-    if isinstance(values, dict) and isinstance(model := values.get("model"), dict):
-        values = {**values, "model": {"resize": "letterbox", **model}}  # all there was before it could be chosen
     if isinstance(values, dict):
         _require_plugins(values.get("plugins"), where)
-    settings = _object(Train, values, "", where)
+    settings: Train = _object(Train, _with_resize(values), "", where)
     check(settings, where)
     return settings
+
+
+def detector_from_dict(values: Any, where: str = "") -> DetectorOptions:
+    """The inverse of `dataclasses.asdict` for the options of a detector; raises as `from_dict`."""
+    options: DetectorOptions = _object(DetectorOptions, _with_resize(values), "", where)
+    check(options, where)
+    return options
+
+
+def _with_resize(values: Any) -> Any:
+    if isinstance(values, dict) and isinstance(model := values.get("model"), dict):
+        return {**values, "model": {"resize": "letterbox", **model}}  # all there was before it could be chosen
+    return values
 
 
 def _require_plugins(files: Any, where: str) -> None:
@@ -48,7 +60,7 @@ def _object(cls: type, values: Any, prefix: str, where: str) -> Any:
     if unknown := [key for key in values if key not in known]:
         raise UserError(f"{where}{prefix}{shown(unknown[0])}: no such key; there are {', '.join(sorted(known))}")
     given = dict(values)
-    for group in GROUPS.keys() & given.keys() if cls is Train else ():
+    for group in GROUPS.keys() & given.keys() if cls in (Train, DetectorOptions) else ():
         if given[group] is not None:
             given[group] = _object(_schema_of(group, given[group], where), given[group], f"{group}.", where)
     return cls(**given)

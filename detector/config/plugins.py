@@ -6,6 +6,7 @@ import importlib.util
 import sys
 import traceback
 from collections.abc import Iterable, Iterator
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType, NoneType
 from typing import Any, get_args, get_type_hints
@@ -20,6 +21,10 @@ _loaded: dict[Path, bytes] = {}
 """The files that were run, as they were then."""
 _own: dict[Path, list[tuple[str, Any]]] = {}
 """The (group, options class) that each of them defines."""
+_folders: list[str] = []
+"""The folders that were added to `sys.path` for them."""
+_registered: list[tuple[str, Any]] = []
+"""The (group, options class) that came from a notebook or a script."""
 
 
 def load_plugins(files: Iterable[str | Path]) -> None:
@@ -39,11 +44,45 @@ def load_plugins(files: Iterable[str | Path]) -> None:
             raise UserError(f"plugins: {file}: cannot be read ({error.strerror})") from error
         if _loaded.get(path) != content:
             _forget(path)
-            found = list(_options_in(_run(path, str(file)), str(file)))
+            try:
+                found = list(_options_in(_run(path, str(file)), str(file)))
+            except UserError:
+                _leave(path)
+                raise
             for group, cls in found:
-                GROUPS[group] = (*GROUPS[group], cls)
-            PLUGIN_PARTS.extend(found)
+                _add(group, cls)
             _loaded[path], _own[path] = content, found
+
+
+def register(group: str, cls: type) -> None:
+    """Makes a class of the user's own a choice of `group`, for as long as Python runs; one of the project's is one already.
+
+    A class that was registered before under the same name gives way: a notebook's cell may be run again.
+
+    Raises:
+        UserError: the class is no dataclass, or another choice has its name.
+    """
+    if cls in GROUPS[group]:
+        return
+    same = [one for one in GROUPS[group] if schema_name(group, one) == schema_name(group, cls)]
+    if "__dataclass_fields__" not in vars(cls):
+        raise UserError(f"{group}: {cls.__name__} is no dataclass: write @dataclass above it")
+    if any((group, one) not in _registered for one in same):
+        raise UserError(f"{group}={schema_name(group, cls)} is there already: give {cls.__name__} another name")
+    for one in same:
+        _remove(group, one)
+    _add(group, cls)
+    _registered.append((group, cls))
+
+
+def _add(group: str, cls: Any) -> None:
+    GROUPS[group] = (*GROUPS[group], cls)
+    PLUGIN_PARTS.append((group, cls))
+
+
+def _remove(group: str, cls: Any) -> None:
+    GROUPS[group] = tuple(one for one in GROUPS[group] if one is not cls)
+    PLUGIN_PARTS.remove((group, cls))
 
 
 def loaded() -> list[Path]:
@@ -52,27 +91,45 @@ def loaded() -> list[Path]:
 
 
 def bases() -> dict[str, type]:
-    """The options class from which every choice of a group is derived, for the groups whose options build something."""
-    found = {}
-    for group, hint in get_type_hints(Experiment).items():
-        base = next((one for one in get_args(hint) if one is not NoneType), hint)
-        if group in GROUPS and hasattr(base, "build"):
-            found[group] = base
+    """The options class from which every choice of a group is derived, for the groups that a plugin can add to."""
+    return {group: base_of(group) for group in GROUPS if group != "trainer"}
+
+
+def base_of(group: str) -> type:
+    """The options class from which every choice of a group is derived."""
+    hint = get_type_hints(Experiment)[group]
+    found: type = next((one for one in get_args(hint) if one is not NoneType), hint)
     return found
 
 
 def _forget(path: Path) -> None:
+    if path in _loaded:
+        _leave(path)
     for group, cls in _own.pop(path, []):
-        PLUGIN_PARTS.remove((group, cls))
-        GROUPS[group] = tuple(one for one in GROUPS[group] if one is not cls)
+        _remove(group, cls)
     _loaded.pop(path, None)
 
 
+def _leave(path: Path) -> None:
+    """The file is a module no more."""
+    if (module := sys.modules.get(path.stem)) is not None and _file_of(module) == path:
+        del sys.modules[path.stem]
+    if (folder := str(path.parent)) in _folders:
+        _folders.remove(folder)
+        sys.path.remove(folder)
+
+
 def _run(path: Path, file: str) -> ModuleType:
-    name = f"detector_plugin_{path.stem}"
+    name = path.stem
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise UserError(f"plugins: {file}: is no Python file (its name must end in .py)")
+    other = sys.modules.get(name) or importlib.util.find_spec(name)
+    if other is not None and _file_of(other) != path:
+        raise UserError(f"plugins: {file}: there is another module called {name}: give the file another name")
+    if (folder := str(path.parent)) not in sys.path:
+        sys.path.append(folder)  # processes that load data have the same, and find the file by its name
+        _folders.append(folder)
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses look their own module up
     try:
@@ -83,6 +140,11 @@ def _run(path: Path, file: str) -> ModuleType:
         where = file if line is None else f"{file}, line {line}"
         raise UserError(f"plugins: {where}: {type(error).__name__}: {' '.join(str(error).split())}") from error
     return module
+
+
+def _file_of(module: ModuleType | ModuleSpec) -> Path | None:
+    found = module.origin if isinstance(module, ModuleSpec) else getattr(module, "__file__", None)
+    return None if found is None else Path(found).resolve()
 
 
 def _options_in(module: ModuleType, file: str) -> Iterator[tuple[str, Any]]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 from detector.options import (
     MISSING,
@@ -15,6 +17,11 @@ from detector.options import (
     Range,
     ShareBelowOne,
 )
+from detector.output import write_text
+
+if TYPE_CHECKING:
+    from lightning.pytorch.callbacks import Callback
+    from lightning.pytorch.loggers import Logger as LightningLogger
 
 
 @dataclass
@@ -78,6 +85,17 @@ class Logger:
     tensorboard: bool = True
     """Curves for TensorBoard, in the folder `tensorboard` of the run."""
 
+    def build(self, folder: Path, settings: dict[str, Any]) -> list[LightningLogger]:
+        """Lightning's loggers beside that of the CSV file.
+
+        Args:
+            folder: the run folder; a run that goes on comes with the same one.
+            settings: the whole configuration as plain values, such as `name` and `runs`.
+        """
+        from lightning.pytorch.loggers import TensorBoardLogger
+
+        return [TensorBoardLogger(folder, name="", version="tensorboard")] if self.tensorboard else []
+
 
 @dataclass
 class Csv(Logger):
@@ -103,6 +121,17 @@ class Wandb(Logger):
     project: str = "detector"
     """The project at Weights & Biases that runs belong to."""
 
+    def build(self, folder: Path, settings: dict[str, Any]) -> list[LightningLogger]:
+        """Lightning's logger of Weights & Biases; the run there has the name of the folder here."""
+        from lightning.pytorch.loggers import WandbLogger
+
+        name = f"{settings['name']}/{folder.name}"
+        logger = WandbLogger(
+            name=name, id=name.replace("/", "-"), resume="allow", project=self.project, save_dir=folder
+        )
+        logger.log_hyperparams(settings)
+        return [logger, *super().build(folder, settings)]
+
 
 @dataclass
 class MLflow(Logger):
@@ -113,6 +142,25 @@ class MLflow(Logger):
     tracking_uri: str | None = None
     """Address of the server, or file:FOLDER; by default MLFLOW_TRACKING_URI, and without that the folder mlruns in `runs`."""
 
+    def build(self, folder: Path, settings: dict[str, Any]) -> list[LightningLogger]:
+        """Lightning's logger of MLflow, which gives a run its id; that stays in the run folder, so that a run that goes on is
+        the same one there."""
+        from lightning.pytorch.loggers import MLFlowLogger
+
+        kept = folder / "mlflow_run_id.txt"
+        known = kept.read_text().strip() if kept.is_file() else None
+        logger = MLFlowLogger(
+            experiment_name=settings["name"],
+            run_name=folder.name,
+            tracking_uri=self.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI"),
+            save_dir=str(Path(settings["runs"]) / "mlruns"),
+            run_id=known,
+        )
+        if known is None and logger.run_id is not None:
+            write_text(kept, f"{logger.run_id}\n")
+            logger.log_hyperparams(settings)
+        return [logger, *super().build(folder, settings)]
+
 
 @dataclass
 class Callbacks:
@@ -121,3 +169,7 @@ class Callbacks:
     name: str = "none"
     health_every: CountOrNone = 0
     """Steps between two measurements of every layer's health (`health.csv`, `health.png`); 0 measures none."""
+
+    def build(self, folder: Path) -> list[Callback]:
+        """Lightning's callbacks besides those of every run; what they write goes into `folder`, the run folder."""
+        return []

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from detector.data.augment.albumentations import Albumentations, camera_faults
+from detector.data.augment.albumentations import camera_faults
 from detector.data.augment.canvas import draw
 from detector.data.augment.canvas_objects import CanvasObjects
 from detector.data.augment.mixing import cut_mix, erase, mix_up
@@ -81,8 +81,7 @@ class DetectionDataset(Dataset[tuple[Tensor, Target]]):
         self.seed = seed
         self.mixed_epochs = mixing_epochs(augment, epochs) if augment else 0
         self.camera_faults = camera_faults(augment, self.size) if augment else []
-        chain = augment.albumentations if augment else []
-        self.albumentations = Albumentations(chain, self.size) if chain else None
+        self.last = augment.build(self.size) if augment else []
         self.proposals = proposals
         self.max_proposals = max_proposals
         self.resize = resize
@@ -178,8 +177,8 @@ class DetectionDataset(Dataset[tuple[Tensor, Target]]):
         for probability, fault in self.camera_faults:
             if rng.random() < probability:
                 canvas, objects = fault(rng, canvas, objects)
-        if self.albumentations is not None:
-            canvas, objects = self.albumentations(rng, canvas, objects)
+        for transform in self.last:
+            canvas, objects = transform(rng, canvas, objects)
         return canvas, objects, matrix
 
     def _scene(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -68,7 +68,7 @@ class Index:
     as_stored: bool = False
     """The annotations speak of the pictures before EXIF turns them: they are read unturned."""
     painter: Callable[[ImageId], np.ndarray] | None = None
-    """Image id → uint8 [H, W, 3] RGB, for data that is drawn instead of read from `files`."""
+    """Image id → uint8 [H, W, 3] RGB, for data that is drawn, or in memory (`InMemory`), instead of read from `files`."""
 
     def __len__(self) -> int:
         return len(self.image_ids)
@@ -134,6 +134,18 @@ class Index:
             area=self.area[rows],
             annotations=self.annotations.subset(chosen),
         )
+
+
+@dataclass
+class InMemory:
+    """A `painter` for images that are arrays already: `index.painter = InMemory({"a": array, "b": array})`."""
+
+    images: Mapping[ImageId, np.ndarray]
+    """Image id → uint8 [H, W, 3] RGB."""
+
+    def __call__(self, image_id: ImageId) -> np.ndarray:
+        """The image of that id, uint8 [H, W, 3] RGB."""
+        return self.images[image_id]
 
 
 @dataclass

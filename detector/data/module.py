@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import lightning
 import torch
@@ -47,54 +47,148 @@ class _Opened:
 
 
 class DetectionData(lightning.LightningDataModule):
-    """Training and validation split and their loaders.
+    """Training and validation images and their loaders, for any `lightning.Trainer`.
 
-    Both indices are read at once, so that class names are known before a model is built; images are only looked at (and
-    caches filled) when a trainer prepares the data or the loaders are asked for. Lightning's own distributed sampler must
-    be off (`Trainer(use_distributed_sampler=False)`): the samplers here share the images out themselves.
+    Images are only looked at (and caches filled) when a trainer prepares the data or the loaders are asked for. Lightning's
+    own distributed sampler must be off (`Trainer(use_distributed_sampler=False)`) where there are several devices: the
+    samplers here share the images out themselves.
 
     Args:
-        data: format, place, batch size a process, loader processes, cache.
-        augment: what happens to training images.
-        image_size: side of the square that the model sees.
-        seed: of every random choice.
-        epochs: length of the training.
-        proposals: what the model asks for, if anything; computed when the loaders are asked for, unless it is on disk.
+        train_index: the images to train on, and their objects; `detector.data.index.assemble` makes one of arrays or lists.
+        val_index: the images to measure on, with the classes of `train_index`.
+        image_size: side of the square that the model sees, in pixels, a multiple of 32.
+        augment: what happens to training images; by default nothing.
+        batch_size: images a step and a process.
+        workers: loader processes; 0 loads in the training process.
+        timeout: seconds after which a loader process that gives nothing ends the training.
+        cache: where decoded images are kept: none, ram or disk.
+        proposals_folder: where region proposals are kept; by default in the cache folder.
+        seed: start of every random choice.
+        epochs: length of the training, from whose end `augment.mixing_off_epochs` counts; by default the trainer's.
+        proposals: what the model asks for (`ModelOptions.proposal_request`), if anything; computed when the loaders are asked
+            for, unless it is on disk.
         resize: letterbox or stretch: how an image becomes the square that the model sees.
 
     Raises:
-        UserError: what the reader finds wrong; an image size that is no multiple of 32; an empty training split.
+        UserError: an image size that is no multiple of 32, a training split without images or objects, other classes in
+            `val_index`, or a value out of its range.
     """
 
     def __init__(
         self,
-        data: Data,
-        augment: Augment,
-        image_size: int,
+        train_index: Index,
+        val_index: Index,
+        image_size: int = 640,
+        augment: Augment | None = None,
+        *,
+        batch_size: int = Data.batch_size,
+        workers: int = Data.workers,
+        timeout: int = Data.timeout,
+        cache: str = Data.cache,
+        proposals_folder: str | None = None,
         seed: int = 0,
-        epochs: int = 1,
+        epochs: int | None = None,
         proposals: ProposalRequest | None = None,
         resize: str = "letterbox",
     ) -> None:
         super().__init__()
-        check(data, "data.")
+        self.loading = Data(
+            name="index",
+            batch_size=batch_size,
+            workers=workers,
+            timeout=timeout,
+            cache=cache,
+            proposals=proposals_folder,
+        )
+        check(self.loading, "data.")
         check_image_size(image_size)
         check_resize(resize)
         self.image_size = image_size
         self.resize = resize
-        self.data = data
-        self.augment = augment
+        self.augment = Augment(name="none") if augment is None else augment
         self.seed = seed
         self.epochs = epochs
         self.proposals = proposals
         self._resumed_at = 0
         self._opened: dict[str, _Opened] = {}
+        if len(train_index) == 0:
+            raise UserError("data: the training split has no images")
+        refuse_nothing_to_learn(train_index)
+        if val_index.class_names != train_index.class_names:
+            raise UserError(
+                f"data: the validation images have the classes {', '.join(val_index.class_names)}, "
+                f"the training images {', '.join(train_index.class_names)}: they must be the same, in the same order"
+            )
+        self.train_index = train_index
+        self.val_index = val_index
+
+    @classmethod
+    def read(
+        cls,
+        data: Data,
+        augment: Augment,
+        image_size: int,
+        seed: int = 0,
+        epochs: int | None = None,
+        proposals: ProposalRequest | None = None,
+        resize: str = "letterbox",
+    ) -> Self:
+        """The training and the validation split of a data set; both are read at once, the images are not looked at.
+
+        Args:
+            data: format, place, batch size a process, loader processes, cache.
+            augment: what happens to training images.
+            image_size: side of the square that the model sees, in pixels.
+            seed: start of every random choice.
+            epochs: length of the training; by default the trainer's.
+            proposals: what the model asks for, if anything.
+            resize: letterbox or stretch.
+
+        Raises:
+            UserError: what the reader finds wrong, besides what the class itself raises.
+        """
+        check(data, "data.")
+        check_image_size(image_size)
+        check_resize(resize)
         expect_loading(data, augment)
-        self.train_index = read_index(data, "train")
-        if len(self.train_index) == 0:
+        train_index = read_index(data, "train")
+        if len(train_index) == 0:
             raise UserError(f"data: the training split {data.train} of {data.root} has no images")
-        refuse_nothing_to_learn(self.train_index)
-        self.val_index = read_index(data, "val", self.class_names)
+        refuse_nothing_to_learn(train_index)
+        return cls(
+            train_index,
+            read_index(data, "val", train_index.class_names),
+            image_size,
+            augment,
+            batch_size=data.batch_size,
+            workers=data.workers,
+            timeout=data.timeout,
+            cache=data.cache,
+            proposals_folder=data.proposals,
+            seed=seed,
+            epochs=epochs,
+            proposals=proposals,
+            resize=resize,
+        )
+
+    def for_run(self, seed: int, epochs: int, proposals: ProposalRequest | None, resize: str) -> Self:
+        """The same images and loading, for a run that says how long it is and how its model sees images."""
+        loading = self.loading
+        return type(self)(
+            self.train_index,
+            self.val_index,
+            self.image_size,
+            self.augment,
+            batch_size=loading.batch_size,
+            workers=loading.workers,
+            timeout=loading.timeout,
+            cache=loading.cache,
+            proposals_folder=loading.proposals,
+            seed=seed,
+            epochs=epochs,
+            proposals=proposals,
+            resize=resize,
+        )
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -114,7 +208,7 @@ class DetectionData(lightning.LightningDataModule):
     def prepare_data(self) -> None:
         """Fills caches, computes proposals; on one process of each machine, while the others wait."""
         for split in _SPLITS:
-            _open_proposals(self._index(split), self.data, self.proposals)
+            _open_proposals(self._index(split), self.loading, self.proposals)
             self._open(split)
 
     def setup(self, stage: str) -> None:
@@ -133,8 +227,8 @@ class DetectionData(lightning.LightningDataModule):
         opened = self._opened.get(split)
         if opened is None or opened.source is not index:
             bare = replace(index, problems=[])
-            images = open_images(bare, self.data.cache, loading_limit(self.image_size, self.resize))
-            if self.data.workers or self._processes()["world_size"] > 1:
+            images = open_images(bare, self.loading.cache, loading_limit(self.image_size, self.resize))
+            if self.loading.workers or self._processes()["world_size"] > 1:
                 return self._take(split, share((bare, images)))
             opened = self._opened[split] = _Opened(index, bare, images)
         return opened
@@ -158,21 +252,23 @@ class DetectionData(lightning.LightningDataModule):
             self.image_size,
             self.augment,
             self.seed,
-            self.epochs,
+            self._length(),
             opened.images,
             resize=self.resize,
-            **_open_proposals(opened.index, self.data, self.proposals),
+            **_open_proposals(opened.index, self.loading, self.proposals),
         )
         current_epoch = None if self.trainer is None else self._current_epoch
         sampler = EpochSampler(
             len(dataset), shuffle=True, seed=self.seed, current_epoch=current_epoch, **self._processes()
         )
-        return _loader(dataset, sampler, self.data, "training data", drop_last=len(sampler) >= self.data.batch_size)
+        return _loader(
+            dataset, sampler, self.loading, "training data", drop_last=len(sampler) >= self.loading.batch_size
+        )
 
     def batches_per_epoch(self, world_size: int) -> int:
         """Training batches of an epoch on each of `world_size` processes; makes no loader."""
         images = -(-len(self.train_index) // world_size)
-        size = self.data.batch_size
+        size = self.loading.batch_size
         return images // size if images >= size else 1
 
     def val_dataloader(self) -> DataLoader[Batch]:
@@ -180,7 +276,7 @@ class DetectionData(lightning.LightningDataModule):
         opened = self._open("val")
         return _evaluation_loader(
             opened.index,
-            self.data,
+            self.loading,
             self.image_size,
             opened.images,
             self.proposals,
@@ -196,6 +292,11 @@ class DetectionData(lightning.LightningDataModule):
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
         """Takes what the checkpoint kept of it."""
         self._resumed_at = state_dict["finished_epochs"]
+
+    def _length(self) -> int:
+        if self.epochs is not None:
+            return self.epochs
+        return max(1, self.trainer.max_epochs or 1) if self.trainer is not None else 1
 
     def _current_epoch(self) -> int:
         """After a resume Lightning starts the first iteration before it has moved on to the next epoch."""

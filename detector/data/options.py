@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from detector.assigners.max_iou import MaxIoUAssignerOptions
 from detector.options import (
@@ -21,6 +22,16 @@ from detector.options import (
     ShareBelowOne,
 )
 from detector.proposals.selective_search import SelectiveSearchOptions
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from detector.data.augment.canvas_objects import CanvasObjects
+    from detector.data.index import Index
+
+    Transform = Callable[[np.random.Generator, np.ndarray, CanvasObjects], tuple[np.ndarray, CanvasObjects]]
+
+# What reads or changes images is imported where it is used: the schema of a command must not wait for it.
 
 
 @dataclass
@@ -47,6 +58,19 @@ class Data:
     proposals: str | None = None
     """Folder in which region proposals are kept, for models that need them; by default proposals/ in the cache folder."""
 
+    def read(self, split: str, class_names: tuple[str, ...] | None = None) -> Index:
+        """The images of a split and their objects, as `detector.data.index.assemble` puts them together.
+
+        Args:
+            split: train, val or test.
+            class_names: the label space that must hold, such as the training split's; by default the data's own. Objects of
+                other classes are left out and listed as problems of the kind "unknown class".
+
+        Raises:
+            UserError: in one line, a path or a key is wrong, or the split has no image.
+        """
+        raise NotImplementedError
+
 
 @dataclass
 class Auto(Data):
@@ -64,6 +88,12 @@ class Coco(Data):
     images: str | None = None
     """Folder of the images; by default found beside the json file or under `root`, by the json's name or its file names."""
 
+    def read(self, split: str, class_names: tuple[str, ...] | None = None) -> Index:
+        """The json file of a split."""
+        from detector.data.formats.coco import read_coco
+
+        return read_coco(self, split, class_names)
+
 
 @dataclass
 class Voc(Data):
@@ -74,12 +104,24 @@ class Voc(Data):
     val: str | None = "val"
     test: str | None = "test"
 
+    def read(self, split: str, class_names: tuple[str, ...] | None = None) -> Index:
+        """The xml files of a split."""
+        from detector.data.formats.voc import read_voc
+
+        return read_voc(self, split, class_names)
+
 
 @dataclass
 class Yolo(Data):
     """`root` holds a `data.yaml`; `train`, `val`, `test` are image folders (or lists) that replace the ones it names."""
 
     name: str = "yolo"
+
+    def read(self, split: str, class_names: tuple[str, ...] | None = None) -> Index:
+        """The label files of a split."""
+        from detector.data.formats.yolo import read_yolo
+
+        return read_yolo(self, split, class_names)
 
 
 @dataclass
@@ -97,6 +139,12 @@ class Shapes(Data):
     """Scenes to measure on at the end."""
     scene_seed: Seed = 0
     """Decides what is drawn: equal seeds give equal scenes."""
+
+    def read(self, split: str, class_names: tuple[str, ...] | None = None) -> Index:
+        """The scenes of a split, which are drawn as they are asked for."""
+        from detector.data.formats.shapes import read_shapes
+
+        return read_shapes(self, split, class_names)
 
 
 @dataclass
@@ -143,6 +191,19 @@ class Augment:
     """Probability of Gaussian noise."""
     albumentations: list[Any] = field(default_factory=list)
     """Any single-image transforms of albumentations: a list of {name: ClassName, argument: value, ...}."""
+
+    def build(self, image_size: int) -> list[Transform]:
+        """What happens to a picture last, in this order; an augmentation of one's own adds to it.
+
+        Each takes a generator, which is all that it may draw from, a picture uint8 [S, S, 3] RGB with S = `image_size`, which
+        it may write to, and its objects, boxes in its pixels; and gives picture and objects back.
+
+        Raises:
+            UserError: there is no such transform of albumentations, or it has no such argument.
+        """
+        from detector.data.augment.albumentations import Albumentations
+
+        return [Albumentations(self.albumentations, image_size)] if self.albumentations else []
 
 
 # -------------------------------------------------------------------------------------------------------------- layers

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from detector.data.formats.coco import read_coco
 from detector.data.formats.data_yaml import read_description, yolo_place
 from detector.data.formats.layout import complete, missing_split
-from detector.data.formats.shapes import read_shapes
-from detector.data.formats.voc import list_file, read_voc, split_folder
-from detector.data.formats.yolo import read_yolo
+from detector.data.formats.voc import list_file, split_folder
 from detector.data.index import Index, in_order
-from detector.data.options import Coco, Data, Shapes, Voc, Yolo
+from detector.data.options import Data, Shapes, Voc, Yolo
 from detector.data.problems import summarise
 from detector.errors import UserError
 
@@ -38,17 +35,7 @@ def read_split(data: Data, split: str, class_names: tuple[str, ...] | None = Non
     data, _ = complete(data)
     if not isinstance(data, Shapes | Yolo) and data.root and not getattr(data, split):
         raise UserError(missing_split(data, split))
-    match data:
-        case Coco():
-            index = read_coco(data, split, class_names)
-        case Voc():
-            index = read_voc(data, split, class_names)
-        case Yolo():
-            index = read_yolo(data, split, class_names)
-        case Shapes():
-            index = read_shapes(data, split, class_names)
-        case _:
-            raise UserError(f"data.name: no reader for {data.name!r}; there are auto, coco, voc, yolo and shapes")
+    index = data.read(split, class_names)
     if class_names is not None:
         index = in_order(index, class_names)
     if len(index) == 0:

@@ -141,7 +141,7 @@ def share(value: T) -> Shared[T]:
     """Copies the arrays of a picklable object to shared memory, except those that lie there already.
 
     Raises:
-        UserError: there is no room for them.
+        UserError: there is no room for them, or the object cannot be pickled.
     """
     buffers: list[memoryview] = []
 
@@ -152,7 +152,12 @@ def share(value: T) -> Shared[T]:
         buffers.append(view)
         return False
 
-    pickled = pickle.dumps(value, protocol=5, buffer_callback=leave_out)
+    try:
+        pickled = pickle.dumps(value, protocol=5, buffer_callback=leave_out)
+    except (AttributeError, TypeError, pickle.PicklingError) as error:  # as of a function that has no name
+        raise UserError(
+            f"data.workers: what the images come from cannot be sent to another process ({error}); workers=0 loads in this one"
+        ) from error
     views = [memoryview(pickled), *buffers]
     there = [_place(view) for view in views]
     starts, total = [], 0

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+import torch
+from torch import nn
 from tqdm import tqdm
 
 from detector import config
 from detector.boxes import transform
+from detector.build_detector import options_of_detector
 from detector.checkpoint import Checkpoint, open_checkpoint
 from detector.data.formats.layout import complete
 from detector.data.formats.voc import list_file, split_folder
-from detector.data.index import Index
+from detector.data.index import Index, in_order
 from detector.data.module import evaluation_loader
+from detector.data.options import Data
 from detector.data.paths import nearest_names
 from detector.data.problems import summarise
 from detector.data.read import read_index
@@ -24,16 +29,19 @@ from detector.errors import UserError
 from detector.evaluation.evaluate import evaluate
 from detector.evaluation.report import table
 from detector.evaluation.results import DETECTIONS, read_results, write_results
-from detector.inference.predictor import Predictor
+from detector.inference.predictor import Predictor, choose_device, detect_originals
+from detector.models.detector import Detector
 from detector.output import output_folder, write_json, write_picture
-from detector.types import Detections, Target
+from detector.proposals.selective_search import ProposalRequest
+from detector.resolve import resize_of
+from detector.types import Batch, Detections, Target
 from detector.visualization.pictures import predictions_picture
 
 METRICS, PREDICTIONS = "metrics.json", "predictions.png"
 PICTURED_IMAGES = 8
 
 
-def run(given: config.Evaluate) -> dict[str, Any]:
+def run(given: config.Evaluate, index: Index | None = None) -> dict[str, Any]:
     """Measures, prints a table, and writes to a folder:
 
     - `metrics.json`: what this function returns: the numbers of `detector.evaluation.evaluate.evaluate`, what was
@@ -46,6 +54,10 @@ def run(given: config.Evaluate) -> dict[str, Any]:
     stretched as the model wants them, at most 100 detections an image with a score above 0.001 (unless its `model`
     options say otherwise). Its class names are the label space, whatever the order of the data's own.
 
+    Args:
+        given: the options of the command.
+        index: the images to measure a checkpoint on, in place of `given.data`.
+
     Raises:
         UserError: not exactly one of `checkpoint` and `detections` is given, the data has other classes than the
             checkpoint, or a file, the data or the output folder is not what it should be.
@@ -54,7 +66,7 @@ def run(given: config.Evaluate) -> dict[str, Any]:
         raise UserError(f"split={given.split}: choose one of train, val, test")
     if given.checkpoint is not None and given.detections is None:
         checkpoint = open_checkpoint(given.checkpoint).suppressing(given.suppression, given.iou_threshold)
-        return _measure_checkpoint(given, checkpoint)
+        return _measure_checkpoint(given, checkpoint, index)
     if given.detections is not None and given.checkpoint is None:
         return _measure_file(given, Path(given.detections))
     raise UserError(
@@ -84,18 +96,98 @@ def _measure_file(given: config.Evaluate, file: Path) -> dict[str, Any]:
     return _conclude(folder, metrics, METRICS)
 
 
-def _measure_checkpoint(given: config.Evaluate, checkpoint: Checkpoint) -> dict[str, Any]:
+def evaluate_detector(detector: nn.Module, given: config.Evaluate, index: Index | None = None) -> dict[str, Any]:
+    """As `run`, of any `Detector` that is in memory; on the device of `given.accelerator`, and afterwards as it was.
+
+    Args:
+        detector: one of this project's, or a module of the user's own, which is given letterboxed images.
+        given: the options of the command, without a checkpoint.
+        index: the images to measure on, in place of `given.data`; labels are those of its class names.
+
+    Raises:
+        UserError: the data or the size of the image is not given, or a file or a value is not what it should be.
+    """
+    for key in ("suppression", "iou_threshold"):
+        if getattr(given, key) is not None:
+            raise UserError(f"{key}: belongs to a checkpoint; a detector in memory has its own, an option of its model")
+    if index is None and given.data is None:
+        raise UserError("data must be given: a detector in memory knows of none")
+    options = options_of_detector(detector)
+    image_size = options.image_size if options is not None and given.image_size is None else given.image_size
+    if image_size is None:
+        raise UserError("image_size must be given: the detector does not say which size it was trained at")
+    if index is None:
+        index = read_index(given.data, given.split)  # type: ignore[arg-type]  # one of them is given
+    home, training = next(detector.parameters()).device, {one: one.training for one in detector.modules()}
+    device = choose_device(given.accelerator)
+    detector.to(device).eval()
+    try:
+        with torch.inference_mode():
+            return _measure(
+                given,
+                index,
+                given.data or _loading(index),
+                _Measured(
+                    lambda batch: detect_originals(cast(Detector, detector), batch, device),
+                    image_size,
+                    "letterbox" if options is None else resize_of(options.model),
+                    None if options is None else options.model.proposal_request(),
+                    {"detector": type(detector).__name__},
+                ),
+            )
+    finally:
+        detector.to(home)
+        for one, mode in training.items():
+            one.training = mode
+
+
+def _measure_checkpoint(given: config.Evaluate, checkpoint: Checkpoint, index: Index | None) -> dict[str, Any]:
     data = given.data
-    if data is None:
-        data = checkpoint.config.data
+    if index is not None:
+        data = _loading(index)
+        index = _in_label_space(checkpoint, index)
+    elif data is None:
+        data = None if checkpoint.run is None else checkpoint.run.data
         if data is None:
             raise UserError(f"data=... must be given: checkpoint={checkpoint.path} was made without data")
         if data.cache == "ram":
             data = replace(data, cache="none")  # pays over epochs; here each image is seen once
-    index = _index_of(checkpoint, data, given.split)
+    if index is None:
+        index = _index_of(checkpoint, data, given.split)
     predictor = Predictor(checkpoint, given.image_size, given.accelerator)
-    proposals = checkpoint.config.model.proposal_request()
-    loader = evaluation_loader(index, data, predictor.image_size, proposals=proposals, resize=predictor.resize)
+    return _measure(
+        given,
+        index,
+        data,
+        _Measured(
+            predictor.detect,
+            predictor.image_size,
+            predictor.resize,
+            checkpoint.options.model.proposal_request(),
+            {"checkpoint": str(checkpoint.path)},
+        ),
+    )
+
+
+def _loading(index: Index) -> Data:
+    """Images that are files are read by other processes; those in memory are there already."""
+    return Data(name="index", workers=Data.workers if index.painter is None else 0)
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """A detector as it is measured."""
+
+    detect: Callable[[Batch], list[Detections]]
+    image_size: int
+    resize: str
+    proposals: ProposalRequest | None
+    named: dict[str, str]
+    """What `metrics.json` says of it."""
+
+
+def _measure(given: config.Evaluate, index: Index, data: Data, measured: _Measured) -> dict[str, Any]:
+    loader = evaluation_loader(index, data, measured.image_size, proposals=measured.proposals, resize=measured.resize)
     folder = output_folder(given.output, Path("runs") / "evaluate")
     _introduce(index, given.split)
 
@@ -103,21 +195,21 @@ def _measure_checkpoint(given: config.Evaluate, checkpoint: Checkpoint) -> dict[
     pictured = _Pictured()
     started = time.perf_counter()
     for batch in tqdm(loader, "batches", leave=False, disable=None):
-        for image, target, found in zip(batch.images, batch.targets, predictor.detect(batch), strict=True):
+        for image, target, found in zip(batch.images, batch.targets, measured.detect(batch), strict=True):
             results += found.to_coco(target.image_id, index.category_ids)
             pictured.add(image.permute(1, 2, 0).numpy(), target, found)
     seconds = time.perf_counter() - started
 
     metrics = {
         **evaluate(index, results),
-        "checkpoint": str(checkpoint.path),
+        **measured.named,
         **_measured(index, given.split),
-        "image_size": predictor.image_size,
-        "resize": predictor.resize,
+        "image_size": measured.image_size,
+        "resize": measured.resize,
         "images_per_second": len(index) / seconds,
     }
     write_results(folder / DETECTIONS, results)
-    write_picture(folder / PREDICTIONS, pictured.picture(checkpoint.class_names))
+    write_picture(folder / PREDICTIONS, pictured.picture(index.class_names))
     return _conclude(folder, metrics, METRICS, DETECTIONS, PREDICTIONS)
 
 
@@ -144,10 +236,20 @@ def _index_of(checkpoint: Checkpoint, data: config.Data, split: str) -> Index:
         return read_index(data, split, checkpoint.class_names)
     except UserError as error:
         own = read_index(data, split).class_names  # raises the same again unless the classes are what is wrong
-        raise UserError(
-            f"checkpoint={checkpoint.path}: was trained on {_classes(checkpoint.class_names)}, "
-            f"data.{split} has {_classes(own)}: give data with the same classes"
-        ) from error
+        raise _other_classes(checkpoint, own, split) from error
+
+
+def _in_label_space(checkpoint: Checkpoint, index: Index) -> Index:
+    if sorted(index.class_names) != sorted(checkpoint.class_names):
+        raise _other_classes(checkpoint, index.class_names, "index")
+    return in_order(index, checkpoint.class_names)
+
+
+def _other_classes(checkpoint: Checkpoint, own: tuple[str, ...], split: str) -> UserError:
+    return UserError(
+        f"checkpoint={checkpoint.path}: was trained on {_classes(checkpoint.class_names)}, "
+        f"data.{split} has {_classes(own)}: give data with the same classes"
+    )
 
 
 def _listed_classes(data: config.Data, split: str) -> tuple[str, ...] | None:

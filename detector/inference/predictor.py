@@ -40,13 +40,13 @@ class Predictor:
     """
 
     def __init__(self, checkpoint: Checkpoint, image_size: int | None = None, accelerator: str = "auto") -> None:
-        self.image_size = checkpoint.config.image_size if image_size is None else image_size
+        self.image_size = checkpoint.options.image_size if image_size is None else image_size
         check_image_size(self.image_size)
-        self.resize = resize_of(checkpoint.config.model)
+        self.resize = resize_of(checkpoint.options.model)
         self.checkpoint = checkpoint
         self.device = choose_device(accelerator)
         network: Any = checkpoint.detector().to(self.device)
-        if checkpoint.config.trainer.channels_last:
+        if checkpoint.run is None or checkpoint.run.trainer.channels_last:
             network = network.to(memory_format=torch.channels_last)
         self._detector: Detector = network
 
@@ -102,7 +102,7 @@ class Predictor:
         return Batch(torch.stack([image for image, _ in samples]), [target for _, target in samples])
 
     def _sample(self, index: Index) -> tuple[Tensor, Target]:
-        request = self.checkpoint.config.model.proposal_request()
+        request = self.checkpoint.options.model.proposal_request()
         if request is None:
             return DetectionDataset(index, self.image_size, resize=self.resize)[0, 0]
         with stage("proposals"):
@@ -112,11 +112,16 @@ class Predictor:
     @torch.inference_mode()
     def detect(self, batch: Batch) -> list[Detections]:
         """All detections of each image of a batch, on the CPU, in pixels of the original images, best first."""
-        found = detect_batch(self._detector, batch.to(self.device, non_blocking=True))
-        return [
-            one.cpu().to_original(target.transform, target.original_size)
-            for one, target in zip(found, batch.targets, strict=True)
-        ]
+        return detect_originals(self._detector, batch, self.device)
+
+
+def detect_originals(detector: Detector, batch: Batch, device: torch.device) -> list[Detections]:
+    """What a detector on `device` finds in a batch in host memory: on the CPU, in pixels of the original images, best first."""
+    found = detect_batch(detector, batch.to(device, non_blocking=True))
+    return [
+        one.cpu().to_original(target.transform, target.original_size)
+        for one, target in zip(found, batch.targets, strict=True)
+    ]
 
 
 def choose_device(accelerator: str) -> torch.device:

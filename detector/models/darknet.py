@@ -44,7 +44,7 @@ class DarknetOptions(ModelOptions):
     iou_threshold: IoU = 0.45
     """IoU above which only the better of two boxes stays; not used by soft. The default is Darknet's own."""
 
-    def build(self, *, criterion: Criterion, classes: int, image_size: int) -> SingleShot:
+    def build(self, *, criterion: Criterion | None, classes: int, image_size: int) -> SingleShot:
         """The detector of the `.cfg`, whose anchors are in pixels whatever the size of the image."""
         network, head = darknet(self.cfg, classes, self.cfg_text, self.weights)
         neck: Any = nn.Identity()

@@ -80,7 +80,8 @@ class ModelOptions:
         """The detector, a `Detector` that is an `nn.Module`.
 
         Each kind takes by name what is built of its `parts`, that is `backbone`, `neck`, `head` and, for assigner and loss
-        together, `criterion`; and `classes` (K) and `image_size` (side of the square that it is trained on, in pixels).
+        together, `criterion` (None where it is built to detect alone); and `classes` (K) and `image_size` (side of the square
+        that it is trained on, in pixels).
 
         Raises:
             OptionError: a value cannot be.

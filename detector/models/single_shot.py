@@ -26,7 +26,7 @@ class SingleShotOptions(ModelOptions):
     name: str = "single_shot"
 
     def build(
-        self, *, backbone: Backbone, neck: Neck, head: Head, criterion: Criterion, classes: int, image_size: int
+        self, *, backbone: Backbone, neck: Neck, head: Head, criterion: Criterion | None, classes: int, image_size: int
     ) -> SingleShot:
         """The detector made of these parts; the head knows the classes and the size of the image already."""
         return SingleShot(backbone, neck, head, criterion, self.build_suppression(), self.mean, self.std)
@@ -40,7 +40,7 @@ class SingleShot(nn.Module):
         backbone: Backbone,
         neck: Neck,
         head: Head,
-        criterion: Criterion,
+        criterion: Criterion | None,
         suppression: NMS,
         mean: Sequence[float] = (0.485, 0.456, 0.406),
         std: Sequence[float] = (0.229, 0.224, 0.225),
@@ -61,7 +61,13 @@ class SingleShot(nn.Module):
             return self.head(features)
 
     def losses(self, images: Tensor, targets: list[Target]) -> dict[str, Tensor]:
-        """Weighted scalar losses by name; their sum is what is minimised."""
+        """Weighted scalar losses by name; their sum is what is minimised.
+
+        Raises:
+            RuntimeError: the detector was built without a criterion, as a checkpoint is opened.
+        """
+        if self.criterion is None:
+            raise RuntimeError("this detector was built to detect: it has no criterion and cannot be trained")
         raw = self(images)
         return self.criterion(self.head, raw, self._points(images), targets, _size(images))
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from detector import config
-from detector.build import build_detector
+from detector.build_detector import build_detector
 from detector.models.faster_rcnn import FasterRCNN
 from detector.models.single_shot import SingleShot
 from detector.models.stages import StageTimer

@@ -22,6 +22,7 @@ from detector.data.module import DetectionData
 from detector.errors import UserError
 from detector.output import new_folder, write_json
 from detector.resolve import resize_of
+from detector.training.init import new_detector
 from detector.training.module import DetectionModule
 from detector.training.progress import surroundings
 from detector.training.trainer import lightning_precision, quieten
@@ -64,7 +65,7 @@ def find_lr(settings: config.FindLR) -> Path:
     quieten()
     L.seed_everything(settings.seed, verbose=False)
     recipe = _recipe(settings)
-    data = DetectionData(
+    data = DetectionData.read(
         recipe.data,
         recipe.augment,
         recipe.image_size,
@@ -73,7 +74,7 @@ def find_lr(settings: config.FindLR) -> Path:
         proposals=recipe.model.proposal_request(),
         resize=resize_of(recipe.model),
     )
-    module = _Searching(recipe, data.class_names, data.category_ids, data.val_index, data.batches_per_epoch)
+    module = _Searching.of_run(recipe, new_detector(recipe, data.class_names)[0])
     folder = new_folder(Path(settings.runs) / "find_lr")
     climb = Climb(np.geomspace(settings.lowest, settings.highest, settings.steps).tolist())
     trainer = _trainer(recipe, folder, climb)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from detector import config
+from detector.build_detector import DetectorOptions
 from detector.checkpoint import KEY, build, entry
 from detector.darknet.cfg import parse
 from detector.darknet.weights import layers_held
@@ -71,8 +72,9 @@ def import_darknet(given: config.ImportDarknet) -> Path:
 
     folder = output_folder(given.output, Path("runs") / "import_darknet")
     file = folder / "best.ckpt"
+    content = entry(DetectorOptions.of(train), names, category_ids, train)
     state = {f"detector.{name}": value for name, value in detector.state_dict().items()}
-    WholeFiles().save_checkpoint({"state_dict": state, "epoch": 0, KEY: entry(train, names, category_ids)}, file)
+    WholeFiles().save_checkpoint({"state_dict": state, "epoch": 0, KEY: content}, file)
     print(*introduction(model.cfg, model.cfg_text, model.weights, detector.backbone, detector.head), sep="\n")
     print(images_line(model.cfg, model.cfg_text, model.resize, train.image_size))
     print(f"checkpoint: {file}")

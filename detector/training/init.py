@@ -27,6 +27,12 @@ class Taken:
     """Tensors that begin anew because the checkpoint has none of that name and shape."""
 
 
+def new_detector(train: config.Train, class_names: Sequence[str]) -> tuple[nn.Module, list[str]]:
+    """The detector that a new run trains, and lines that say what it has taken over of the checkpoint `init`, if given."""
+    detector = build(train, len(class_names))
+    return detector, [] if train.init is None else start_from(detector, train, class_names)
+
+
 @torch.no_grad()
 def start_from(detector: nn.Module, train: config.Train, class_names: Sequence[str]) -> list[str]:
     """Copies the weights of the checkpoint `train.init` into `detector`, in place, and gives lines that say what was taken.
@@ -102,7 +108,7 @@ def _lines(
         f"init={checkpoint.path}: {len(taken.whole)} of {len(own)} tensors taken over{rows}; "
         f"begins anew: {'; '.join(anew) or 'nothing'}"
     ]
-    was, now = checkpoint.config.model, train.model
+    was, now = checkpoint.options.model, train.model
     if (list(was.mean), list(was.std)) != (list(now.mean), list(now.std)):
         lines.append(
             f"init: its weights are used to images with model.mean={list(was.mean)} model.std={list(was.std)}; "

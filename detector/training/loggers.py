@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import csv
-import os
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch.loggers import CSVLogger, Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
+from lightning.pytorch.loggers import CSVLogger, Logger
 
 from detector import config
 from detector.errors import UserError
-from detector.output import write_text
 
 
 def check_logger(settings: config.Logger) -> None:
@@ -25,37 +23,7 @@ def check_logger(settings: config.Logger) -> None:
 
 def make_loggers(settings: config.Train, folder: Path, steps: int) -> list[Logger]:
     """The loggers of the run in `folder`, which has come as far as `steps`; what a run has logged before is kept."""
-    loggers: list[Logger] = [csv_logger(folder, steps)]
-    match settings.logger:
-        case config.Wandb() as chosen:
-            name = f"{settings.name}/{folder.name}"
-            wandb = WandbLogger(
-                name=name, id=name.replace("/", "-"), resume="allow", project=chosen.project, save_dir=folder
-            )
-            wandb.log_hyperparams(asdict(settings))
-            loggers.append(wandb)
-        case config.MLflow() as chosen:
-            loggers.append(_mlflow_logger(settings, chosen, folder))
-    if settings.logger.tensorboard:
-        loggers.append(TensorBoardLogger(folder, name="", version="tensorboard"))
-    return loggers
-
-
-def _mlflow_logger(settings: config.Train, chosen: config.MLflow, folder: Path) -> MLFlowLogger:
-    """MLflow gives a run its id, which stays in the run folder, so that a run that goes on is the same one there."""
-    kept = folder / "mlflow_run_id.txt"
-    known = kept.read_text().strip() if kept.is_file() else None
-    logger = MLFlowLogger(
-        experiment_name=settings.name,
-        run_name=folder.name,
-        tracking_uri=chosen.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI"),
-        save_dir=str(Path(settings.runs) / "mlruns"),
-        run_id=known,
-    )
-    if known is None and logger.run_id is not None:
-        write_text(kept, f"{logger.run_id}\n")
-        logger.log_hyperparams(asdict(settings))
-    return logger
+    return [csv_logger(folder, steps), *settings.logger.build(folder, asdict(settings))]
 
 
 def csv_logger(folder: Path, steps: int) -> CSVLogger:

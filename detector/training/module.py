@@ -4,66 +4,99 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import lightning as L
 import numpy as np
 import torch
 import torch.nn.functional as F
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from torch import Tensor
+from torch import Tensor, nn
 
 from detector import config
-from detector.checkpoint import KEY, build, entry
-from detector.data.index import Index
+from detector.build_detector import options_of_detector
+from detector.checkpoint import KEY, entry, in_this_format
+from detector.data.module import DetectionData
 from detector.errors import UserError, options_of
 from detector.evaluation.evaluate import evaluate
 from detector.models.detector import detect_batch
+from detector.optimizers import AdamWOptions, OptimizerOptions
 from detector.training.adversarial import SelfAdversary
 from detector.training.ema import AveragedDetector
-from detector.training.init import start_from
 from detector.types import Batch, ImageId, Target
 
 
 class DetectionModule(L.LightningModule):
-    """A detector, its averaged copy, and what a run has reached so far."""
+    """A detector, its averaged copy, and what a training has reached so far; for any `lightning.Trainer`.
+
+        data = DetectionData(train_index, val_index, image_size=320)
+        lightning.Trainer(max_epochs=10).fit(DetectionModule(detector), datamodule=data)
+
+    How long, on what, in which precision and with how many batches a step is for the trainer to say, and so is the largest
+    norm of the gradient where it says one. Several devices need `Trainer(use_distributed_sampler=False)`, as the data share
+    the images out themselves.
+
+    Args:
+        detector: a `detector.models.detector.Detector` that is an `nn.Module`; it is trained in place.
+        optim: optimizer and schedule; by default AdamW with a cosine.
+        ema: largest decay of the averaged weights, 0..1, which are measured and saved beside the others; 0: none.
+        clip: largest norm of the gradient, unless the trainer has a `gradient_clip_val`; 0 does not clip.
+        multi_scale: batches are resized to a multiple of 32 in (1 ± multi_scale) · side, 0..1.
+        adversarial: share of the steps that train on images changed against the detector, 0..1.
+        adversarial_strength: how far such a change moves every pixel, of 0..255.
+        frozen_epochs: the first epochs, with the whole backbone frozen; for detectors of this project.
+        channels_last: memory format of images and weights.
+        compile: whether the detector's `forward` is compiled.
+        seed: start of the random choices of multi_scale and adversarial.
+        run: the configuration of the run, for its checkpoints.
+        training_images: what tells the training images from others, for its checkpoints.
+
+    Raises:
+        UserError: a value is out of its range, or there is no backbone to freeze.
+    """
 
     def __init__(
         self,
-        train: config.Train,
-        class_names: tuple[str, ...],
-        category_ids: tuple[ImageId, ...],
-        val_index: Index,
-        batches_per_epoch: Callable[[int], int],
-        pretrained: bool = True,
+        detector: nn.Module,
+        optim: OptimizerOptions | None = None,
+        *,
+        ema: float = config.Trainer.ema,
+        clip: float = config.Trainer.clip,
+        multi_scale: float = config.Trainer.multi_scale,
+        adversarial: float = config.Trainer.adversarial,
+        adversarial_strength: float = config.Trainer.adversarial_strength,
+        frozen_epochs: int = config.Trainer.frozen_epochs,
+        channels_last: bool = config.Trainer.channels_last,
+        compile: bool = config.Trainer.compile,  # noqa: A002  # the word of the configuration
+        seed: int = config.Train.seed,
+        run: config.Train | None = None,
         training_images: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        self.batches_per_epoch = batches_per_epoch
-        self.config = train
-        self.class_names = class_names
-        self.category_ids = category_ids
-        self.val_index = val_index
-        self.detector: Any = build(train, len(class_names), pretrained)
-        self.taken_over: list[str] = []
-        """Lines that say what was taken over of the checkpoint `init`, if there is one."""
-        if train.init is not None and pretrained:
-            self.taken_over = start_from(self.detector, train, class_names)
+        self.optim = AdamWOptions() if optim is None else optim
+        self.clip, self.multi_scale, self.frozen_epochs, self.channels_last = (
+            clip,
+            multi_scale,
+            frozen_epochs,
+            channels_last,
+        )
+        self.seed = seed
+        self.run = run
         self.training_images = training_images
-        if train.trainer.channels_last:
+        self.detector: Any = detector
+        self.options = options_of_detector(detector)
+        if frozen_epochs and (self.options is None or self.options.backbone is None):
+            name = type(detector).__name__ if self.options is None else f"model={self.options.model.name}"
+            raise UserError(f"trainer.frozen_epochs: {name} has no backbone that could be frozen")
+        if channels_last:
             self.detector = self.detector.to(memory_format=torch.channels_last)
-        if train.trainer.frozen_epochs and train.backbone is None:
-            raise UserError(f"trainer.frozen_epochs: model={train.model.name} has no backbone that could be frozen")
-        self.ema = None
-        if train.trainer.ema and not train.optim.averages_itself:
-            self.ema = AveragedDetector(self.detector, train.trainer.ema)
-        if train.trainer.compile:
+        self.ema = AveragedDetector(self.detector, ema) if ema and not self.optim.averages_itself else None
+        if compile:
             self.detector.compile()
-        part = train.trainer
-        self.adversary = SelfAdversary(part.adversarial, part.adversarial_strength, train.seed)
+        self.adversary = SelfAdversary(adversarial, adversarial_strength, seed)
         self.metrics: dict[str, Any] = {}
         """Metrics of the last evaluation."""
         self.best: dict[str, Any] = {}
@@ -73,38 +106,96 @@ class DetectionModule(L.LightningModule):
         self._results: list[dict[str, Any]] = []
         self._watched: _WatchedLosses | None = None
 
-    # ------------------------------------------------------------------------------------------------------- training
-    def configure_optimizers(self) -> OptimizerLRScheduler:
-        """The optimizer and a schedule that moves with every step.
+    @classmethod
+    def of_run(cls, settings: config.Train, detector: nn.Module, training_images: dict[str, Any] | None = None) -> Self:
+        """The module that trains `detector` as a configuration says."""
+        part = settings.trainer
+        return cls(
+            detector,
+            settings.optim,
+            ema=part.ema,
+            clip=part.clip,
+            multi_scale=part.multi_scale,
+            adversarial=part.adversarial,
+            adversarial_strength=part.adversarial_strength,
+            frozen_epochs=part.frozen_epochs,
+            channels_last=part.channels_last,
+            compile=part.compile,
+            seed=settings.seed,
+            run=settings,
+            training_images=training_images,
+        )
 
-        Its length is counted here: Lightning's own estimate would start the loader processes, which after a resume is too
-        early, as it does not know the epoch yet.
+    @property
+    def data(self) -> DetectionData:
+        """The data that it is trained and measured on.
+
+        Raises:
+            UserError: the trainer was given loaders, which know neither classes nor annotations.
         """
-        part = self.config.trainer
-        total = part.epochs * math.ceil(self.batches_per_epoch(self.trainer.world_size) / part.accumulate)
-        warmup = round(total * min(self.config.optim.warmup_epochs / self.config.trainer.epochs, 1.0))
+        if not isinstance(data := getattr(self.trainer, "datamodule", None), DetectionData):
+            raise UserError("measuring and saving need the annotations: give the trainer datamodule=DetectionData(...)")
+        return data
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Name of label 0, 1, ..."""
+        return self.data.class_names
+
+    # ------------------------------------------------------------------------------------------------------- training
+    def configure_callbacks(self) -> list[Callback]:
+        """What must stand between training and evaluation, unless the trainer has it already: batch-norm statistics that fit
+        the weights that are measured."""
+        from detector.training.batch_norm import EarlyStatistics
+        from detector.training.schedule_free import AveragedWeights  # both know this module
+
+        if any(isinstance(one, EarlyStatistics | AveragedWeights) for one in self.trainer.callbacks):  # type: ignore[attr-defined]
+            return []
+        return [AveragedWeights() if self.optim.averages_itself else EarlyStatistics()]
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """The optimizer and a schedule that moves with every step."""
+        total, epochs = self._total_steps(), max(self.trainer.max_epochs or 1, 1)
+        warmup = round(total * min(self.optim.warmup_epochs / epochs, 1.0))
         with options_of("optim"):
-            optimizer = self.config.optim.build(self.detector, part.precision != "fp16", warmup)
-            schedule = self.config.optim.build_schedule(optimizer, total, warmup)
+            optimizer = self.optim.build(self.detector, str(self.trainer.precision) != "16-mixed", warmup)
+            schedule = self.optim.build_schedule(optimizer, total, warmup)
         if schedule is None:
             return {"optimizer": optimizer}
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _total_steps(self) -> int:
+        """The length of the schedule.
+
+        Of `DetectionData` it is counted here: Lightning's own estimate would start the loader processes, which after a resume
+        is too early, as it does not know the epoch yet.
+        """
+        trainer, data = self.trainer, getattr(self.trainer, "datamodule", None)
+        if isinstance(data, DetectionData) and (epochs := trainer.max_epochs or 0) > 0:
+            batches = data.batches_per_epoch(trainer.world_size)
+            return epochs * math.ceil(batches / trainer.accumulate_grad_batches)
+        return int(trainer.estimated_stepping_batches)
 
     def configure_gradient_clipping(
         self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
     ) -> None:
         """By norm. Lightning's own way refuses every fused optimizer in mixed precision, also where nothing is scaled."""
-        if self.config.trainer.clip:
-            torch.nn.utils.clip_grad_norm_(self.detector.parameters(), self.config.trainer.clip, foreach=True)
+        if gradient_clip_algorithm == "value":
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+            return
+        clip = self.clip if gradient_clip_val is None else gradient_clip_val
+        if clip:
+            torch.nn.utils.clip_grad_norm_(self.detector.parameters(), clip, foreach=True)
 
     def on_train_epoch_start(self) -> None:
-        """The whole backbone is frozen during the first `trainer.frozen_epochs`."""
-        if self.config.optim.averages_itself:
+        """The whole backbone is frozen during the first `frozen_epochs`."""
+        if self.optim.averages_itself:
             self.optimizers(use_pl_optimizer=False).train()  # type: ignore[union-attr]
-        if self.config.trainer.frozen_epochs:
-            backbone, part = self.detector.backbone, self.config.backbone
+        if self.frozen_epochs:
+            assert self.options is not None
+            backbone, part = self.detector.backbone, self.options.backbone
             assert part is not None
-            if self.current_epoch < self.config.trainer.frozen_epochs:
+            if self.current_epoch < self.frozen_epochs:
                 backbone.freeze(len(backbone.stages))
             else:
                 backbone.freeze(part.frozen_stages, part.freeze_norm)
@@ -127,22 +218,21 @@ class DetectionModule(L.LightningModule):
             self.ema.update(self.detector)
 
     def _stepped(self, batch_index: int) -> bool:
-        accumulate = self.config.trainer.accumulate
-        return (batch_index + 1) % accumulate == 0 or self.trainer.is_last_batch
+        return (batch_index + 1) % self.trainer.accumulate_grad_batches == 0 or self.trainer.is_last_batch
 
     def _rescaled(self, batch: Batch) -> tuple[Tensor, list[Target]]:
         """The images, contiguous as the network wants them, and in multi-scale training at another size each step."""
         images, targets = batch.images, batch.targets
-        spread = self.config.trainer.multi_scale
+        spread = self.multi_scale
         if spread:
             side = images.shape[-1]
             # a generator of its own: the same sizes after a resume, and on every rank
-            random = np.random.default_rng((self.config.seed, self.global_step, 0x5CA1E))
+            random = np.random.default_rng((self.seed, self.global_step, 0x5CA1E))
             new_side = max(32, round(side * random.uniform(1 - spread, 1 + spread) / 32) * 32)
             if new_side != side:
                 images = F.interpolate(images.float(), (new_side, new_side), mode="bilinear", antialias=True)
                 targets = [target.scaled(new_side / side) for target in targets]
-        if self.config.trainer.channels_last:
+        if self.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
         return images, targets
 
@@ -170,11 +260,12 @@ class DetectionModule(L.LightningModule):
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Detections of the averaged weights, in original pixels."""
-        if self.global_rank >= len(self.val_index):  # the image is another process's
+        index = self.data.val_index
+        if self.global_rank >= len(index):  # the image is another process's
             return
         for target, found in zip(batch.targets, detect_batch(self.measured, batch), strict=True):
             original = found.cpu().to_original(target.transform, target.original_size)
-            self._results += original.to_coco(target.image_id, self.val_index.category_ids)
+            self._results += original.to_coco(target.image_id, index.category_ids)
 
     def on_validation_epoch_end(self) -> None:
         """Measures all detections of all processes."""
@@ -185,7 +276,7 @@ class DetectionModule(L.LightningModule):
             results = [result for part in gathered for result in part]
         if self.trainer.sanity_checking:
             return
-        self.metrics = evaluate(self.val_index, results)
+        self.metrics = evaluate(self.data.val_index, results)
         self.best_results = None
         if not self.best or (self.metrics["AP"] or 0.0) > (self.best["AP"] or 0.0):
             self.best_results = results
@@ -202,13 +293,16 @@ class DetectionModule(L.LightningModule):
             UserError: a weight is not finite; such a checkpoint would replace a good one.
         """
         self._refuse_infinite(checkpoint["state_dict"])
-        checkpoint[KEY] = {
-            **entry(self.config, self.class_names, self.category_ids),
-            "training_images": self.training_images,
-            "best": self.best,
-            "random_state": torch.get_rng_state(),
-            "cuda_random_state": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-        }
+        checkpoint[KEY] = entry(
+            self.options,
+            self.class_names,
+            self.data.category_ids,
+            self.run,
+            training_images=self.training_images,
+            best=self.best,
+            random_state=torch.get_rng_state(),
+            cuda_random_state=torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        )
 
     def _refuse_infinite(self, state: dict[str, Tensor]) -> None:
         floats = {name: value for name, value in state.items() if value.is_floating_point() and value.numel()}
@@ -224,11 +318,10 @@ class DetectionModule(L.LightningModule):
 
     def _how_to_stay_finite(self) -> str:
         """What to change, and what is left of the run."""
-        part = self.config.trainer
-        lower = [f"a lower optim.lr (it is {self.config.optim.lr:g})"]
-        if not part.clip:
+        lower = [f"a lower optim.lr (it is {self.optim.lr:g})"]
+        if not self.clip:
             lower.append("trainer.clip=10")
-        if part.precision != "fp32":
+        if str(self.trainer.precision) != "32-true":
             lower.append("trainer.precision=fp32")
         kept = ""
         if (callback := self.trainer.checkpoint_callback) is not None and getattr(callback, "dirpath", None):
@@ -239,7 +332,7 @@ class DetectionModule(L.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Takes up what the run had reached, and its random numbers."""
-        ours = checkpoint[KEY]
+        ours = in_this_format(checkpoint[KEY])["run"]
         self.best = ours["best"]
         torch.set_rng_state(ours["random_state"])
         if ours["cuda_random_state"] and len(ours["cuda_random_state"]) == torch.cuda.device_count():

@@ -35,11 +35,14 @@ class Progress:
 
 
 def progress_of(content: Mapping[str, Any]) -> Progress:
-    """What the content of a `last.ckpt` says of it; KeyError, TypeError or AttributeError where it is not one."""
+    """What the content of a `last.ckpt`, as `detector.checkpoint.read_content` gives it, says of its run.
+
+    Raises KeyError, TypeError or AttributeError where it is no `last.ckpt`.
+    """
     stopping = [state for key, state in content["callbacks"].items() if key.startswith("EarlyStopping")]
     return Progress(
         content["epoch"] + 1,
-        content[KEY]["config"]["trainer"]["epochs"],
+        content[KEY]["run"]["config"]["trainer"]["epochs"],
         content["global_step"],
         any(state["wait_count"] >= state["patience"] for state in stopping),
     )

@@ -32,7 +32,7 @@ class Surroundings(Callback):
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Prints the line, once the device is known."""
         if trainer.is_global_zero:
-            batch_size = cast(DetectionModule, pl_module).config.data.batch_size
+            batch_size = cast(DetectionModule, pl_module).data.loading.batch_size
             print(surroundings(trainer, batch_size), flush=True)
 
 

@@ -32,7 +32,7 @@ STATE: Mapping[str, type] = {
 }
 """What Lightning needs besides the weights, and its type."""
 OUR_STATE: Mapping[str, type] = {"best": dict, "random_state": Tensor, "cuda_random_state": list}
-"""What the detector's own entry holds besides configuration and classes."""
+"""What the run's part of our own entry holds besides its configuration."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def stopped_run(folder: Path) -> Stopped | None:
         return None
     content = read_content(file, "resume")
     checkpoint = from_content(content, file, "resume")
-    ours = content[KEY]
+    ours = content[KEY]["run"]
     for values, state in ((content, STATE), (ours, OUR_STATE)):
         for name, wanted in state.items():
             if not isinstance(values.get(name), wanted):

@@ -75,7 +75,9 @@ def read_config(folder: Path) -> config.Train:
         ) from error
     settings = config.from_dict(values, f"{path}: ")
     if settings.data is None:
-        raise UserError(f"{path}: data=... must be given")
+        raise UserError(
+            f"{path}: has no data: the run was given its images from Python, without files that could be read again"
+        )
     return settings
 
 

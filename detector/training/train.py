@@ -9,9 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import lightning as L
+import torch
 from lightning.fabric.utilities.rank_zero import _get_rank
+from torch import nn
 
 from detector import config, signals
+from detector.checkpoint import build, misfit
 from detector.command_line import command_line, quoted
 from detector.data.augment.random_views import mixing_epochs
 from detector.data.module import DetectionData
@@ -30,6 +33,7 @@ from detector.output import new_folder, write_json
 from detector.resolve import resize_of, resolve_files
 from detector.training.callbacks import Stopwatch
 from detector.training.checkpoint_files import LAST, WholeFiles
+from detector.training.init import new_detector
 from detector.training.loggers import check_logger
 from detector.training.module import DetectionModule
 from detector.training.more_epochs import finished_line
@@ -39,12 +43,20 @@ from detector.training.run_folder import describe, reserved, start_again, write_
 from detector.training.trainer import make_trainer, quieten
 
 
-def train(settings: config.Train) -> Path:
+def train(settings: config.Train, detector: nn.Module | None = None, own_data: DetectionData | None = None) -> Path:
     """Trains, measures after each epoch, and leaves everything in the run folder, which it returns.
+
+    Args:
+        settings: the whole configuration; without `data` where `own_data` is given.
+        detector: the one to train, in place, built from the same parts; by default a new one is built.
+        own_data: images and objects that no file describes.
 
     With `resume`, a run folder, the run goes on as if it had never stopped; the other settings are those of that run, except
     for `trainer.epochs`, which may be another number. One that was stopped before its first epoch was complete starts again;
     one that is finished is left as it is.
+
+    Raises:
+        UserError: in one line, what is wrong with the configuration, the data or the run that is to go on.
     """
     is_main = not _get_rank()  # None before a launcher has said otherwise
     config.check(settings)
@@ -73,29 +85,26 @@ def train(settings: config.Train) -> Path:
     quieten()
     L.seed_everything(settings.seed, verbose=False)
 
-    data = DetectionData(
-        settings.data,
-        settings.augment,
-        settings.image_size,
-        seed=settings.seed,
-        epochs=epochs,
-        proposals=settings.model.proposal_request(),
-        resize=resize_of(settings.model),
-    )
+    proposals, resize = settings.model.proposal_request(), resize_of(settings.model)
+    if own_data is not None:
+        data = own_data.for_run(settings.seed, epochs, proposals, resize)
+    else:
+        data = DetectionData.read(
+            settings.data, settings.augment, settings.image_size, settings.seed, epochs, proposals, resize
+        )
     if stopped is not None:
         stopped.order_classes(data)
     if is_main:
         _report_problems(data)
     _skip_missing_images(data)
-    module = DetectionModule(
-        settings,
-        data.class_names,
-        data.category_ids,
-        data.val_index,
-        data.batches_per_epoch,
-        pretrained=checkpoint is None,
-        training_images=fingerprint(data.train_index),
-    )
+    taken_over: list[str] = []
+    if detector is not None:
+        _check_given(detector, settings, data.class_names)
+    elif checkpoint is None:
+        detector, taken_over = new_detector(settings, data.class_names)
+    else:
+        detector = build(settings, len(data.class_names), pretrained=False)
+    module = DetectionModule.of_run(settings, detector, fingerprint(data.train_index))
     if stopped is not None:
         stopped.check_weights(module)
         if is_main:
@@ -113,13 +122,14 @@ def train(settings: config.Train) -> Path:
             elif epochs != progress.planned:
                 write_config(folder, replace(settings, resume=None))
             (folder / "metrics.json").unlink(missing_ok=True)
-            _introduce(settings, module, data, folder, new=checkpoint is None)
+            print(f"run folder: {folder}", *taken_over, sep="\n")
+            _introduce(settings, module, data, new=checkpoint is None)
         stopwatch = Stopwatch()
         trainer = make_trainer(settings, folder, stopwatch, files, progress)
         with ending_together(trainer), taking_up(checkpoint):
             _fit(trainer, module, data, checkpoint)
         if trainer.is_global_zero:
-            _conclude(folder, module, stopwatch, trainer.current_epoch)
+            _conclude(folder, module, stopwatch, trainer.current_epoch, settings.trainer.evaluate_every)
     return folder
 
 
@@ -180,9 +190,19 @@ def _skip_missing_images(data: DetectionData) -> None:
         refuse_nothing_to_learn(data.train_index)
 
 
-def _introduce(settings: config.Train, module: DetectionModule, data: DetectionData, folder: Path, new: bool) -> None:
+def _check_given(detector: nn.Module, settings: config.Train, class_names: Sequence[str]) -> None:
+    """A checkpoint of the run must open again."""
+    with torch.device("meta"):
+        described = build(settings, len(class_names), pretrained=False).state_dict()
+    if reason := misfit(described, detector.state_dict()):
+        raise UserError(
+            f"model: the detector is not the one that its options describe for the {len(class_names)} classes of the data "
+            f"({reason}): build it with classes={len(class_names)}"
+        )
+
+
+def _introduce(settings: config.Train, module: DetectionModule, data: DetectionData, new: bool) -> None:
     parameters = count_parameters(module.detector)
-    print(f"run folder: {folder}", *module.taken_over, sep="\n")
     if isinstance(model := settings.model, config.DarknetOptions):
         assert model.cfg_text is not None
         weights = model.weights if new else None
@@ -214,13 +234,12 @@ def _introduce(settings: config.Train, module: DetectionModule, data: DetectionD
         )
 
 
-def _conclude(folder: Path, module: DetectionModule, stopwatch: Stopwatch, epochs: int) -> None:
+def _conclude(folder: Path, module: DetectionModule, stopwatch: Stopwatch, epochs: int, every: int) -> None:
     files = [LAST, "metrics.csv", "curves.png"]
     trained = f"trained {stopwatch.seconds:.0f} s"
     if stopwatch.seconds:
         trained += f", {stopwatch.images / stopwatch.seconds:.1f} images a second"
     if not module.best:
-        every = module.config.trainer.evaluate_every
         print(f"{trained}, {epochs} epochs; nothing was measured (trainer.evaluate_every={every})")
     else:
         metrics = {

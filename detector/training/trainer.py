@@ -78,6 +78,7 @@ def make_trainer(
         callbacks.append(Bar() if bar else LogLines())
     if part.patience:
         callbacks.append(EarlyStopping("val/AP", mode="max", patience=part.patience, min_delta=1e-4, strict=False))
+    callbacks += settings.callbacks.build(folder)
     if every := settings.callbacks.health_every:
         _check_health(settings)
         callbacks.append(Health(folder, every))

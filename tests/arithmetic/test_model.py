@@ -7,7 +7,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from detector import config
 from detector.arithmetic.model import take_ledger
-from detector.build import build_detector
+from detector.build_detector import build_detector
 from detector.models.single_shot import SingleShot
 
 BACKBONES: list[config.BackboneOptions] = [

@@ -9,7 +9,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from detector import config
 from detector.backbones.timm import Timm
-from detector.build import build_detector
+from detector.build_detector import build_detector
 from detector.errors import OptionError, UserError
 
 

@@ -99,7 +99,7 @@ def test_a_checkpoint_says_which_plugin_it_was_made_with_and_never_runs_it(
     )
     assert not plugins.loaded()
     opened = load(saved, accelerator="cpu", plugins=[file])
-    assert opened.checkpoint.config.assigner.name == "first"  # type: ignore[union-attr]
+    assert opened.checkpoint.options.assigner.name == "first"  # type: ignore[union-attr]
 
 
 def test_a_file_that_has_changed_is_run_again(file: Path) -> None:

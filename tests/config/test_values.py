@@ -14,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from detector import config
 from detector.backbones.efficientnet import VARIANTS
-from detector.build import build_detector
+from detector.build_detector import build_detector
 from detector.cli.user_errors import one_line
 from detector.errors import UserError
 from detector.experiments.benchmark.run import PHASES

@@ -65,34 +65,34 @@ def trainer(folder: Path, epochs: int) -> lightning.Trainer:
 @pytest.mark.filterwarnings("ignore")
 def test_lightning_tells_the_epoch_also_after_a_resume(tmp_path: Path, workers: int) -> None:
     through = Recorder()
-    trainer(tmp_path / "a", 4).fit(through, DetectionData(shapes(workers=workers), AUGMENT, 64, epochs=4))
+    trainer(tmp_path / "a", 4).fit(through, DetectionData.read(shapes(workers=workers), AUGMENT, 64, epochs=4))
 
     stopped, resumed = Recorder(), Recorder()
-    trainer(tmp_path / "b", 2).fit(stopped, DetectionData(shapes(workers=workers), AUGMENT, 64, epochs=4))
-    data = DetectionData(shapes(workers=workers), AUGMENT, 64, epochs=4)
+    trainer(tmp_path / "b", 2).fit(stopped, DetectionData.read(shapes(workers=workers), AUGMENT, 64, epochs=4))
+    data = DetectionData.read(shapes(workers=workers), AUGMENT, 64, epochs=4)
     trainer(tmp_path / "b", 4).fit(resumed, data, ckpt_path=tmp_path / "b" / "last.ckpt")
 
     assert set(resumed.seen) == {2, 3}
     assert stopped.seen | resumed.seen == through.seen
-    expected = DetectionData(shapes(workers=workers), AUGMENT, 64, epochs=4).train_dataloader()
+    expected = DetectionData.read(shapes(workers=workers), AUGMENT, 64, epochs=4).train_dataloader()
     for epoch in range(4):
         expected.sampler.set_epoch(epoch)  # type: ignore[attr-defined]
         assert [batch.images.numpy().tobytes() for batch in expected] == through.seen[epoch]
 
 
 def test_a_last_smaller_batch_is_left_out_of_training_alone() -> None:
-    data = DetectionData(shapes(), AUGMENT, 64)
+    data = DetectionData.read(shapes(), AUGMENT, 64)
     assert [len(batch.targets) for batch in data.train_dataloader()] == [4, 4]
     assert [len(batch.targets) for batch in data.val_dataloader()] == [4, 1]
 
 
 def test_fewer_images_than_a_batch_are_still_trained_on() -> None:
-    data = DetectionData(shapes(train_images=3), AUGMENT, 64)
+    data = DetectionData.read(shapes(train_images=3), AUGMENT, 64)
     assert [len(batch.targets) for batch in data.train_dataloader()] == [3]
 
 
 def test_validation_shows_every_image_once_in_order_without_augmentation() -> None:
-    data = DetectionData(shapes(), AUGMENT, 96)
+    data = DetectionData.read(shapes(), AUGMENT, 96)
     ids = [target.image_id for batch in data.val_dataloader() for target in batch.targets]
     assert ids == data.val_index.image_ids.tolist()
     batch = next(iter(data.val_dataloader()))
@@ -109,7 +109,7 @@ def test_any_split_can_be_loaded_for_evaluation_and_shared_by_processes() -> Non
 
 
 def test_names_come_from_the_data() -> None:
-    data = DetectionData(shapes(), AUGMENT, 64)
+    data = DetectionData.read(shapes(), AUGMENT, 64)
     assert data.class_names == data.train_index.class_names == data.val_index.class_names
     assert len(data.category_ids) == len(data.class_names)
     assert data.problems == {"train": [], "val": []}
@@ -118,17 +118,17 @@ def test_names_come_from_the_data() -> None:
 @pytest.mark.parametrize(("size", "near"), [(100, "96"), (0, "32"), (-32, "32"), (650, "640")])
 def test_an_image_size_that_the_strides_do_not_divide_is_refused(size: int, near: str) -> None:
     with pytest.raises(UserError, match=f"image_size={size} .*multiple of 32.*use {near}"):
-        DetectionData(shapes(), AUGMENT, size)
+        DetectionData.read(shapes(), AUGMENT, size)
 
 
 @pytest.mark.parametrize(("key", "value"), [("batch_size", 0), ("workers", -1)])
 def test_a_loader_that_cannot_be_is_refused(key: str, value: int) -> None:
     with pytest.raises(UserError, match=rf"data\.{key}={value}: a whole number from {int(key == 'batch_size')}"):
-        DetectionData(shapes(**{key: value}), AUGMENT, 64).train_dataloader()
+        DetectionData.read(shapes(**{key: value}), AUGMENT, 64).train_dataloader()
 
 
 def test_loading_leaves_torchs_random_numbers_alone() -> None:
-    data = DetectionData(shapes(), AUGMENT, 64)
+    data = DetectionData.read(shapes(), AUGMENT, 64)
     torch.manual_seed(0)
     expected = torch.rand(3)
     torch.manual_seed(0)

@@ -15,6 +15,7 @@ from torchvision.ops import box_convert, box_iou
 
 import detector
 from detector import config
+from detector.checkpoint import build
 from detector.data.formats.shapes import CLASS_NAMES
 from detector.data.index import Index
 from detector.data.module import DetectionData
@@ -132,8 +133,8 @@ def test_a_checkpoint_scores_exactly_what_its_training_measures(
     metrics = run(config.Evaluate(checkpoint=str(file), output=str(tmp_path / "out"), accelerator="cpu"))
     assert metrics["AP"] > 0, "the test shows nothing"
 
-    data = DetectionData(train.data, train.augment, train.image_size)
-    module = DetectionModule(train, data.class_names, data.category_ids, data.val_index, data.batches_per_epoch)
+    data = DetectionData.read(train.data, train.augment, train.image_size)
+    module = DetectionModule.of_run(train, build(train, len(CLASS_NAMES)))
     module.load_state_dict(torch.load(file, weights_only=True)["state_dict"], strict=False)  # but EMA's counter
     quiet = {"precision": precision, "logger": False, "enable_progress_bar": False, "enable_checkpointing": False}
     lightning.Trainer(accelerator="cpu", **quiet).validate(module, data, verbose=False)  # type: ignore[arg-type]

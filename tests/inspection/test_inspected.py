@@ -8,7 +8,7 @@ from torch import nn
 
 from detector import config
 from detector.arithmetic.model import take_ledger
-from detector.build import build_detector
+from detector.build_detector import build_detector
 from detector.inspection.inspected import Inspected, inspect_detector
 from detector.inspection.tree import Node, make_tree
 

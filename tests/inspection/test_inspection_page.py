@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from detector import config
-from detector.build import build_detector
+from detector.build_detector import build_detector
 from detector.inspection.inspected import Inspected, inspect_detector
 from detector.inspection.page import inspection_page
 

@@ -17,7 +17,7 @@ from torchvision.models.detection import FasterRCNN_ResNet50_FPN_Weights, faster
 
 from detector import config
 from detector.arithmetic.model import Ledger, take_ledger
-from detector.build import build_detector
+from detector.build_detector import build_detector
 from detector.inspection.dry_run import dry_run
 
 CLASSIFIERS = {

@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.ops import box_area
 
 from detector import config
+from detector.checkpoint import build
 from detector.data.index import Index
 from detector.data.module import DetectionData
 from detector.evaluation.evaluate import evaluate
@@ -30,7 +31,7 @@ def trained(settings: config.Train, data: DetectionData, *callbacks: Callback) -
     """What `train` does with the network: the same module, optimizer, schedule, average; no files and no validation."""
     quieten()
     L.seed_everything(settings.seed, verbose=False)
-    module = DetectionModule(settings, data.class_names, data.category_ids, data.val_index, data.batches_per_epoch)
+    module = DetectionModule.of_run(settings, build(settings, len(data.class_names)))
     trainer = L.Trainer(
         accelerator="cpu",
         precision=lightning_precision(settings.trainer),
@@ -50,7 +51,7 @@ def trained(settings: config.Train, data: DetectionData, *callbacks: Callback) -
 
 
 def data_of(settings: config.Train) -> DetectionData:
-    return DetectionData(
+    return DetectionData.read(
         settings.data,
         settings.augment,
         settings.image_size,
@@ -73,7 +74,7 @@ class OneBatch(DetectionData):
 
 def ap50_when_overfit(settings: config.Train) -> float:
     """AP50 on one training batch, augmented as the settings say, after as many steps as there are epochs."""
-    data = OneBatch(
+    data = OneBatch.read(
         settings.data,
         settings.augment,
         settings.image_size,

@@ -31,7 +31,7 @@ def test_a_compiled_detector_learns_and_finds_what_it_does_without(
 ) -> None:
     settings = tiny(data=DATA, image_size=SIDE, model=model)
     proposals = model.proposal_request()
-    data = DetectionData(DATA, config.Augment(name="none"), SIDE, proposals=proposals)
+    data = DetectionData.read(DATA, config.Augment(name="none"), SIDE, proposals=proposals)
     batches = list(data.train_dataloader())
     torch.manual_seed(0)
     plain = build(settings, classes=len(data.class_names)).train()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from detector import config
-from detector.build import build_detector
+from detector.build_detector import build_detector
 from detector.models.detector import Detector
 from detector.models.fast_rcnn import FastRCNN
 from detector.models.faster_rcnn import FasterRCNN

@@ -13,7 +13,7 @@ from torchvision.models.detection import fasterrcnn_resnet50_fpn
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 
 from detector import config
-from detector.build import build_detector
+from detector.build_detector import build_detector
 from detector.checkpoint import build
 from detector.errors import UserError
 from detector.models.stages import StageTimer

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from detector import config
-from detector.build import build_detector
+from detector.build_detector import build_detector
 from detector.types import Target
 
 SIDE = 96

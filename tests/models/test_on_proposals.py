@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from detector import checkpoint, config
-from detector.build import build_detector
+from detector.build_detector import DetectorOptions, build_detector
 from detector.checkpoint import Checkpoint
 from detector.data.module import evaluation_loader
 from detector.data.read import read_index
@@ -172,7 +172,8 @@ def test_a_picture_is_searched_as_evaluation_searches_it(
     """Not in the letterboxed square that the model sees, but as it is; so prediction and evaluation find the same."""
     train = tiny(model=model, data=config.Shapes(scene_size=64, train_images=2, val_images=2, batch_size=2, workers=0))
     weights = checkpoint.build(train, 3).state_dict()
-    predictor = Predictor(Checkpoint(tmp_path, train, ("a", "b", "c"), (1, 2, 3), 0, weights), accelerator="cpu")
+    opened = Checkpoint(tmp_path, DetectorOptions.of(train), ("a", "b", "c"), (1, 2, 3), 0, weights)
+    predictor = Predictor(opened, accelerator="cpu")
     index = read_index(train.data, "val")
     (batch,) = evaluation_loader(index, train.data, 96, proposals=model.proposal_request())
     pictures = [index.image(i) for i in range(2)]

@@ -80,7 +80,7 @@ def test_overfits_four_images_with_every_head_and_assigner(
 def ap50_after_learning_four_images(settings: config.Train, steps: int) -> float:
     torch.manual_seed(0)
     proposals = settings.model.proposal_request()
-    data = DetectionData(settings.data, config.Augment(name="none"), settings.image_size, proposals=proposals)
+    data = DetectionData.read(settings.data, config.Augment(name="none"), settings.image_size, proposals=proposals)
     (batch,) = list(data.train_dataloader())
     detector = build(settings, classes=len(data.class_names)).train()
     optimizer = torch.optim.AdamW(detector.parameters(), lr=2e-3)

@@ -110,7 +110,7 @@ def test_what_cannot_be_added_is_refused_with_its_key(neck: config.NeckOptions, 
 
 
 def test_spp_is_not_put_silently_behind_the_one_that_csp_darknet_ends_in() -> None:
-    from detector.build import build_detector
+    from detector.build_detector import build_detector
 
     parts: dict[str, Any] = {
         "model": config.SingleShotOptions(),

@@ -30,7 +30,7 @@ class Weighted(nn.Module):
 def trained(tiny: Callable[..., config.Train]) -> tuple[nn.Module, Batch]:
     """A detector after a few steps, and the images of those."""
     settings = tiny()
-    data = DetectionData(settings.data, config.Augment(name="none"), settings.image_size)
+    data = DetectionData.read(settings.data, config.Augment(name="none"), settings.image_size)
     batch = next(iter(data.train_dataloader()))
     torch.manual_seed(0)
     detector = build(settings, classes=len(data.class_names)).train()

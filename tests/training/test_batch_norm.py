@@ -42,7 +42,7 @@ def test_a_short_run_is_measured_and_kept_with_the_statistics_of_its_weights(
 ) -> None:
     settings = tiny(trainer=trainer(epochs=1, ema=ema))
     detector = open_checkpoint(train(settings) / checkpoint).detector()
-    data = DetectionData(settings.data, settings.augment, settings.image_size, settings.seed, epochs=1)
+    data = DetectionData.read(settings.data, settings.augment, settings.image_size, settings.seed, epochs=1)
     # by hand, for the first batch norm of the network: its input does not depend on any other's statistics
     norm = next(module for module in detector.modules() if isinstance(module, nn.BatchNorm2d))
     inputs: list[torch.Tensor] = []

@@ -8,6 +8,7 @@ import torch
 from saved_checkpoint import random_weights, save_checkpoint
 
 from detector import checkpoint, config
+from detector.build_detector import DetectorOptions
 from detector.checkpoint import open_checkpoint
 from detector.errors import UserError
 from detector.training.init import start_from
@@ -77,7 +78,7 @@ def test_where_classes_have_no_row_of_their_own_they_begin_anew_and_the_line_say
 ) -> None:
     settings = tiny(**parts)
     weights = checkpoint.build(settings, 3).state_dict()
-    entry = checkpoint.entry(settings, NAMES, (1, 2, 3))
+    entry = checkpoint.entry(DetectorOptions.of(settings), NAMES, (1, 2, 3), settings)
     content = {"state_dict": {f"detector.{k}": v for k, v in weights.items()}, "epoch": 1, checkpoint.KEY: entry}
     torch.save(content, tmp_path / "a.ckpt")
     detector, (line,) = started(tiny(init=str(tmp_path / "a.ckpt"), **parts), ("x", "y"))
@@ -139,6 +140,6 @@ def test_a_run_starts_from_the_weights_and_needs_the_file_no_more(
 
     (folder / "config.yaml").write_text((folder / "config.yaml").read_text().replace("epochs: 1\n", "epochs: 2\n"))
     resume(folder)
-    assert open_checkpoint(folder / "last.ckpt").config.init == str(file)
+    assert open_checkpoint(folder / "last.ckpt").run.init == str(file)  # type: ignore[union-attr]
     with pytest.raises(UserError, match=r"init=.*a\.ckpt: no such file"):
         train(tiny(init=str(file), trainer=trainer))

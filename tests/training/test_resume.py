@@ -142,8 +142,8 @@ DAMAGED: dict[str, tuple[Callable[[Path], Any], str]] = {
     "other optimizer": (_edited(lambda c: c["optimizer_states"].clear()), "cannot be taken up"),
     "no groups": (_edited(lambda c: c["optimizer_states"][0]["param_groups"].pop()), "cannot be taken up"),
     "loops of nothing": (_edited(lambda c: c["loops"].clear()), "cannot be taken up"),
-    "no random state": (_edited(lambda c: c[KEY].pop("random_state")), "random_state"),
-    "random state": (_edited(lambda c: c[KEY].update(random_state=torch.zeros(3))), "cannot be taken up"),
+    "no random state": (_edited(lambda c: c[KEY]["run"].pop("random_state")), "random_state"),
+    "random state": (_edited(lambda c: c[KEY]["run"].update(random_state=torch.zeros(3))), "cannot be taken up"),
     "no weights": (_edited(lambda c: c.update(state_dict={})), "is missing"),
     "not finite": (_edited(_not_finite), "not finite"),
     "a weight of another shape": (_edited(lambda c: c["state_dict"].update(x=torch.zeros(2))), "x belongs to no part"),
@@ -178,7 +178,7 @@ def test_a_damaged_run_ends_in_one_line_that_names_the_file(damage: str, stopped
 
 def test_a_file_of_an_earlier_version_has_no_digest_and_goes_on(stopped: Path) -> None:
     def earlier(content: dict[str, Any]) -> None:
-        del content[KEY]["training_images"]
+        del content[KEY]["run"]["training_images"]
 
     _edited(earlier)(stopped)
     resume(stopped)
@@ -196,14 +196,14 @@ def test_classes_in_another_order_go_on_as_before_and_ids_stay_the_data_s(stoppe
     shutil.copytree(stopped, other)
     resume(other)
     after = torch.load(other / "last.ckpt", weights_only=True)
-    assert after[KEY]["class_names"] == ["dot", "cell"]
-    assert after[KEY]["category_ids"] == [1, 0]
+    assert after[KEY]["model"]["class_names"] == ["dot", "cell"]
+    assert after[KEY]["model"]["category_ids"] == [1, 0]
 
     _write_data_again(tmp_path / "data")
     resume(stopped)
     same = torch.load(stopped / "last.ckpt", weights_only=True)
     assert all(torch.equal(value, after["state_dict"][name]) for name, value in same["state_dict"].items())
-    assert same[KEY]["best"]["AP"] == after[KEY]["best"]["AP"]
+    assert same[KEY]["run"]["best"]["AP"] == after[KEY]["run"]["best"]["AP"]
 
 
 def _write_data_again(root: Path) -> None:

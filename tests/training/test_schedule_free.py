@@ -65,7 +65,7 @@ def test_saved_batch_norm_statistics_are_those_of_the_saved_weights(tiny: Config
     settings = tiny(optim=OPTIM, trainer=trainer(epochs=2, evaluate_every=evaluate_every))
     folder = train(settings)
     detector = open_checkpoint(folder / "last.ckpt").detector()
-    data = DetectionData(settings.data, settings.augment, settings.image_size, settings.seed, epochs=2)
+    data = DetectionData.read(settings.data, settings.augment, settings.image_size, settings.seed, epochs=2)
     loader = data.train_dataloader()
     loader.sampler.set_epoch(1)  # type: ignore[attr-defined]
     images = [batch.images for batch in loader]

@@ -215,7 +215,7 @@ def test_best_checkpoint_is_the_best_average_and_scores_what_the_run_says(tiny: 
     assert torch.equal(best.weights[name], raw[f"ema.module.{name}"])
     assert not torch.equal(best.weights[name], raw[f"detector.{name}"])
 
-    data = DetectionData(settings.data, settings.augment, settings.image_size)
+    data = DetectionData.read(settings.data, settings.augment, settings.image_size)
 
     def found_by(detector: Any) -> list[dict[str, Any]]:
         results = []

@@ -59,7 +59,8 @@ def test_two_processes_train_together_and_measure_what_one_process_measures(mode
     assert done.stderr.count("images in memory") == 2, "one process fills the cache of each split for both"
 
     checkpoint = open_checkpoint(runs[0] / "best.ckpt")
-    settings = checkpoint.config
+    settings = checkpoint.run
+    assert settings is not None
     index = read_index(settings.data, "val", checkpoint.class_names)
     detector = checkpoint.detector()
     proposals = settings.model.proposal_request()

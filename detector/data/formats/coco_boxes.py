@@ -59,7 +59,13 @@ def _box_of_runs(counts: Any, height: float, width: float) -> Box | None:
     """
     if not (height >= 1 and width >= 1 and height * width <= 2**53 and float(height).is_integer()):
         return None
-    runs = _decompress(counts) if isinstance(counts, str) else [number(count) for count in counts or []]
+    runs = (
+        _decompress(counts)
+        if isinstance(counts, str)
+        else [number(count) for count in counts]
+        if isinstance(counts, list)
+        else []
+    )
     if not runs or not all(run >= 0 and float(run).is_integer() for run in runs) or sum(runs) > height * width:
         return None
     ends = np.cumsum(np.asarray(runs, dtype=np.int64))

@@ -25,7 +25,7 @@ def measure_loader(settings: config.Benchmark) -> dict[str, Any]:
     run on from one epoch to the next, so that the pause between two epochs counts, as it does in training.
     """
     peak = PeakMemory()
-    data = DetectionData(
+    data = DetectionData.read(
         settings.data,
         settings.augment,
         settings.image_size,

@@ -9,6 +9,7 @@ from typing import Any
 import lightning as L
 
 from detector import config
+from detector.build_detector import DetectorOptions
 from detector.checkpoint import Checkpoint, build
 from detector.data.module import DetectionData
 from detector.experiments.benchmark.clock import Clock, device_wait, figure, images_per_second
@@ -27,7 +28,7 @@ def measure_prediction(settings: config.Benchmark) -> dict[str, Any]:
     """
     peak = PeakMemory()
     L.seed_everything(settings.seed, verbose=False)
-    data = DetectionData(
+    data = DetectionData.read(
         replace(settings.data, workers=0, cache="none"),
         settings.augment,
         settings.image_size,
@@ -35,7 +36,9 @@ def measure_prediction(settings: config.Benchmark) -> dict[str, Any]:
     )
     recipe = as_train(settings)
     weights = build(recipe, len(data.class_names), pretrained=False).state_dict()
-    untrained = Checkpoint(Path("untrained"), recipe, data.class_names, data.category_ids, 0, weights)
+    untrained = Checkpoint(
+        Path("untrained"), DetectorOptions.of(recipe), data.class_names, data.category_ids, 0, weights, recipe
+    )
     predictor = Predictor(untrained, accelerator=settings.trainer.accelerator)
     batch = next(iter(data.val_dataloader()))
     sizes = sorted({1, settings.data.batch_size})

@@ -14,6 +14,7 @@ from detector.data.module import DetectionData
 from detector.experiments.benchmark.clock import Clock, device_wait, images_per_second
 from detector.experiments.benchmark.memory import PeakMemory
 from detector.resolve import resize_of
+from detector.training.init import new_detector
 from detector.training.module import DetectionModule
 from detector.training.trainer import lightning_precision, quieten
 from detector.types import Batch
@@ -48,7 +49,7 @@ def repeat_a_step(settings: config.Benchmark, callbacks: list[Callback]) -> L.Tr
     if recipe.backbone is not None:
         recipe.backbone = replace(recipe.backbone, pretrained=False)
     part = recipe.trainer = replace(recipe.trainer, frozen_epochs=0)
-    data = DetectionData(
+    data = DetectionData.read(
         replace(recipe.data, workers=0, cache="none"),
         recipe.augment,
         recipe.image_size,
@@ -57,7 +58,7 @@ def repeat_a_step(settings: config.Benchmark, callbacks: list[Callback]) -> L.Tr
         proposals=recipe.model.proposal_request(),
         resize=resize_of(recipe.model),
     )
-    module = DetectionModule(recipe, data.class_names, data.category_ids, data.val_index, data.batches_per_epoch)
+    module = DetectionModule.of_run(recipe, new_detector(recipe, data.class_names)[0])
     batch = next(iter(data.train_dataloader()))
 
     trainer = L.Trainer(

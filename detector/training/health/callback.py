@@ -77,8 +77,9 @@ class Health(Callback):
         flags = find_flags(list(self.history.steps.values()))
         if not flags:
             print("health: no layer is dead, vanishing or exploding")
+        run = cast(DetectionModule, pl_module).run
         for flag in flags:
-            tried = advice(flag, cast(DetectionModule, pl_module).config)
+            tried = [] if run is None else advice(flag, run)
             print(f"health: {flag}" + (f"; try {', '.join(tried)}" if tried else ""))
         if without := [level for level, number in self.taken.items() if not number]:
             print(

@@ -9,6 +9,8 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 from pycocotools import mask
 
@@ -445,3 +447,21 @@ def test_the_folder_is_all_that_a_command_needs(tmp_path: Path) -> None:
     )
     assert done.stdout.startswith(f"data: COCO layout in {tmp_path}: train.json (train), val.json (val)\n")
     assert "area not annotated: val.json, annotation 1: its area is 0" in done.stdout
+
+
+_SCALARS = (
+    st.none() | st.booleans() | st.integers(-9, 10**20) | st.floats() | st.sampled_from(["", "7", "x", "PPYo0", "1e3"])
+)
+_JSON = st.recursive(
+    _SCALARS, lambda inner: st.lists(inner, max_size=8) | st.dictionaries(st.sampled_from("ab"), inner, max_size=2)
+)
+
+
+@given(
+    _JSON,
+    _JSON | st.fixed_dictionaries({"counts": _JSON, "size": st.lists(_SCALARS, min_size=2, max_size=2) | _JSON}),
+)
+def test_any_json_value_in_the_place_of_a_box_or_a_mask_is_a_finite_box_or_none(bbox: Any, segmentation: Any) -> None:
+    for annotation in ({"bbox": bbox}, {"segmentation": segmentation}):
+        found = box_of(annotation)
+        assert found is None or np.isfinite(found).all()

@@ -138,6 +138,6 @@ def test_a_validation_split_without_the_first_class_keeps_the_labels_of_training
 
     data = make_voc(tmp_path, {n: SIZE + an_object(n, (5, 5, 29, 29)) for n in ("ant", "bee", "cat")})
     make_voc(tmp_path, {"v": SIZE + an_object("cat", (5, 5, 29, 29)) + an_object("bee", (9, 9, 39, 39))}, "val")
-    module = DetectionData(data, config.Augment(name="none"), 64)
+    module = DetectionData.read(data, config.Augment(name="none"), 64)
     assert module.val_index.class_names == ("ant", "bee", "cat")
     assert module.val_index.labels.tolist() == [2, 1]

@@ -92,7 +92,7 @@ def test_ground_truth_as_predictions_through_the_stretch_gives_one(size: int) ->
 
 
 def test_loaders_of_training_and_evaluation_stretch() -> None:
-    data = DetectionData(SHAPES, config.Augment(name="none"), 96, resize="stretch")
+    data = DetectionData.read(SHAPES, config.Augment(name="none"), 96, resize="stretch")
     (first, *_) = data.val_dataloader()
     (again, *_) = evaluation_loader(data.val_index, SHAPES, 96, resize="stretch")
     assert torch.equal(first.images, again.images)
