@@ -15,7 +15,6 @@ from detector.errors import UserError
         (config.Yolo(), r"data\.root is not set: give the folder of the yolo data set"),
         (config.Coco(root="."), r"data\.train is not set"),
         (config.Yolo(root="tests"), r"data\.root: no data\.yaml in tests; there is .*data/"),
-        (config.Data(name="other"), "no reader for 'other'"),
     ],
 )
 def test_what_is_missing_is_named_by_its_key(data: config.Data, message: str) -> None:
