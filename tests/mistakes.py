@@ -58,7 +58,7 @@ NECKS, LAYERS, GROUPS, NMS = (
 SCHEDULE_FREE, BATCH_NORM = "tests/training/test_schedule_free.py", "tests/training/test_batch_norm.py"
 HEADS = "tests/heads"
 DEPENDENCE, FIELDS, EQUIVARIANCE, LEDGER, VOLUMES = (
-    f"tests/arithmetic/test_{name}.py" for name in ("dependence", "receptive_field", "equivariance", "model", "volumes")
+    f"tests/arithmetic/test_{name}.py" for name in ("dependence", "fields_found", "equivariance", "model", "volumes")
 )
 SUMMARY = "tests/inspection/test_summary.py"
 _RULES, _TRACKER, _WINDOWS, _FIELD = (

@@ -101,7 +101,7 @@ class Tracker(TorchDispatchMode):
         kwargs: dict[str, Any],
         before: list[tuple[Tensor, Dependence | Unknown | None]],
         outputs: list[Tensor],
-    ) -> list[Dependence | Unknown | None]:
+    ) -> Sequence[Dependence | Unknown | None]:
         """What each output depends on."""
         replaced = function._schema.name in REPLACING
         for _, dependence in before[replaced:]:
@@ -117,8 +117,8 @@ class Tracker(TorchDispatchMode):
             found = None
         if found is None:
             return [Unknown(f"{function}, as it is used here")] * len(outputs)
-        if isinstance(found, list):
-            return list(found)
+        if not isinstance(found, Dependence):
+            return found
         missing = Unknown(f"{function}, but for its first result")
         return [found if output.shape == outputs[0].shape else missing for output in outputs]
 
@@ -149,7 +149,7 @@ def _with_part(
         return None
     if not whole.is_contiguous():
         return None
-    places, rest = [], part.storage_offset() - whole.storage_offset()
+    places, rest = [], int(part.storage_offset() - whole.storage_offset())
     for size, step, inner, inner_step in zip(whole.shape, whole.stride(), part.shape, part.stride(), strict=True):
         start, rest = divmod(rest, step) if step else (0, rest)
         if inner > 1 and (step == 0 or inner_step % step):
@@ -183,7 +183,7 @@ def _storage(tensor: Tensor) -> int:
 
 
 def _key(tensor: Tensor) -> Key:
-    return _storage(tensor), tensor.storage_offset(), tuple(tensor.shape), tensor.stride()
+    return _storage(tensor), int(tensor.storage_offset()), tuple(tensor.shape), tensor.stride()
 
 
 def _written_arguments(function: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> list[Tensor]:

@@ -68,6 +68,11 @@ def window_attention(x: Tensor, shift: int = 0) -> Tensor:
     return image(attention @ tokens, h, w).roll((shift, shift), (2, 3))
 
 
+def attention(x: Tensor) -> Tensor:
+    tokens = x.flatten(2).transpose(1, 2)
+    return functional.scaled_dot_product_attention(tokens, tokens, tokens).transpose(1, 2).reshape(x.shape)
+
+
 def written(x: Tensor) -> Tensor:
     result = torch.zeros_like(x)
     result[:, 1:3] = x[:, :2]
@@ -118,9 +123,7 @@ FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "cbam": cbam,
     "softmax over space": softmax_over_space,
     "log softmax over rows": lambda x: x.log_softmax(2),
-    "attention": lambda x: (
-        functional.scaled_dot_product_attention(*[x.flatten(2).transpose(1, 2)] * 3).transpose(1, 2).reshape(x.shape)
-    ),
+    "attention": attention,
     "windows": window_attention,
     "shifted windows": lambda x: window_attention(x, 1),
     "gated linear unit": lambda x: functional.glu(x, 1),

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -34,6 +36,11 @@ def test_the_text_has_all_layers_the_totals_and_what_was_checked() -> None:
     assert "checked: 61,100,840 parameters" in text
     assert "not known: the receptive field of avgpool: it depends on the size of the image" in text
     assert not any("Conv2d" in line for line in str(inspect(alexnet(), (1, 3, 224, 224), depth=1)).splitlines())
+
+
+def test_the_example_of_the_documentation_is_real() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "inspect.md").read_text(encoding="utf-8")
+    assert f"```text\n{inspect(alexnet(), (1, 3, 224, 224), depth=1)}\n```" in page
 
 
 class Transformed(nn.Module):
