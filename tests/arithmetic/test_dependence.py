@@ -73,6 +73,12 @@ def attention(x: Tensor) -> Tensor:
     return functional.scaled_dot_product_attention(tokens, tokens, tokens).transpose(1, 2).reshape(x.shape)
 
 
+def norm_of_groups(a: Tensor, b: Tensor) -> Tensor:
+    """Beside a channel of `a`, which sees everything, one that sees a few pixels."""
+    few = b[:, :1, 4:8, 3:6].mean((2, 3), keepdim=True).expand_as(a[:, :1])
+    return functional.group_norm(torch.cat([a[:, :1], few, few, b[:, :1]], 1), 2)[:, 1:2]
+
+
 def written(x: Tensor) -> Tensor:
     result = torch.zeros_like(x)
     result[:, 1:3] = x[:, :2]
@@ -124,6 +130,8 @@ FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "softmax over space": softmax_over_space,
     "log softmax over rows": lambda x: x.log_softmax(2),
     "attention": attention,
+    "a matrix times the rows": lambda x: x.new_ones(x.shape[2], x.shape[2]) @ x,
+    "the columns times a matrix": lambda x: x @ x.new_ones(x.shape[3], 4),
     "windows": window_attention,
     "shifted windows": lambda x: window_attention(x, 1),
     "gated linear unit": lambda x: functional.glu(x, 1),
@@ -152,8 +160,7 @@ MODULES: dict[str, Callable[[], nn.Module]] = {
     "concatenated": lambda: Parts(lambda a, b: torch.cat([a, b], 1)),
     "concatenated, then by channel": lambda: Parts(lambda a, b: torch.cat([a, b], 1), nn.Conv2d(4, 4, 3, groups=4)),
     "concatenated, then in groups": lambda: Parts(lambda a, b: torch.cat([a, b], 1), nn.Conv2d(4, 6, 3, groups=2)),
-    "concatenated, then a norm of groups": lambda: Parts(lambda a, b: torch.cat([a, b[..., 4:8, 3:6].mean((2, 3), True)
-                                                                                .expand_as(b)], 1), nn.GroupNorm(2, 4)),
+    "a norm of groups whose channels differ": lambda: Parts(norm_of_groups),
     "shuffled channels": lambda: Parts(lambda a, b: functional.channel_shuffle(torch.cat([a, b], 1), 2)[:, 1:2]),
     "product": lambda: Parts(lambda a, b: a * b[..., :1]),
     **{
