@@ -156,7 +156,7 @@ MISTAKES = [
     Mistake(_RULES, ".each(of_group)])", "])", DEPENDENCE),
     Mistake(_RULES, "term.unflatten(1, (groups, inputs // groups)).amax(2).repeat_interleave(outputs // groups, dim=1)", "term.amin(1, keepdim=True)", DEPENDENCE),
     Mistake(_RULES, "columns.over([count - 2])", "columns.over([count - 1])", DEPENDENCE),
-    Mistake(_RULES, "for one in (0, 3, 1, 4, 2))", "for one in (0, 1, 3, 2, 4))", DEPENDENCE),
+    Mistake("detector/arithmetic/moving_rules.py", "for one in (0, 3, 1, 4, 2))", "for one in (0, 1, 3, 2, 4))", DEPENDENCE),
     Mistake(_RULES, '_padding("reflect")', '_padding("replicate")', DEPENDENCE),
     Mistake(_WINDOWS, "- padding + torch.arange(kernel) * dilation", "- padding + torch.arange(kernel)", DEPENDENCE + " " + FIELDS),
     Mistake(_WINDOWS, "spacing = 12 + 6 * ceil(size / outputs)", "spacing = 2", DEPENDENCE),

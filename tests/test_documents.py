@@ -22,7 +22,8 @@ def commands(page: Path) -> Iterator[list[str]]:
     """The words of each command of a page, in a block or within a sentence, without `detector` and without comments."""
     text = page.read_text(encoding="utf-8")
     inline = "\n".join(re.findall(r"(?<!`)`(detector \w+ [^`]+)`(?!`)", text))
-    for block in [*re.findall(r"^```\n(.*?)^```", text, re.DOTALL | re.MULTILINE), inline]:
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    for block in [*(block for language, block in blocks if not language), inline]:
         for line in block.replace("\\\n", " ").splitlines():
             words = shlex.split(line, comments=True)
             if words[:1] == ["detector"]:

@@ -20,7 +20,8 @@ from detector.arithmetic.dependence import (
     nothing,
     of_image,
 )
-from detector.arithmetic.dependence_rules import Call, rule_of
+from detector.arithmetic.dependence_rules import rule_of
+from detector.arithmetic.moving_rules import Call
 
 REPLACING = ("aten::copy_", "aten::fill_", "aten::zero_")
 """Operations for which what their first argument was before does not matter."""
