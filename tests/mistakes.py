@@ -54,6 +54,13 @@ NECKS, LAYERS, GROUPS, NMS = (
 )
 SCHEDULE_FREE, BATCH_NORM = "tests/training/test_schedule_free.py", "tests/training/test_batch_norm.py"
 HEADS = "tests/heads"
+DEPENDENCE, FIELDS, EQUIVARIANCE, LEDGER, VOLUMES = (
+    f"tests/arithmetic/test_{name}.py" for name in ("dependence", "fields_found", "equivariance", "model", "volumes")
+)
+SUMMARY = "tests/inspection/test_summary.py"
+_RULES, _TRACKER, _WINDOWS, _FIELD = (
+    f"detector/arithmetic/{name}.py" for name in ("dependence_rules", "tracker", "windows", "receptive_field")
+)
 
 _MODULE, _CRITERION, _DATASET = (
     "detector/training/module.py",
@@ -139,6 +146,34 @@ MISTAKES = [
     Mistake("detector/heads/anchor_free.py", "-math.log((1 - prior_probability) / prior_probability)", "0.0", HEADS),
     Mistake("detector/heads/anchor_free.py", "INITIAL_DISTANCE = 2.0", "INITIAL_DISTANCE = 7.5", HEADS),
     Mistake("detector/nms.py", "index[flat[index] > self.score_threshold]", "index[flat[index] >= 0]", NMS),
+    # arithmetic
+    Mistake("detector/arithmetic/dependence.py", "_fewest([*after.whole, all_of_it.int()])", "after.whole", DEPENDENCE),
+    Mistake("detector/arithmetic/pixel_intervals.py", "return PixelIntervals(axes, whole)\n\n\ndef _without", "return PixelIntervals(axes, False)\n\n\ndef _without", FIELDS),
+    Mistake(_RULES, 'if own is None or not call["training"]:', "if own is None or own:", DEPENDENCE),
+    Mistake(_RULES, ".each(of_group)])", "])", DEPENDENCE),
+    Mistake(_RULES, "term.unflatten(1, (groups, inputs // groups)).amax(2).repeat_interleave(outputs // groups, dim=1)", "term.amin(1, keepdim=True)", DEPENDENCE),
+    Mistake(_RULES, "columns.over([count - 2])", "columns.over([count - 1])", DEPENDENCE),
+    Mistake("detector/arithmetic/moving_rules.py", "for one in (0, 3, 1, 4, 2))", "for one in (0, 1, 3, 2, 4))", DEPENDENCE),
+    Mistake(_RULES, '_padding("reflect")', '_padding("replicate")', DEPENDENCE),
+    Mistake(_WINDOWS, "- padding + torch.arange(kernel) * dilation", "- padding + torch.arange(kernel)", DEPENDENCE + " " + FIELDS),
+    Mistake(_WINDOWS, "spacing = 12 + 6 * ceil(size / outputs)", "spacing = 2", DEPENDENCE),
+    Mistake(_WINDOWS, "-((place + 1) * -size // outputs)", "(place + 1) * size // outputs", DEPENDENCE),
+    Mistake(_TRACKER, 'return [Unknown(f"{function}, which has no rule")] * len(outputs)', "return [None] * len(outputs)", DEPENDENCE),
+    Mistake(_TRACKER, "if isinstance(dependence, Unknown):\n                return [dependence]", "if not before:\n                return [dependence]", DEPENDENCE),
+    Mistake(_TRACKER, "record.time < self._written[storage]", "record.time < 0", DEPENDENCE),
+    Mistake(_FIELD, "low[seeing].min() <= 0 or high[seeing].max() >= side - 1", "False", FIELDS),
+    Mistake(_FIELD, "and not _alike(a, b)", "and False", FIELDS),
+    Mistake(_FIELD, "[pairs].double().mean() / half", "[pairs].double().mean() / count", FIELDS),
+    Mistake("detector/arithmetic/convolution.py", "size = [n + d * (k - 1) for", "size = [n for", LEDGER),
+    Mistake("detector/arithmetic/model.py", "(value,) * _spatial_axes(module, taken)", "(value,)", LEDGER),
+    Mistake("detector/arithmetic/model.py", "prod(taken[:-1]) * FullyConnected", "taken[0] * FullyConnected", LEDGER),
+    Mistake("detector/arithmetic/equivariance.py", "max(step, 0) + margin", "margin", EQUIVARIANCE),
+    Mistake("detector/arithmetic/equivariance.py", "slice(first - step, past - step)", "slice(first + step, past + step)", EQUIVARIANCE),
+    Mistake("detector/arithmetic/volumes.py", "padding = (time // 2, rows // 2, columns // 2)", "padding = (1, rows // 2, columns // 2)", VOLUMES),
+    # inspection
+    Mistake("detector/inspection/table.py", "if inspected.unknown_of(node):\n        return", "if node is None:\n        return", SUMMARY),
+    Mistake("detector/inspection/summary.py", "one.training = was", "pass", SUMMARY),
+    Mistake("detector/inspection/summary.py", "for operation, flops in ledger.flops_outside.items():", "for operation, flops in ():", SUMMARY),
     # comparisons
     Mistake("detector/experiments/compare/groups.py", "if key not in PLACE_AND_CHANCE}\n", 'if key not in (*PLACE_AND_CHANCE, "optim")}\n', GROUPS),
 ]  # fmt: skip

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from math import prod
+from typing import Any
 
 from torch import nn
 
@@ -99,6 +100,29 @@ class Convolution:
                 padding = 0
             case numbers:
                 padding = numbers  # type: ignore[assignment]
+        return cls._of(module, padding)
+
+    @classmethod
+    def cost(cls, module: nn.Module, size: Sequence[int]) -> int:
+        """Multiply-accumulates of one of PyTorch's convolutions for an input of `size` positions, however it pads.
+
+        What is padded is multiplied like all else, whatever stands there. "Same" padding adds dilation · (kernel − 1)
+        positions in all, for an even kernel one more at the end.
+
+        Raises:
+            ValueError: it is another module.
+        """
+        if not isinstance(module, CONVOLUTIONS + TRANSPOSED):
+            raise ValueError(f"{type(module).__name__} is no convolution")
+        padding: PerAxis = 0
+        if module.padding == "same":
+            size = [n + d * (k - 1) for n, d, k in zip(size, module.dilation, module.kernel_size, strict=True)]
+        elif module.padding != "valid":
+            padding = module.padding  # type: ignore[assignment]
+        return cls._of(module, padding).multiply_accumulates(size)
+
+    @classmethod
+    def _of(cls, module: Any, padding: PerAxis) -> Convolution:
         return cls(
             module.in_channels,
             module.out_channels,

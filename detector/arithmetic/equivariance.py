@@ -7,6 +7,7 @@ one place is known in all. A convolution is, away from borders; with a stride s 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -19,36 +20,61 @@ from detector.arithmetic.patches import patches
 
 
 def shift_equivariance_error(
-    module: Callable[[Tensor], Tensor], images: Tensor, shift: tuple[int, int], margin: int = 0
+    module: Callable[[Tensor], Tensor],
+    images: Tensor,
+    shift: tuple[int, int],
+    margin: int = 0,
+    stride: float | None = None,
 ) -> float:
-    """‖f(S x) − S f(x)‖ / ‖f(x)‖ over the inside of the output: 0 is equivariant, √2 is unrelated.
+    """‖f(S x) − S f(x)‖ / ‖f(x)‖ where both say something of the same pixels: 0 is equivariant, √2 is unrelated.
+
+    Output position i of the moved images is compared with position i − shift / stride of the others, where that exists:
+    nothing that was rolled in at the other side is compared, unless a field reaches there, as over padding. So a convolution
+    without padding has the error 0, one with p zeros on either side from a margin of ⌈p / stride⌉ on.
 
     Args:
-        module: [B, C, H, W] → [B, C', H / s, W / s], in evaluation mode if it has one. Its stride s is read off the sizes.
-        images: [B, C, H, W]; they are rolled, so that what leaves at one side comes in at the other.
+        module: [B, C, H, W] → [B, C', H', W'], in evaluation mode if it has one.
+        images: [B, C, H, W]; they are rolled.
         shift: of the images, in pixels (down, right). By the stride or a multiple of it the output moves by whole
             positions; for any other shift the nearest whole position is compared, of two equally near the better one.
-        margin: output positions along each border that are left out, where zero padding and rolling differ from moving.
+        margin: output positions along each border of what is compared that are left out.
+        stride: pixels from one output position to the next, on both axes. By default H / H' where that is a whole number or
+            1 over one, and 1 where fewer than half of the positions are missing.
 
     Raises:
-        ValueError: the margin leaves nothing.
+        ValueError: the sizes do not say the stride, the shift and the margin leave nothing, or f(x) is 0 there.
     """
     with torch.no_grad():
         before, after = module(images), module(images.roll(shift, dims=(2, 3)))
-    height, width = before.shape[2:]
-    if 2 * margin >= min(height, width):
-        raise ValueError(f"margin={margin}: nothing is left of an output of {height} × {width}")
-    inside = slice(margin, height - margin), slice(margin, width - margin)
-    scale = before[..., *inside].norm()
-    rows, columns = (
-        {side * pixels // size, -(side * -pixels // size)}  # rounded down and up
-        for pixels, side, size in zip(shift, (height, width), images.shape[2:], strict=True)
-    )
-    return min(
-        ((after - before.roll((row, column), dims=(2, 3)))[..., *inside].norm() / scale).item()
-        for row in rows
-        for column in columns
-    )
+    steps = []
+    for pixels, side, size in zip(shift, images.shape[2:], before.shape[2:], strict=True):
+        step = pixels / (_stride(side, size) if stride is None else stride)
+        steps.append({math.floor(step), math.ceil(step)})
+    return min(_moved_error(before, after, (row, column), margin) for row in steps[0] for column in steps[1])
+
+
+def _stride(side: int, size: int) -> float:
+    if side % size == 0 or size % side == 0:
+        return side / size
+    if side < 2 * size and size < side:
+        return 1
+    raise ValueError(f"{side} pixels become {size} positions, which does not say the stride: give stride")
+
+
+def _moved_error(before: Tensor, after: Tensor, steps: tuple[int, int], margin: int) -> float:
+    """The error of `after` being `before` moved by so many positions."""
+    places = []
+    for step, size in zip(steps, before.shape[2:], strict=True):
+        first, past = max(step, 0) + margin, size + min(step, 0) - margin
+        if first >= past:
+            raise ValueError(f"margin={margin}: nothing is left of an output of {size} positions that move by {step}")
+        places.append((slice(first, past), slice(first - step, past - step)))
+    (rows, old_rows), (columns, old_columns) = places
+    expected = before[..., old_rows, old_columns]
+    scale = expected.norm().item()
+    if scale == 0:
+        raise ValueError("the output is 0 everywhere: there is nothing to compare")
+    return (after[..., rows, columns] - expected).norm().item() / scale
 
 
 class LocallyConnected2d(nn.Module):

@@ -169,11 +169,13 @@ def _new_bytes(inputs: Any, output: Any) -> int:
 def _multiply_accumulates(module: nn.Module, taken: tuple[int, ...] | None, given: tuple[int, ...] | None) -> int:
     if taken is None:
         return 0
-    if isinstance(module, CONVOLUTIONS) and type(module) not in CONVOLUTIONS and given is not None:
-        # a kind of its own may pad by itself, as timm's Conv2dSame: what came out says how often its weights were used
-        return taken[0] * module.weight.numel() * prod(given[2:])
     if isinstance(module, CONVOLUTIONS + TRANSPOSED):
-        return taken[0] * Convolution.of(module).multiply_accumulates(taken[2:])
+        axes = len(module.kernel_size)
+        batch = prod(taken[: -axes - 1])  # of an input without a batch 1
+        if isinstance(module, CONVOLUTIONS) and type(module) not in CONVOLUTIONS and given is not None:
+            # a kind of its own may pad by itself, as timm's Conv2dSame: what came out says how often its weights were used
+            return batch * module.weight.numel() * prod(given[-axes:])
+        return batch * Convolution.cost(module, taken[-axes:])
     if isinstance(module, nn.Linear):
         return prod(taken[:-1]) * FullyConnected(module.in_features, module.out_features).multiply_accumulates
     return 0
@@ -182,8 +184,14 @@ def _multiply_accumulates(module: nn.Module, taken: tuple[int, ...] | None, give
 def _per_axis(module: nn.Module, key: str, taken: tuple[int, ...] | None) -> tuple[int, ...] | None:
     value = getattr(module, key, None)
     if isinstance(value, int) and taken is not None:
-        return (value,) * (len(taken) - 2)
+        return (value,) * _spatial_axes(module, taken)
     return tuple(value) if isinstance(value, tuple) else None
+
+
+def _spatial_axes(module: nn.Module, taken: tuple[int, ...]) -> int:
+    """The axes that the name of a pooling gives, as `MaxPool2d`; of others those behind batch and channels."""
+    digits = [int(one) for one in type(module).__name__ if one in "123"]
+    return digits[-1] if digits and type(module).__name__.endswith("d") else len(taken) - 2
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from detector.arithmetic.model import Ledger, take_ledger
-from detector.arithmetic.receptive_field import ReceptiveField, receptive_fields
+from detector.arithmetic.receptive_field import ReceptiveField, find_receptive_fields
 from detector.inspection.dry_run import DryRun, dry_run
 from detector.inspection.tree import Node, make_tree
 
@@ -24,6 +24,8 @@ class Inspected:
     ledger: Ledger
     fields: dict[str, ReceptiveField]
     """Receptive fields by name of a layer or block (`receptive_fields`); missing where there is none."""
+    unknown_fields: dict[str, str]
+    """Name of a layer or block of which the field is not known → why."""
     tree: Node
     """The detector as blocks within blocks; its layers are the leaves."""
     dry_run: DryRun
@@ -36,16 +38,23 @@ class Inspected:
     def field_of(self, node: Node) -> ReceptiveField | None:
         """Receptive field of a node's output; the largest one of a block with several outputs, such as a neck."""
         own = [field for name, field in self.fields.items() if _belongs(name, node)]
-        return max(own, key=lambda field: field.size, default=None)
+        return (
+            max(own, key=lambda field: (field.size, field.whole), default=None) if not self.unknown_of(node) else None
+        )
+
+    def unknown_of(self, node: Node) -> str | None:
+        """Why the field of a node's output, or of one of its outputs, is not known; None where it is, or there is none."""
+        return next((reason for name, reason in self.unknown_fields.items() if _belongs(name, node)), None)
 
 
 def inspect_detector(detector: nn.Module, image_size: int) -> Inspected:
     """Takes a detector on the meta device apart, for one image of `image_size` · `image_size` pixels."""
     detector.eval()
     dry = dry_run(detector, image_size)
-    with _noting_outputs(detector) as outputs:
+    with noting_outputs(detector) as outputs:
         ledger = take_ledger(detector, dry.run)
-    return Inspected(ledger, receptive_fields(dry.view), make_tree(detector, ledger, outputs), dry)
+    fields = find_receptive_fields(dry.view)
+    return Inspected(ledger, fields.fields, fields.unknown, make_tree(detector, ledger, outputs), dry)
 
 
 def _belongs(name: str, node: Node) -> bool:
@@ -61,7 +70,7 @@ def _belongs(name: str, node: Node) -> bool:
 
 
 @contextmanager
-def _noting_outputs(module: nn.Module) -> Iterator[dict[str, list[Shape]]]:
+def noting_outputs(module: nn.Module) -> Iterator[dict[str, list[Shape]]]:
     """Name of a submodule → shapes of all tensors that came out of it, while its hooks are there."""
     outputs: dict[str, list[Shape]] = {}
 

@@ -94,7 +94,7 @@ function row(node) {
   }
   const field = node.field;
   line.append(
-    element("td", field ? one(field.size) + (field.whole ? " + all" : "") : ""),
+    element("td", node.sees),
     element("td", field ? one(field.every) : ""),
   );
   return line;
@@ -228,9 +228,13 @@ function drawDetails() {
   const field = node.field;
   byId("chosen").textContent = (node.path || "whole network").replaceAll(".", ".\u200b"); // a line may break there
   byId("sees").textContent = !field
-    ? "No fixed field: its outputs have no places in the image, or their way there is not known."
+    ? node.unknown
+      ? `The field is not known: ${node.unknown}.`
+      : node.sees
+        ? `An output sees the ${data.sees} as a whole.`
+        : "No fixed field: its outputs have no places in the image."
     : `An output sees ${sizes(field.size)} pixels of the ${data.side} × ${data.side} ${data.sees}: the square` +
-      `${field.whole ? "; besides, through a mean or a norm, all of it" : ""}. Its neighbours' squares lie ` +
+      `${field.whole ? "; besides, through a mean, a norm or attention, all of it" : ""}. Its neighbours' squares lie ` +
       `${one(field.every)} px away; dots are the centres of all, where there is room for them` +
       (Math.max(...field.size) > WIDEST * data.side ? ". The square is larger than what is drawn." : ".");
   const lines = [

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from detector.inspection.inspected import Inspected
-from detector.inspection.table import by_axis, volume
+from detector.inspection.table import by_axis, field_cell, volume
 from detector.inspection.tree import Node
 
 JPEG_QUALITY = 82
@@ -117,7 +117,11 @@ def _node(inspected: Inspected, node: Node) -> dict[str, Any]:
         "parameters": node.parameters,
         "macs": node.multiply_accumulates,
         "bytes": node.activation_bytes,
-        "field": field and {"size": field.size, "every": field.stride, "offset": field.offset, "whole": field.whole},
+        "field": field
+        and any(field.size)
+        and {"size": field.size, "every": field.stride, "offset": field.offset, "whole": field.whole},
+        "sees": field_cell(inspected, node),
+        "unknown": inspected.unknown_of(node) or "",
         "children": [_node(inspected, child) for child in node.children],
     }
 

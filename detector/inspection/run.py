@@ -16,6 +16,7 @@ from detector.errors import UserError
 from detector.inspection.inspected import Inspected, inspect_detector
 from detector.inspection.page import inspection_page
 from detector.inspection.picture import sample_picture
+from detector.inspection.summary import EXPLANATION, check_lines
 from detector.inspection.table import as_csv, ledger_cells
 from detector.output import output_folder, write_text
 from detector.visualization.text_table import terminal
@@ -50,28 +51,6 @@ def run(given: config.InspectModel) -> Inspected:
         print(*(f"error: {mistake}" for mistake in mistakes), sep="\n", file=sys.stderr)
         sys.exit(1)
     return inspected
-
-
-EXPLANATION = (
-    "MACs: multiply-accumulates of convolutions and fully connected layers; MiB: float32 outputs; field: pixels that an "
-    "output depends on, +all: and, through a mean, on the whole image; every: pixels from one field to the next"
-)
-
-
-def check_lines(inspected: Inspected) -> list[str]:
-    """What formulas and PyTorch's own counts say of each other, differences by name."""
-    ledger = inspected.ledger
-    if mistakes := ledger.mistakes():
-        return [f"WRONG: {len(mistakes)} counts are not PyTorch's", *mistakes]
-    operations = sum(layer.counted_flops for layer in ledger.layers)
-    lines = [
-        f"checked: {ledger.parameters:,} parameters in the layers, as many in the network; "
-        f"{2 * ledger.multiply_accumulates:,} operations (2 for each MAC) by formula, "
-        f"{operations:,} counted by torch.utils.flop_counter"
-    ]
-    for operation, flops in ledger.flops_outside.items():
-        lines.append(f"besides, it counted {flops:,} operations of {operation} outside of layers: they are in no total")
-    return lines
 
 
 def _classes(given: config.InspectModel) -> int:

@@ -59,9 +59,19 @@ def _line(inspected: Inspected, node: Node) -> list[str]:
         _share(node.multiply_accumulates, root.multiply_accumulates),
         f"{node.activation_bytes / 2**20:,.2f}",
         _share(node.activation_bytes, root.activation_bytes),
-        (by_axis(field.size) + " +all" * field.whole) if field else "",
-        by_axis(field.stride) if field else "",
+        field_cell(inspected, node),
+        by_axis(field.stride) if field and any(field.size) else "",
     ]
+
+
+def field_cell(inspected: Inspected, node: Node) -> str:
+    """`31×31`, `31×31 +all` where the output depends on the whole image besides, `all` where on nothing else, `?` unknown."""
+    if inspected.unknown_of(node):
+        return "?"
+    field = inspected.field_of(node)
+    if field is None:
+        return ""
+    return " +".join([by_axis(field.size)] * any(field.size) + ["all"] * field.whole)
 
 
 def volume(node: Node) -> str:
@@ -108,7 +118,7 @@ def _csv_line(inspected: Inspected, part: Node, leaf: Node) -> dict[str, Any]:
         "multiply_accumulates": layer.multiply_accumulates,
         "counted_flops": layer.counted_flops,
         "activation_bytes": layer.activation_bytes,
-        "field": _plain(field and field.size),
+        "field": "unknown" if inspected.unknown_of(leaf) else _plain(field and field.size),
         "field_stride": _plain(field and field.stride),
         "field_offset": _plain(field and field.offset),
         "sees_whole_image": field and field.whole,

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -123,6 +125,49 @@ def test_a_convolution_that_pads_by_itself_is_counted_by_what_comes_out() -> Non
     ledger = take_ledger(network, lambda: network(torch.zeros(2, 4, 8, 8)))
     assert ledger.layers[0].multiply_accumulates == 2 * 6 * (4 // 2) * 9 * 4 * 4
     assert ledger.mistakes() == []
+
+
+@pytest.mark.filterwarnings("ignore:Using padding='same'")
+@pytest.mark.parametrize("kernel", [(3, 4), (2, 2), (5, 1)])
+@pytest.mark.parametrize("mode", ["zeros", "reflect", "replicate", "circular"])
+def test_convolutions_of_any_padding_and_kernel_are_counted(mode: str, kernel: tuple[int, int]) -> None:
+    layers: list[nn.Module] = [
+        nn.Conv2d(4, 6, kernel, padding="same", dilation=(1, 2), groups=2, padding_mode=mode),  # type: ignore[arg-type]
+        nn.Conv2d(6, 6, kernel, stride=(2, 1), padding=(1, 2), padding_mode=mode),  # type: ignore[arg-type]
+        nn.Conv2d(6, 2, kernel, padding="valid"),
+    ]
+    network = nn.Sequential(*layers)
+    ledger = take_ledger(network, lambda: network(torch.zeros(2, 4, 12, 15)))
+    assert ledger.mistakes() == []
+    assert all(layer.multiply_accumulates for layer in ledger.layers)
+
+
+def test_a_fully_connected_layer_of_tokens_and_an_image_without_a_batch_are_counted() -> None:
+    tokens = nn.Linear(5, 7)
+    ledger = take_ledger(tokens, lambda: tokens(torch.zeros(2, 3, 4, 5)))
+    assert ledger.layers[0].multiply_accumulates == 2 * 3 * 4 * 5 * 7
+    assert ledger.mistakes() == []
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ConvTranspose2d(4, 2, 3))
+    ledger = take_ledger(network, lambda: network(torch.zeros(3, 9, 8)))
+    assert ledger.mistakes() == []
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "kernel", "stride"),
+    [
+        (nn.MaxPool2d(3, 2), (1, 3, 9, 9), (3, 3), (2, 2)),
+        (nn.MaxPool2d(3, 2), (3, 9, 9), (3, 3), (2, 2)),
+        (nn.AvgPool3d(2), (1, 3, 4, 4, 4), (2, 2, 2), (2, 2, 2)),
+        (nn.AvgPool1d(4), (1, 3, 9), (4,), (4,)),
+        (nn.Conv2d(3, 4, (3, 5), stride=(1, 2)), (1, 3, 9, 9), (3, 5), (1, 2)),
+        (nn.ReLU(), (1, 3, 9, 9), None, None),
+    ],
+)
+def test_kernels_and_strides_have_an_entry_for_each_axis(
+    layer: nn.Module, shape: tuple[int, ...], kernel: Any, stride: Any
+) -> None:
+    (line,) = take_ledger(layer, lambda: layer(torch.zeros(shape))).layers
+    assert (line.kernel, line.stride) == (kernel, stride)
 
 
 def test_what_is_no_new_tensor_takes_no_memory() -> None:

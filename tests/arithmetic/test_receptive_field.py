@@ -14,7 +14,6 @@ from torch.overrides import TorchFunctionMode, resolve_name
 
 from detector import config
 from detector.arithmetic.receptive_field import (
-    ReceptiveField,
     effective_receptive_field,
     pixel_intervals,
     receptive_fields,
@@ -153,9 +152,8 @@ def test_of_a_chain_the_field_is_that_of_the_formula(layers: list[tuple[int, int
         size += dilation * (kernel - 1) * jump
         jump *= stride
     assert field.size == (size, size)
-    if jump in (1, 2, 4, 8, 16, 32):
-        assert field.stride == (jump, jump)
-        assert field.offset == (0.5, 0.5)
+    assert field.stride == (jump, jump)
+    assert field.offset == (0.5, 0.5)
 
 
 def test_published_fields() -> None:
@@ -168,32 +166,6 @@ def test_published_fields() -> None:
         vgg, resnet = config.VGGOptions(depth=16).build(), config.ResNetOptions(depth=50).build()
     assert receptive_fields(vgg)["C5"].size == (212, 212)
     assert receptive_fields(resnet)["C5"].size == (427, 427)
-
-
-def test_what_sees_the_whole_image_says_so() -> None:
-    network = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.GroupNorm(2, 4), nn.Conv2d(4, 4, 3, padding=1))
-    fields = receptive_fields(network)
-    assert [fields[name].whole for name in "012"] == [False, True, True]
-    assert fields["2"].size == (5, 5)
-
-
-def test_what_is_not_known_is_missing_and_the_network_is_left_as_it_was() -> None:
-    class Rolled(nn.Module):
-        def forward(self, x: Tensor) -> Tensor:
-            return torch.roll(x, 5, dims=2)
-
-    network = nn.Sequential(nn.Conv2d(3, 4, 3), Rolled(), nn.Conv2d(4, 4, 3)).train()
-    assert list(receptive_fields(network)) == ["0"]
-    assert all(module.training and not module._forward_hooks for module in network.modules())
-    assert network[0].weight.device.type == "cpu"
-
-
-def test_1d_and_3d_networks_have_as_many_axes() -> None:
-    assert receptive_fields(nn.Conv1d(3, 4, 5, stride=2, padding=2), axes=1)[""] == ReceptiveField(
-        (5,), (2.0,), (0.5,), False
-    )
-    field = receptive_fields(nn.Conv3d(1, 4, (3, 5, 1)), channels=1, axes=3)[""]
-    assert field.size == (3, 5, 1)
 
 
 def test_the_effective_field_lies_in_the_theoretical_one_and_fades() -> None:

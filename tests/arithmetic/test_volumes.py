@@ -91,6 +91,11 @@ def test_it_keeps_the_size_and_has_norm_and_activation_in_between() -> None:
     assert pair(torch.randn(1, 1, 4, 6, 6)).shape == (1, 64, 4, 6, 6)
 
 
+@pytest.mark.parametrize("kernel", [(1, 3, 3), (5, 3, 3), (3, 5, 7), (7, 1, 1)])
+def test_its_padding_keeps_the_size_whatever_the_kernel(kernel: tuple[int, int, int]) -> None:
+    assert Conv2Plus1d(2, 3, kernel, width=4)(torch.randn(1, 2, 8, 9, 10)).shape == (1, 3, 8, 9, 10)
+
+
 def test_what_cannot_be_factorised_is_refused() -> None:
     for numbers in (Convolution(4, 4, (3, 3)), Convolution(4, 4, (3, 3, 3), groups=2)):
         with pytest.raises(ValueError, match="3D convolution of one group"):
