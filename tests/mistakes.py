@@ -68,6 +68,10 @@ _MODULE, _CRITERION, _DATASET = (
     "detector/data/dataset.py",
 )
 
+_TIMM, _EFFICIENTNET = "detector/backbones/timm.py", "detector/backbones/efficientnet.py"
+_DARKNET_LAYERS = "detector/darknet/layers.py"
+TIMM, BACKBONES = "tests/backbones/test_timm.py", "tests/backbones/test_backbones.py"
+
 MISTAKES = [
     # averaged weights
     Mistake("detector/training/ema.py", "self.module.state_dict().values(), detector.state_dict().values()",
@@ -176,6 +180,35 @@ MISTAKES = [
     Mistake("detector/inspection/summary.py", "for operation, flops in ledger.flops_outside.items():", "for operation, flops in ():", SUMMARY),
     # comparisons
     Mistake("detector/experiments/compare/groups.py", "if key not in PLACE_AND_CHANCE}\n", 'if key not in (*PLACE_AND_CHANCE, "optim")}\n', GROUPS),
+    # networks of others: timm, torchvision's EfficientNet, Darknet
+    Mistake(_TIMM, 'str(getattr(network, "output_fmt", "NCHW")).endswith("NHWC")', "False", TIMM),
+    Mistake(_TIMM, 'stage_of.setdefault(name, stage)', 'stage_of[name] = stage', TIMM),
+    Mistake(_TIMM, '(list(weights["mean"]), list(weights["std"]))', '(list(weights["std"]), list(weights["mean"]))', TIMM),
+    Mistake(_TIMM, "self.freeze(frozen_stages, freeze_norm)", "self.freeze(frozen_stages)", TIMM),
+    Mistake(_TIMM, "self.model = _create(model, pretrained, ", "self.model = _create(model, False, ", TIMM),
+    Mistake(_EFFICIENTNET, "stochastic_depth_prob=stochastic_depth", "stochastic_depth_prob=0.0", BACKBONES),
+    Mistake(_EFFICIENTNET, "adapt(layers, activation, norm)", 'adapt(layers, "silu", norm)', BACKBONES),
+    Mistake(_EFFICIENTNET, "edges = (0, 2, 3, 4, 6, 8)", "edges = (0, 2, 3, 4, 5, 8)", BACKBONES),
+    Mistake(_EFFICIENTNET, "initialise(layers, initialisation, activation)", 'initialise(layers, "kaiming", activation)', BACKBONES),
+    Mistake(_EFFICIENTNET, "model.load_state_dict(pretrained_state(name))", "pass", BACKBONES),
+    Mistake("detector/darknet/weights.py", "[norm.bias, norm.weight, norm.running_mean", "[norm.weight, norm.bias, norm.running_mean", "tests/darknet"),
+    Mistake("detector/darknet/weights.py", "if major * 10 + minor >= 2 else", "if major * 10 + minor > 2 else", "tests/darknet"),
+    Mistake(_DARKNET_LAYERS, "nn.BatchNorm2d(filters, NORM_EPSILON, NORM_MOMENTUM)", "nn.BatchNorm2d(filters, 1e-3, NORM_MOMENTUM)", "tests/darknet"),
+    Mistake(_DARKNET_LAYERS, 'size // 2 if section.integer("pad", 0)', '1 if section.integer("pad", 0)', "tests/darknet"),
+    Mistake(_DARKNET_LAYERS, "self.before, self.after = padding // 2, padding - padding // 2", "self.after, self.before = padding // 2, padding - padding // 2", "tests/darknet"),
+    Mistake(_DARKNET_LAYERS, "x.chunk(self.groups, dim=1)[self.group]", "x.chunk(self.groups, dim=1)[0]", "tests/darknet"),
+    Mistake(_DARKNET_LAYERS, "other[..., ::step, ::step]", "other[..., : x.shape[-2], : x.shape[-1]]", "tests/darknet"),
+    Mistake(_DARKNET_LAYERS, "x.reshape(batch, channels // s**2, height, s, width, s)", "x.reshape(batch, channels, height // s, s, width // s, s)", "tests/darknet"),
+    Mistake("detector/darknet/head.py", "(w * stride, h * stride) if region else (w, h)", "(w, h)", "tests/darknet"),
+    Mistake("detector/darknet/head.py", "size = 2 * (F.logsigmoid", "size = (F.logsigmoid", "tests/darknet"),
+    Mistake("detector/darknet/head.py", 'section.number("scale_x_y", 1.0)', "1.0", "tests/darknet"),
+    Mistake("detector/darknet/head.py", "classes.append(_softmax_as_sigmoids(raw[..., 5:]) if one.softmax else raw[..., 5:])", "classes.append(raw[..., 5:])", "tests/darknet"),
+    Mistake("detector/resolve.py", 'return "letterbox" if net.integer("letter_box", 0) else "stretch"', 'return "letterbox"', "tests/training/test_import_darknet.py tests/darknet"),
+    Mistake("detector/training/import_darknet.py", "HISTORICAL_NAMES.get(name, name) for name in names", "name for name in names", "tests/training/test_import_darknet.py"),
+    # albumentations
+    Mistake("detector/data/augment/albumentations.py", "transform.set_random_seed(seed)", "transform.set_random_seed(seeds[0])", AUGMENT + " tests/data/test_dataset.py"),
+    Mistake("detector/data/augment/albumentations.py", "seeds = rng.integers(2**32, size=len(self.compose.transforms)).tolist()", "seeds = [7] * len(self.compose.transforms)", AUGMENT + " tests/data/test_dataset.py"),
+    Mistake("detector/data/augment/albumentations.py", "replace(objects.rows(rows[own])", "replace(objects.rows(np.flatnonzero(own))", AUGMENT + " tests/data/test_dataset.py"),
 ]  # fmt: skip
 
 
