@@ -15,6 +15,7 @@ from detector.data.options import Anchors
 from detector.data.read import read_index
 from detector.errors import UserError
 from detector.heads.anchor_based import AnchorBasedHeadOptions
+from detector.visualization.text_table import terminal
 
 SWAPS = 100
 """k-means ends in a local optimum; so many times one centre is put elsewhere, which is kept if all ends better."""
@@ -59,9 +60,13 @@ class Report:
         lines = [
             f"{self.boxes} boxes of {self.images} training images at image_size={side}",
             "",
-            f"{'':<18}{'mean best IoU':>14}{f'best possible recall (IoU > {threshold:g})':>40}",
-            f"{'these anchors':<18}{self.fit.mean_iou:>14.4f}{self.fit.recall:>40.4f}",
-            f"{'default anchors':<18}{self.default.mean_iou:>14.4f}{self.default.recall:>40.4f}",
+            terminal(
+                [
+                    ["", "mean best IoU", f"best possible recall (IoU > {threshold:g})"],
+                    ["these anchors", f"{self.fit.mean_iou:.4f}", f"{self.fit.recall:.4f}"],
+                    ["default anchors", f"{self.default.mean_iou:.4f}", f"{self.default.recall:.4f}"],
+                ]
+            ),
             "",
         ]
         for number, level in enumerate(self.anchors, start=1):

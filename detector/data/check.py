@@ -23,6 +23,7 @@ from detector.data.statistics import (
 from detector.errors import UserError
 from detector.output import output_folder, write_picture
 from detector.visualization.draw import contact_sheet, draw_target
+from detector.visualization.text_table import terminal
 
 REPORT, SHEET = "report.txt", "samples.png"
 
@@ -120,6 +121,7 @@ def _draw_samples(settings: CheckData, index: Index, findings: FileFindings, fol
 def _table(report: Report) -> str:
     splits = list(report.splits.values())
     rows: list[tuple[str, Sequence[object]]] = [
+        ("", list(report.splits)),
         ("images", [s.images for s in splits]),
         ("  without objects", [s.without_objects for s in splits]),
         ("objects", [s.objects for s in splits]),
@@ -135,10 +137,7 @@ def _table(report: Report) -> str:
             for n, q in enumerate(QUANTILES)
         ),
     ]
-    first = max(len(name) for name, _ in rows)
-    lines = [" " * first + "".join(f"{split:>10}" for split in report.splits)]
-    lines += [f"{name:<{first}}" + "".join(f"{value!s:>10}" for value in values) for name, values in rows]
-    return "\n".join(line.rstrip() for line in lines)
+    return terminal([[name, *map(str, values)] for name, values in rows])
 
 
 def _quantile_name(quantile: float) -> str:

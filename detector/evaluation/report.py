@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from detector.visualization.text_table import terminal
+
 
 def summary(metrics: Mapping[str, Any], best: float | None = None) -> str:
     """One line: `AP 0.512 AP50 0.803 (best 0.512)`; `best` is the best AP so far, left out where None."""
@@ -14,32 +16,29 @@ def summary(metrics: Mapping[str, Any], best: float | None = None) -> str:
 
 def table(metrics: Mapping[str, Any]) -> str:
     """A table of several lines, without a final line break; a dash stands where there is no object to find."""
-    wide = max([len("class"), *map(len, metrics["per_class"])])
+    titles = ("AP", "AP50", "AP75", "AR1", "AR10", "AR100")
 
-    def row(title: str, *cells: str) -> str:
-        return title.ljust(wide) + "".join(cell.rjust(8) for cell in cells)
+    def numbers(title: str, *values: float | None) -> list[str]:
+        return [title, *map(_number, values)]
 
-    def numbers(title: str, *values: float | None) -> str:
-        return row(title, *map(_number, values))
-
-    lines = [
-        row("", "AP", "AP50", "AP75", "AR1", "AR10", "AR100"),
-        numbers("COCO", *(metrics[key] for key in ("AP", "AP50", "AP75", "AR1", "AR10", "AR100"))),
-        "",
-        row("size", "small", "medium", "large"),
+    rows = [
+        ["", *titles],
+        numbers("COCO", *(metrics[key] for key in titles)),
+        [],
+        ["size", "small", "medium", "large"],
         numbers("AP", metrics["APs"], metrics["APm"], metrics["APl"]),
         numbers("AR", metrics["ARs"], metrics["ARm"], metrics["ARl"]),
-        "",
-        row("", "11-pt", "area"),
+        [],
+        ["", "11-pt", "area"],
         numbers("VOC50", *_voc(metrics["voc"])),
-        "",
-        row("class", "AP", "AP50", "11-pt", "area"),
+        [],
+        ["class", "AP", "AP50", "11-pt", "area"],
         *(
             numbers(name, values["AP"], values["AP50"], *_voc(metrics["voc"]["per_class"][name]))
             for name, values in metrics["per_class"].items()
         ),
     ]
-    return "\n".join(line.rstrip() for line in lines)
+    return terminal([row + [""] * (1 + len(titles) - len(row)) for row in rows])
 
 
 def _voc(averages: Mapping[str, Any]) -> tuple[float | None, float | None]:

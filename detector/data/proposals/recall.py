@@ -10,6 +10,7 @@ import torch
 
 from detector.boxes import pairwise_iou
 from detector.data.index import Index
+from detector.visualization.text_table import terminal
 
 COUNTS = (100, 300, 1000, 2000)
 THRESHOLDS = (0.5, 0.7, 0.9)
@@ -32,11 +33,12 @@ class Recall:
     objects: int
 
     def __str__(self) -> str:
-        head = "".join(f"{f'recall at {threshold:g}':>15}" for threshold in self.thresholds)
-        lines = [f"{'proposals':>10}{head}{'MABO':>8}"]
-        for count, recalls, mabo in zip(self.counts, self.recall, self.mabo, strict=True):
-            lines.append(f"{count:>10,}" + "".join(f"{value:>15.3f}" for value in recalls) + f"{mabo:>8.3f}")
-        return "\n".join(lines)
+        titles = ["proposals", *(f"recall at {threshold:g}" for threshold in self.thresholds), "MABO"]
+        rows = [
+            [f"{count:,}", *(f"{value:.3f}" for value in recalls), f"{mabo:.3f}"]
+            for count, recalls, mabo in zip(self.counts, self.recall, self.mabo, strict=True)
+        ]
+        return terminal([titles, *rows])
 
 
 def measure_recall(

@@ -10,6 +10,7 @@ from typing import Any
 
 from detector import config
 from detector.resolve import resolve_files
+from detector.visualization.text_table import terminal
 
 PLACE_OF_A_RUN = ("runs", "name", "resume", "plugins")
 """Keys that say where a run and its files lie, not what it is."""
@@ -69,8 +70,7 @@ def table(jobs: list[Job]) -> str:
         numbers = [_number(metrics.get(key), "{:.4f}") for key in METRICS]
         seconds = _number(metrics.get("train_seconds"), "{:.0f}")
         rows.append([*(values.get(key, "") for key in keys), one.state, *numbers, seconds, str(one.folder)])
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+    return terminal(rows)
 
 
 def _number(value: float | None, form: str) -> str:
