@@ -15,7 +15,7 @@ from saved_checkpoint import save_checkpoint
 
 import detector
 from detector import config
-from detector.checkpoint import open_checkpoint
+from detector.checkpoint import build, open_checkpoint
 from detector.data.formats.shapes import CLASS_NAMES
 from detector.data.images.letterbox import letterbox
 from detector.data.module import evaluation_loader
@@ -146,7 +146,7 @@ def test_only_detections_of_the_score_asked_for_come_best_first(predictor: Predi
 def test_a_process_that_has_predicted_can_train_at_the_same_size(tiny: Configure, tmp_path: Path) -> None:
     model = detector.load(save_checkpoint(tmp_path / "a.ckpt", tiny(), CLASS_NAMES), 192, "cpu")
     model.predict(_picture(60, 90))
-    network: Any = model.checkpoint.detector().train()
+    network: Any = build(tiny(), len(CLASS_NAMES)).train()
     index = read_index(config.Shapes(scene_size=192, val_images=2), "val")
     images = torch.stack([torch.from_numpy(index.image(i)).permute(2, 0, 1) for i in range(2)])
     sum(network.losses(images, [index.target(0), index.target(1)]).values()).backward()
