@@ -155,7 +155,8 @@ print(sum(1 for _ in batches))
 
 
 @linux
-@pytest.mark.parametrize("die", [pytest.param(False, marks=pytest.mark.slow), True])
+@pytest.mark.slow
+@pytest.mark.parametrize("die", [False, True])
 def test_a_script_on_standard_input_needs_no_guard_and_leaves_no_process_however_it_ends(die: bool) -> None:
     prefix = f"script{os.getpid()}"
     script = SCRIPT.format(tests=str(Path(__file__).parents[1]), die=die, prefix=prefix)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
 from typing import Any, get_args
@@ -212,7 +213,19 @@ def test_every_two_parts_are_in_a_row_or_refused_and_every_option_in_one() -> No
     assert {row[-1] for row in ROWS} == set(EXTRAS)
 
 
-@pytest.mark.parametrize("values", [*ROWS, *OTHERS], ids=name_of)
+DEEP = ("backbone=darknet53", "backbone=darknet19", "backbone=vgg11")
+"""Of these, which take longest, only the first row is tried by every test run."""
+
+
+def rows_to_train() -> Iterator[Any]:
+    tried: set[str] = set()
+    for row in [*ROWS, *OTHERS]:
+        again = row[0] in DEEP and row[0] in tried
+        tried.add(row[0])
+        yield pytest.param(row, marks=pytest.mark.slow if again else (), id=name_of(row))
+
+
+@pytest.mark.parametrize("values", rows_to_train())
 def test_trains_a_step_and_detects(values: tuple[str, ...], tmp_path: Path) -> None:
     settings = settings_of((*values, "trainer.epochs=1", "augment.mixing_off_epochs=0"), 64, 2, tmp_path)
     module = trained(settings, data_of(settings), GradientsArrive())

@@ -113,11 +113,11 @@ ON_PROPOSALS = config.RCNNOptions(search_side=96, max_proposals=60, sampled_regi
     ("model", "workers", "optim"),
     [
         (config.SingleShotOptions(), 2, config.AdamWOptions(warmup_epochs=1.0)),
-        (config.SingleShotOptions(), 0, config.ScheduleFreeOptions(warmup_epochs=1.5)),
-        (config.FasterRCNNOptions(channels=16, width=32), 0, config.AdamWOptions(warmup_epochs=1.0)),
         *(
             pytest.param(*row, marks=pytest.mark.slow)
             for row in (
+                (config.SingleShotOptions(), 0, config.ScheduleFreeOptions(warmup_epochs=1.5)),
+                (config.FasterRCNNOptions(channels=16, width=32), 0, config.AdamWOptions(warmup_epochs=1.0)),
                 (config.SingleShotOptions(), 0, config.AdamWOptions(warmup_epochs=1.0)),
                 (config.SingleShotOptions(), 2, config.ScheduleFreeOptions(warmup_epochs=1.5)),
                 (config.SingleShotOptions(), 0, config.SGDOptions(schedule="one_cycle")),

@@ -101,7 +101,7 @@ def test_the_epochs_of_the_loader_never_reach_those_without_mosaic(
     assert epochs[: 7 * 12 : 12] == [0, 1, 2, 0, 1, 2, 0]
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_memory_is_read_after_every_epoch(benchmark: Callable[..., config.Benchmark], workers: int) -> None:
     settings = benchmark(epochs=3)
     settings.data.workers = workers

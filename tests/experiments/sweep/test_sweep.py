@@ -246,6 +246,7 @@ def test_the_table_shows_what_differs(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_every_model_of_a_sweep_follows_a_recipe_that_says_something_of_parts_it_lacks(
     sweep: Callable[..., int], trainings: Trainings, capsys: pytest.CaptureFixture[str]
 ) -> None:
