@@ -78,7 +78,8 @@ def compared(seeds: Sequence[int] = SEEDS, deep: int = DEEP, steps: int = 60) ->
     return Answer(
         "4b",
         "the backbones VGG, ResNet and Darknet-53",
-        "VGG is a plain stack of 3 × 3 convolutions with max pooling, costly for what it sees. ResNet (1 × 1, 3 × 3, 1 × 1) and "
+        "VGG is a plain stack of 3 × 3 convolutions with max pooling, costly for what it sees. ResNet (1 × 1, 3 × 3, "
+        "1 × 1) and "
         "Darknet-53 (1 × 1, 3 × 3; strides in place of pooling) add each block's input to its output: these residual "
         "connections let them be deep, and they see further for less work",
         (
@@ -132,8 +133,10 @@ def compared(seeds: Sequence[int] = SEEDS, deep: int = DEEP, steps: int = 60) ->
             "Darknet-53: 1 × 1 to half of the channels, 3 × 3 back, the input is added; 23 such blocks",
             f"the same {deep} blocks without their shortcuts learn less than {SHALLOW} of them do: depth alone does harm",
         ),
-        experiment=f"the ledger of each on {SIDE} × {SIDE} pixels, without classifier, and the receptive field through all branches; and "
-        f"Darknet-53's own blocks (16 channels), with and without shortcut, learn to tell four directions of stripes: {steps} steps, "
+        experiment=f"the ledger of each on {SIDE} × {SIDE} pixels, without classifier, and the receptive field "
+        "through all branches; and "
+        "Darknet-53's own blocks (16 channels), with and without shortcut, learn to tell four directions of stripes: "
+        f"{steps} steps, "
         f"seeds {', '.join(map(str, seeds))}, mean loss of the last ten",
         tables=(
             Table(

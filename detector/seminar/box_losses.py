@@ -11,7 +11,7 @@ import torch
 from detector.boxes import aligned_iou
 from detector.losses.box import BoxLoss
 from detector.seminar.answer import Answer, Condition, Panel, Series, Table
-from detector.seminar.size_training import SIZES, STEPS, train_and_measure
+from detector.seminar.size_training import SIZES, STEPS, TESTED, WIDTH, train_and_measure
 
 LOSSES = ("l2", "l1", "iou", "giou", "diou", "ciou")
 SIDES = tuple(float(2**power) for power in range(3, 10))
@@ -43,10 +43,10 @@ def loss_against_size() -> tuple[dict[str, Curve], float]:
     return curves, ious.mean().item()
 
 
-def by_size(seeds: Sequence[int] = SEEDS, steps: int = STEPS) -> Answer:
+def by_size(seeds: Sequence[int] = SEEDS, steps: int = STEPS, width: int = WIDTH, tested: int = TESTED) -> Answer:
     """4d"""
     curves, iou = loss_against_size()
-    trained = {kind: [train_and_measure(kind, seed, steps).ap for seed in seeds] for kind in TRAINED}
+    trained = {kind: [train_and_measure(kind, seed, steps, width, tested).ap for seed in seeds] for kind in TRAINED}
     spread = SIDES[-1] / SIDES[0]
     ap = {kind: {size: tuple(one[size] for one in results) for size in SIZES} for kind, results in trained.items()}
     lost = [
@@ -57,8 +57,10 @@ def by_size(seeds: Sequence[int] = SEEDS, steps: int = STEPS) -> Answer:
     return Answer(
         "4d",
         "why boxes are trained with losses of the IoU and not with squared coordinates",
-        f"a loss of coordinates grows with the box: at the same IoU the L2 loss of a box {spread:.0f} times as large is {spread**2:.0f} "
-        f"times as large, the L1 loss {spread:.0f} times, so that large boxes decide the gradient. The IoU divides by the area of the union: a "
+        f"a loss of coordinates grows with the box: at the same IoU the L2 loss of a box {spread:.0f} times as large "
+        f"is {spread**2:.0f} "
+        f"times as large, the L1 loss {spread:.0f} times, so that large boxes decide the gradient. The IoU divides by "
+        "the area of the union: a "
         "loss of it does not depend on the size. Trained with it, small objects are located better; on large ones it need "
         f"not win: it does not on {len(lost)} of {len(seeds)} seeds",
         (
@@ -79,13 +81,16 @@ def by_size(seeds: Sequence[int] = SEEDS, steps: int = STEPS) -> Answer:
         f"s = {SIDES[-1]:.0f} / {SIDES[0]:.0f} = {spread:.0f}: L2 × {spread**2:.0f}, L1 × {spread:.0f}, IoU × 1",
         steps=(
             f"each prediction is off by the same share of its box: all have IoU {iou:.2f}",
-            f"L2 grows by {curves['l2'].largest_by_smallest:.0f}, L1 by {curves['l1'].largest_by_smallest:.0f}, CIoU by {curves['ciou'].largest_by_smallest:.3g}",
+            f"L2 grows by {curves['l2'].largest_by_smallest:.0f}, L1 by {curves['l1'].largest_by_smallest:.0f}, CIoU "
+            f"by {curves['ciou'].largest_by_smallest:.3g}",
             "in a batch with boxes of all sizes the sum of L2 losses is that of the large boxes",
             "where the IoU family loses: " + ("; ".join(lost) or "on none of these seeds"),
         ),
-        experiment=f"losses of boxes of {SIDES[0]:.0f} to {SIDES[-1]:.0f} pixels; and a small network trained with each loss on the same drawn "
-        f"images, one object each, whose centre it is told ({steps} steps, seeds {', '.join(map(str, seeds))}; COCO's AP of its boxes on "
-        "new images)",
+        experiment=f"losses of boxes of {SIDES[0]:.0f} to {SIDES[-1]:.0f} pixels; and a small network trained with "
+        "each loss on the same drawn "
+        f"images, one object each, whose centre it is told ({steps} steps, seeds {', '.join(map(str, seeds))}; COCO's "
+        "AP of its boxes on "
+        f"{tested} new images)",
         tables=(
             Table(
                 f"loss at {SIDES[-1]:.0f} pixels / at {SIDES[0]:.0f}",

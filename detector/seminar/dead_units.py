@@ -119,7 +119,8 @@ def dying_relus(seeds: Sequence[int] = SEEDS, steps: int = STEPS) -> Answer:
         ),
         "f′(x) = 0 for x < 0: ∂L/∂w = f′(x) · input · ∂L/∂f = 0",
         steps=(
-            "where x < 0 for every image, each image's share of ∂L/∂w and ∂L/∂b of this unit is 0: the unit itself cannot change",
+            "where x < 0 for every image, each image's share of ∂L/∂w and ∂L/∂b of this unit is 0: the unit itself "
+            "cannot change",
             "normalisation subtracts the mean over the batch: about half of the inputs are positive again",
             "an initialisation with mean 0 and the right σ makes about half of the inputs positive, at every depth",
             "an activation with a slope below 0 passes a gradient; how much depends on the slope there: "
@@ -128,7 +129,8 @@ def dying_relus(seeds: Sequence[int] = SEEDS, steps: int = STEPS) -> Answer:
             f"a dead unit comes back in {len(back)} of {TRIALS} trials while the layer below learns, and in none while that is "
             "frozen; its own weights have the gradient 0 until then",
         ),
-        experiment=f"{BY_WEIGHTS.depth} layers learn to tell four directions of stripes: {steps} steps of gradient descent on new "
+        experiment=f"{BY_WEIGHTS.depth} layers learn to tell four directions of stripes: {steps} steps of gradient "
+        "descent on new "
         f"images, seeds {', '.join(map(str, seeds))}; one thing is changed at a time (final loss: mean of the last ten steps)",
         tables=(
             _table("cause: weights negative on average", by_weights, {}),

@@ -1,4 +1,4 @@
-"""A deep fully connected network on a small task, on which problems of gradients and each way out can be watched in a second."""
+"""A deep fully connected network on a small task: problems of gradients, and each way out, can be watched in a second."""
 
 from __future__ import annotations
 

@@ -80,13 +80,16 @@ def where_it_does_not_help(seeds: Sequence[int] = SEEDS, numbers: Sequence[int] 
         steps=(
             "each face has two eyes and a mouth; one of them, which differs from face to face, is an arc, the others lines",
             "happy: the mouth open upwards or an eye open downwards; sad: the other way round",
-            "a convolution with the maximum over positions answers whether there is such an arc anywhere; only near the border, "
+            "a convolution with the maximum over positions answers whether there is such an arc anywhere; only near "
+            "the border, "
             "where padding shows the place, does it know more",
             "control: the parts lie anywhere, and an arc means the same everywhere",
             f"with {few} images each position has seen few arcs: without sharing each has to learn its own",
         ),
-        experiment=f"drawn faces of {SIDE} × {SIDE} pixels in noise; one layer of 8 filters of 5 × 5, shared or not, maximum over "
-        f"positions, classifier: happy or sad ({steps} steps of Adam, seeds {', '.join(map(str, seeds))}; share right of {NEW} new "
+        experiment=f"drawn faces of {SIDE} × {SIDE} pixels in noise; one layer of 8 filters of 5 × 5, shared or not, "
+        "maximum over "
+        f"positions, classifier: happy or sad ({steps} steps of Adam, seeds {', '.join(map(str, seeds))}; share right "
+        f"of {NEW} new "
         "faces)",
         tables=(
             Table(
@@ -140,7 +143,10 @@ def learned(shared: bool, aligned: bool, number: int, seed: int, steps: int) -> 
 
 
 def faces(number: int, aligned: bool, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Faces [N, 1, 12, 12] and 1 for happy, 0 for sad. Shuffled, the parts lie anywhere and the arc means what a mouth's does."""
+    """Faces [N, 1, 12, 12] and 1 for happy, 0 for sad.
+
+    Shuffled, the parts lie anywhere, and the arc means what a mouth's does.
+    """
     labels = torch.randint(2, (number,), generator=generator)
     which = torch.randint(3, (number,), generator=generator)
     anywhere = torch.stack(

@@ -53,7 +53,8 @@ def factorisation(channels: int = 64, filters: int = 64, between: int = 64, repe
         "weights, operations, and when the pair is smaller and faster",
         f"{pair.weights:,} weights and {pair.operations:,} multiply-accumulates instead of {whole.parameters:,} and "
         f"{whole_operations:,}. It has fewer weights while M < {fewer:g}, fewer operations while M < {faster:g} "
-        f"(stride 2 over time: {faster_strided:.3g}). At M = {matched}, which R(2+1)D takes, it has as many of both, and gains a "
+        f"(stride 2 over time: {faster_strided:.3g}). At M = {matched}, which R(2+1)D takes, it has as many of both, "
+        "and gains a "
         "non-linearity, not size. Time follows more than the operations: it also writes and reads the tensor in between",
         (
             Condition(
@@ -99,7 +100,8 @@ def factorisation(channels: int = 64, filters: int = 64, between: int = 64, repe
         f"9 · {channels} · {between} + 3 · {between} · {filters} = {pair.weights:,} against 27 · {channels} · {filters} = "
         f"{whole.parameters:,}",
         (
-            f"1 × 3 × 3 from {channels} to {between}: {9 * channels * between:,} weights; 3 × 1 × 1 from {between} to {filters}: "
+            f"1 × 3 × 3 from {channels} to {between}: {9 * channels * between:,} weights; 3 × 1 × 1 from {between} to "
+            f"{filters}: "
             f"{3 * between * filters:,}",
             f"fewer weights while M < k³ c_F c_G / (k² c_F + k c_G) = {fewer:g}",
             "a stride over time lets the 3D layer skip frames that the first half of the pair still computes: fewer "
@@ -107,7 +109,8 @@ def factorisation(channels: int = 64, filters: int = 64, between: int = 64, repe
             f"on a grey clip the 3D layer has {grey.parameters:,} weights: the pair has more from M = {int(fewer_grey) + 1} on",
         ),
         pair,
-        experiment=f"layers from {channels} to {filters} channels on {CLIP[0]} × {CLIP[1]} × {CLIP[2]} positions, without bias, run "
+        experiment=f"layers from {channels} to {filters} channels on {CLIP[0]} × {CLIP[1]} × {CLIP[2]} positions, "
+        "without bias, run "
         f"forward on one core here and now (the fastest of {repeats} runs, by turns)",
         tables=(
             Table(

@@ -18,7 +18,7 @@ EXPLODING = replace(VANISHING, gain=2.4)
 """Each ReLU layer passes on 1.7 times as much: 2.4 / √2."""
 LEARNS, STUCK = 1.0, GUESSING - 0.05
 LOWEST, HIGHEST = 1e-2, 1e2
-"""Between these the gradient at the first layer lies, as a share of that at the last, where it neither vanishes nor explodes."""
+"""Gradient at the first layer / at the last: where it neither vanishes nor explodes, it lies between these."""
 
 SETUPS = {
     "vanishing: nothing changed": VANISHING,
@@ -56,7 +56,8 @@ def vanishing_and_exploding(seeds: Sequence[int] = SEEDS, steps: int = STEPS) ->
         "vanishing and exploding gradients, and the ways out",
         "going back, every layer multiplies the gradient by its weights and its activation's slope: below 1 it vanishes "
         f"exponentially with the depth (here × {factor['vanishing: nothing changed'][0]:.2f} a layer), above 1 it explodes "
-        f"(× {factor['exploding: nothing changed'][0]:.2f}). Ways out: normalisation, residual connections, initialisation, and "
+        f"(× {factor['exploding: nothing changed'][0]:.2f}). Ways out: normalisation, residual connections, "
+        "initialisation, and "
         "against exploding gradients clipping, which bounds the step and leaves the ratio of the layers as it is",
         (
             Condition("vanishing: ‖∂L/∂a‖ at the first layer / at the last", _ratio(small), "<", 1e-5),
@@ -105,16 +106,20 @@ def vanishing_and_exploding(seeds: Sequence[int] = SEEDS, steps: int = STEPS) ->
         f"{EXPLODING.gain / 2**0.5:.2f}; over {depth - 1} layers {(VANISHING.gain / 2**0.5) ** (depth - 1):.0e} and "
         f"{(EXPLODING.gain / 2**0.5) ** (depth - 1):.0e}",
         (
-            f"too small weights: ‖∂L/∂a‖ falls from {small[0].gradients[-1]:.0e} at the last layer to {small[0].gradients[0]:.0e} at the first",
-            f"too large weights: it grows from {large[0].gradients[-1]:.0e} to {large[0].gradients[0]:.0e}, and the loss is lost",
+            f"too small weights: ‖∂L/∂a‖ falls from {small[0].gradients[-1]:.0e} at the last layer to "
+            f"{small[0].gradients[0]:.0e} at the first",
+            f"too large weights: it grows from {large[0].gradients[-1]:.0e} to {large[0].gradients[0]:.0e}, and the "
+            "loss is lost",
             "normalisation divides by the size of what comes in: the scale of the weights cancels, forward and backward",
             "a residual connection adds the identity: the gradient keeps a path on which nothing is multiplied",
-            "initialisation chooses the scale at which the factor is 1: Kaiming σ² = 2 / fan_in for ReLU; Xavier's leaves out that "
+            "initialisation chooses the scale at which the factor is 1: Kaiming σ² = 2 / fan_in for ReLU; Xavier's "
+            "leaves out that "
             f"ReLU halves the variance, and passes on {factor['both: initialisation, Xavier'][0]:.2f} a layer",
             "clipping shortens a gradient that is too long; one that is too short stays as it is",
         ),
         experiment=f"{depth} layers learn to tell four directions of stripes, {steps} steps of gradient descent, seeds "
-        f"{', '.join(map(str, seeds))}; one thing is changed at a time (gradients of the first step, before clipping; final loss: "
+        f"{', '.join(map(str, seeds))}; one thing is changed at a time (gradients of the first step, before clipping; "
+        "final loss: "
         "mean of the last ten steps)",
         tables=(
             Table(

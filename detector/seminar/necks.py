@@ -108,7 +108,8 @@ def categories_and_necks() -> Answer:
             "FPN adds a path from deep to fine: P3 gets what C4 and C5 know",
             "PAN adds a path back: P5 gets what C3 knows",
         ),
-        experiment="‖∂P / ∂C‖ of each level after the neck with respect to each before it, on a ResNet-18, and the receptive field of P3",
+        experiment="‖∂P / ∂C‖ of each level after the neck with respect to each before it, on a ResNet-18, and the "
+        "receptive field of P3",
         tables=(
             Table(
                 "YOLOv4 paper, section 2.1 and figure 2: members, and which are here",

@@ -35,7 +35,8 @@ def what_it_gives(seeds: Sequence[int] = SEEDS, steps: int = 150) -> Answer:
     return Answer(
         "2a",
         "what weight sharing gives",
-        f"fewer parameters, so that networks can be deep: {BUDGET:,} parameters allow {deepest['shared'][0]:,} convolutions, but "
+        f"fewer parameters, so that networks can be deep: {BUDGET:,} parameters allow {deepest['shared'][0]:,} "
+        "convolutions, but "
         f"{deepest['own'][0]} layers without sharing; translation equivariance: an object that moves moves its features along; "
         "and an object is recognised wherever it lies, also where none lay in training",
         (
@@ -68,8 +69,10 @@ def what_it_gives(seeds: Sequence[int] = SEEDS, steps: int = 150) -> Answer:
             "with stride s that holds for shifts by multiples of s",
             "what is learned at one position is known at all of them",
         ),
-        experiment=f"layers with {KERNEL} × {KERNEL} filters from {SIDE} × {SIDE} × 1 to {FILTERS} channels and an object moved by 0 to "
-        f"{SHIFTS[-1]} pixels: ‖f(Sx) − S f(x)‖ / ‖f(x)‖; plain networks of 3 × 3 filters and {CHANNELS} channels on {SIDE} × {SIDE} "
+        experiment=f"layers with {KERNEL} × {KERNEL} filters from {SIDE} × {SIDE} × 1 to {FILTERS} channels and an "
+        "object moved by 0 to "
+        f"{SHIFTS[-1]} pixels: ‖f(Sx) − S f(x)‖ / ‖f(x)‖; plain networks of 3 × 3 filters and {CHANNELS} channels on "
+        f"{SIDE} × {SIDE} "
         f"positions; and a layer with maximum over positions and classifier, which learns four shapes on the left half of "
         f"images, tested on both halves ({steps} steps of Adam, seeds {', '.join(map(str, seeds))})",
         tables=(

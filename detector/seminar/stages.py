@@ -159,7 +159,8 @@ def one_or_two(proposals: int = 200) -> Answer:
     return Answer(
         "4a",
         "R-CNN and single-shot detectors: three differences",
-        "1. A single-shot detector is one network in one step; R-CNN proposes regions, computes features of each, and classifies "
+        "1. A single-shot detector is one network in one step; R-CNN proposes regions, computes features of each, and "
+        "classifies "
         "them. 2. It sees the whole image, once; R-CNN's network sees each region on its own, and nothing beside it. 3. It "
         "predicts one vector with box and class for each position; R-CNN has a class of a region that was found before, and "
         "changes to its box",
@@ -196,17 +197,20 @@ def one_or_two(proposals: int = 200) -> Answer:
             Condition("pixels: head's reach on P3, less than P3's own receptive field", head, "<", field),
         ),
         steps=(
-            f"one step: the single-shot detector has the stages {', '.join(once.seconds)}; R-CNN {', '.join(regionwise.seconds)}",
+            f"one step: the single-shot detector has the stages {', '.join(once.seconds)}; R-CNN "
+            f"{', '.join(regionwise.seconds)}",
             f"passes: {len(once.inputs)} of {list(once.inputs[0])}; R-CNN {region_passes} regions of "
             f"{list(regionwise.inputs[0][1:])} each",
             f"context: a prediction of R-CNN has no gradient to any pixel outside its region and rim; one of the single-shot "
             f"detector has to {outside(seen_once, two.context):,} of them",
             f"the head alone reads {head} pixels of P3; but each cell of P3 sees {field} pixels of the image, more than "
             f"all {SIDE}, through backbone and neck",
-            f"form: {predictions:,} vectors of {vector} numbers in one tensor; R-CNN {CLASSES + 1} class logits and {CLASSES} · 4 box "
+            f"form: {predictions:,} vectors of {vector} numbers in one tensor; R-CNN {CLASSES + 1} class logits and "
+            f"{CLASSES} · 4 box "
             "changes a region",
         ),
-        experiment=f"csp_darknet_nano with PAN and the head of YOLOv3, and R-CNN on the same backbone with selective search (at most "
+        experiment="csp_darknet_nano with PAN and the head of YOLOv3, and R-CNN on the same backbone with selective "
+        "search (at most "
         f"{proposals} regions), random weights, one image of {SIDE} × {SIDE} pixels; times here and now",
         tables=(
             Table(

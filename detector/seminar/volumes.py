@@ -21,7 +21,8 @@ def weights(channels: int = 1, kernel: int = 3, filters: int = 64) -> Answer:
     result = (numbers.weight_shape, numbers.parameters)
     return Answer(
         "5a",
-        f"{filters} filters of {kernel} × {kernel} × {kernel} on a clip of {channels} channel{'s' * (channels > 1)}: shape of the "
+        f"{filters} filters of {kernel} × {kernel} × {kernel} on a clip of {channels} channel{'s' * (channels > 1)}: "
+        "shape of the "
         "weights, parameters",
         f"weights {list(numbers.weight_shape)}, {numbers.parameters:,} parameters",
         (
@@ -94,7 +95,8 @@ def _output(question: str, numbers: Convolution, clip: tuple[int, int, int]) -> 
     assert not isinstance(numbers.stride, int)
     return Answer(
         question,
-        f"output of {numbers.out_channels} filters on {clip[0]} frames of {clip[1]} × {clip[2]}, stride {numbers.stride[0]} over time "
+        f"output of {numbers.out_channels} filters on {clip[0]} frames of {clip[1]} × {clip[2]}, stride "
+        f"{numbers.stride[0]} over time "
         f"and {numbers.stride[1]} over space",
         f"{numbers.out_channels} × {size[0]} × {size[1]} × {size[2]}",
         (Condition("shape by formula = by nn.Conv3d", result, "=", shape),),
@@ -149,7 +151,8 @@ def cost(
         f"{each} · {size[0]} · {size[1]} · {size[2]}; {each} · {size_halved[0]} · {size_halved[1]} · {size_halved[2]}",
         (
             f"each output number is a sum of k³ · c_F = {kernel**3 * channels} products",
-            f"there are c_G = {filters} of them at each of the {size[0]} · {size[1]} · {size[2]} output positions: {operations:,}",
+            f"there are c_G = {filters} of them at each of the {size[0]} · {size[1]} · {size[2]} output positions: "
+            f"{operations:,}",
             "at stride 1 with padding that keeps the size these are the positions of the input: the formula of the sheet",
             f"with stride {2 * temporal_stride} over time {size_halved[0]} frames come out instead of {size[0]}: {fewer:,}",
         ),

@@ -42,8 +42,15 @@ def test_steps_are_shown_for_any_choice_of_questions(
 
 @pytest.mark.parametrize(
     ("text", "questions"),
-    [("1g", ["1g"]), ("Q3b", ["3b"]), ("q5A", ["5a"]), ("3b,1a", ["1a", "3b"]), ("2, 3b", ["2a", "2b", "3b"]), ("3,3b", ["3a", "3b", "3c", "3d", "3e"])],
-)  # fmt: skip
+    [
+        ("1g", ["1g"]),
+        ("Q3b", ["3b"]),
+        ("q5A", ["5a"]),
+        ("3b,1a", ["1a", "3b"]),
+        ("2, 3b", ["2a", "2b", "3b"]),
+        ("3,3b", ["3a", "3b", "3c", "3d", "3e"]),
+    ],
+)
 def test_questions_are_chosen_by_number_letter_and_comma(text: str, questions: list[str]) -> None:
     assert chosen_questions(text) == questions
 
