@@ -65,9 +65,9 @@ SHARING, FACES, DEAD, SIZES, STAGES, BACKBONES, CATEGORIES, BOXES, FACTORISED = 
         "faces",
         "dead_units",
         "gradient_sizes",
-        "stages",
-        "backbones",
-        "necks",
+        "two_detectors",
+        "compared_backbones",
+        "part_categories",
         "box_losses",
         "factorisation",
     )

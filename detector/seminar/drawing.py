@@ -19,7 +19,7 @@ ACROSS = 3
 
 def draw(panels: Sequence[Panel], file: Path) -> Path:
     """Writes a figure of the panels as PNG."""
-    across = min(ACROSS, len(panels))
+    across = 2 if len(panels) == 4 else min(ACROSS, len(panels))
     down = -(-len(panels) // across)
     figure = Figure(figsize=(5.2 * across, 4.4 * down), layout="constrained")
     FigureCanvasAgg(figure)
@@ -37,7 +37,8 @@ def _lines(axes: Axes, panel: Panel) -> None:
     for number, one in enumerate(panel.series):
         y = [value if isfinite(value) else nan for value in one.y]  # a line ends where the numbers do
         marker = MARKERS[number % len(MARKERS)] if len(one.x) <= 30 else ""
-        axes.plot(one.x, y, marker=marker, markersize=4, label=one.name, alpha=0.8)
+        width = max(1.2, 4 - 0.7 * number)  # a line below another one stays visible
+        axes.plot(one.x, y, marker=marker, markersize=4, linewidth=width, label=one.name, alpha=0.8)
     if panel.log_x:
         axes.set_xscale("log", base=2)
         places = sorted({value for one in panel.series for value in one.x})
@@ -50,7 +51,7 @@ def _bars(axes: Axes, panel: Panel) -> None:
     width = 0.8 / len(panel.series)
     for number, one in enumerate(panel.series):
         places = [place + width * (number - (len(panel.series) - 1) / 2) for place in range(len(one.y))]
-        heights = [value if isfinite(value) else nan for value in one.y]
+        heights = [value if isfinite(value) else 0.0 for value in one.y]
         bars = axes.bar(places, heights, 0.92 * width, label=one.name)
         texts = [f"{value:.3g}" if isfinite(value) else "not finite" for value in one.y]
         axes.bar_label(bars, texts, fontsize=7, rotation=90 if len(panel.series) * len(one.y) > 12 else 0, padding=2)
@@ -59,7 +60,7 @@ def _bars(axes: Axes, panel: Panel) -> None:
         range(len(panel.ticks)), panel.ticks, rotation=30 if slanted else 0, ha="right" if slanted else "center"
     )
     axes.tick_params(axis="x", labelsize=8)
-    axes.margins(y=0.18)
+    axes.margins(y=0.45 if len(panel.series) > 1 else 0.18)  # room for the legend
     _finish(axes, panel)
 
 
@@ -83,4 +84,4 @@ def _finish(axes: Axes, panel: Panel) -> None:
     if panel.largest is not None:
         axes.set_ylim(top=panel.largest)
     if len(panel.series) + len(panel.levels) > 1:
-        axes.legend(fontsize=7)
+        axes.legend(fontsize=7, **({"loc": "upper center", "ncols": 3} if panel.kind == "bars" else {}))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -151,7 +151,8 @@ def one_or_two(proposals: int = 200) -> Answer:
         with torch.no_grad():
             raw = one(image)
             logits, changes = two(torch.zeros(1, 3, two.region_size, two.region_size))
-    field = receptive_fields(nn.Sequential(one.backbone, one.neck))["P3"].size[0]
+    parts: list[Any] = [one.backbone, one.neck]
+    field = receptive_fields(nn.Sequential(*parts))["P3"].size[0]
     vector = sum(value[0, 0].numel() for value in raw.values())
     predictions = raw["class_logits"].shape[1]
     region_passes = sum(shape[0] for shape in regionwise.inputs)

@@ -99,6 +99,7 @@ def built_here(member: Member) -> bool:
     if isinstance(part, config.TimmOptions) and find_spec("timm") is None:
         return True
     backbone = config.CSPDarknetOptions()
+    module: Any
     with torch.device("meta"):
         if isinstance(part, BackboneOptions):
             module = part.build()
@@ -113,7 +114,7 @@ def built_here(member: Member) -> bool:
 
 
 def _detector(model: ModelOptions, backbone: BackboneOptions) -> Any:
-    choices = {
+    choices: dict[str, Any] = {
         "backbone": backbone,
         "neck": config.PANOptions(),
         "head": config.AnchorFreeHeadOptions(),

@@ -127,7 +127,7 @@ def test_a_converter_that_turns_the_weights_round_is_noticed(monkeypatch: pytest
     convert = layers.linear_to_convolution
 
     def wrong(*arguments: Any) -> Any:
-        layer = convert(*arguments)
+        layer: Any = convert(*arguments)
         layer.weight.data = layer.weight.data.flip(3)
         return layer
 

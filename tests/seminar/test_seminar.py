@@ -155,7 +155,7 @@ def test_right_is_green_and_wrong_is_red_on_a_terminal(
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     seminar(config.Seminar(question="1a"))
     assert capsys.readouterr().out.endswith("\033[32m1 answer right, 0 wrong\033[0m\n")
-    monkeypatch.setitem(run.NUMERIC, "1a", wrong_answer)  # type: ignore[arg-type]
+    monkeypatch.setitem(run.NUMERIC, "1a", wrong_answer)
     with pytest.raises(SystemExit):
         seminar(config.Seminar(question="1a"))
     said = capsys.readouterr().out

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from seminar_experiments import fulfilled
 
@@ -11,7 +12,7 @@ def test_each_claim_on_sharing_holds_and_the_depths_that_a_budget_allows_are_tho
     tmp_path: Path,
 ) -> None:
     found = fulfilled(lambda: what_it_gives(seeds=(0,), steps=110), tmp_path)
-    rows = {row[0]: row[1:] for row in found.tables[1].rows}
+    rows: dict[Any, Any] = {row[0]: row[1:] for row in found.tables[1].rows}
     shared = 160 + (rows["shared"][0] - 1) * (9 * 16 * 16 + 16)
     own = 24 * 24 * (10 * 16 + (rows["own"][0] - 1) * (9 * 16 * 16 + 16))
     assert shared == rows["shared"][1] <= 10_000_000 < rows["shared"][2] == shared + 2320
