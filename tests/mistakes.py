@@ -61,6 +61,21 @@ SUMMARY = "tests/inspection/test_summary.py"
 _RULES, _TRACKER, _WINDOWS, _FIELD = (
     f"detector/arithmetic/{name}.py" for name in ("dependence_rules", "tracker", "windows", "receptive_field")
 )
+SEMINAR, NUMBERS = "tests/seminar/test_seminar.py", "tests/seminar/test_numbers.py"
+SHARING, FACES, DEAD, SIZES, STAGES, BACKBONES, CATEGORIES, BOXES, FACTORISED = (
+    f"tests/seminar/test_{name}.py"
+    for name in (
+        "sharing",
+        "faces",
+        "dead_units",
+        "gradient_sizes",
+        "two_detectors",
+        "compared_backbones",
+        "part_categories",
+        "box_losses",
+        "factorisation",
+    )
+)
 
 _MODULE, _CRITERION, _DATASET = (
     "detector/training/module.py",
@@ -70,7 +85,7 @@ _MODULE, _CRITERION, _DATASET = (
 
 _TIMM, _EFFICIENTNET = "detector/backbones/timm.py", "detector/backbones/efficientnet.py"
 _DARKNET_LAYERS = "detector/darknet/layers.py"
-TIMM, BACKBONES = "tests/backbones/test_timm.py", "tests/backbones/test_backbones.py"
+TIMM, TORCHVISION = "tests/backbones/test_timm.py", "tests/backbones/test_backbones.py"
 
 MISTAKES = [
     # averaged weights
@@ -186,11 +201,11 @@ MISTAKES = [
     Mistake(_TIMM, '(list(weights["mean"]), list(weights["std"]))', '(list(weights["std"]), list(weights["mean"]))', TIMM),
     Mistake(_TIMM, "self.freeze(frozen_stages, freeze_norm)", "self.freeze(frozen_stages)", TIMM),
     Mistake(_TIMM, "self.model = _create(model, pretrained, ", "self.model = _create(model, False, ", TIMM),
-    Mistake(_EFFICIENTNET, "stochastic_depth_prob=stochastic_depth", "stochastic_depth_prob=0.0", BACKBONES),
-    Mistake(_EFFICIENTNET, "adapt(layers, activation, norm)", 'adapt(layers, "silu", norm)', BACKBONES),
-    Mistake(_EFFICIENTNET, "edges = (0, 2, 3, 4, 6, 8)", "edges = (0, 2, 3, 4, 5, 8)", BACKBONES),
-    Mistake(_EFFICIENTNET, "initialise(layers, initialisation, activation)", 'initialise(layers, "kaiming", activation)', BACKBONES),
-    Mistake(_EFFICIENTNET, "model.load_state_dict(pretrained_state(name))", "pass", BACKBONES),
+    Mistake(_EFFICIENTNET, "stochastic_depth_prob=stochastic_depth", "stochastic_depth_prob=0.0", TORCHVISION),
+    Mistake(_EFFICIENTNET, "adapt(layers, activation, norm)", 'adapt(layers, "silu", norm)', TORCHVISION),
+    Mistake(_EFFICIENTNET, "edges = (0, 2, 3, 4, 6, 8)", "edges = (0, 2, 3, 4, 5, 8)", TORCHVISION),
+    Mistake(_EFFICIENTNET, "initialise(layers, initialisation, activation)", 'initialise(layers, "kaiming", activation)', TORCHVISION),
+    Mistake(_EFFICIENTNET, "model.load_state_dict(pretrained_state(name))", "pass", TORCHVISION),
     Mistake("detector/darknet/weights.py", "[norm.bias, norm.weight, norm.running_mean", "[norm.weight, norm.bias, norm.running_mean", "tests/darknet"),
     Mistake("detector/darknet/weights.py", "if major * 10 + minor >= 2 else", "if major * 10 + minor > 2 else", "tests/darknet"),
     Mistake(_DARKNET_LAYERS, "nn.BatchNorm2d(filters, NORM_EPSILON, NORM_MOMENTUM)", "nn.BatchNorm2d(filters, 1e-3, NORM_MOMENTUM)", "tests/darknet"),
@@ -209,6 +224,68 @@ MISTAKES = [
     Mistake("detector/data/augment/albumentations.py", "transform.set_random_seed(seed)", "transform.set_random_seed(seeds[0])", AUGMENT + " tests/data/test_dataset.py"),
     Mistake("detector/data/augment/albumentations.py", "seeds = rng.integers(2**32, size=len(self.compose.transforms)).tolist()", "seeds = [7] * len(self.compose.transforms)", AUGMENT + " tests/data/test_dataset.py"),
     Mistake("detector/data/augment/albumentations.py", "replace(objects.rows(rows[own])", "replace(objects.rows(np.flatnonzero(own))", AUGMENT + " tests/data/test_dataset.py"),
+    # the seminar
+    Mistake("detector/seminar/layers.py", 'Convolution(channels, filters, (kernel, kernel), stride, padding)', 'Convolution(channels, filters, (kernel, kernel), stride, padding + 1)', NUMBERS),
+    Mistake("detector/seminar/layers.py", 'layer = FullyConnected(inputs, features)', 'layer = FullyConnected(inputs, features, bias=False)', NUMBERS),
+    Mistake("detector/seminar/layers.py", 'patches(image, (patch, patch), stride=patch)', 'patches(image, (patch, patch), stride=patch // 2)', NUMBERS),
+    Mistake("detector/seminar/layers.py", '        (patch, patch),\n        patch,\n', '        (patch, patch),\n        patch // 2,\n', NUMBERS),
+    Mistake("detector/seminar/layers.py", '        (height, width),\n        (height, width),\n        1,', '        (height, width),\n        (height, width),\n        2,', NUMBERS),
+    Mistake("detector/seminar/layers.py", 'built.load_state_dict(converted.state_dict())', 'pass', NUMBERS),
+    Mistake("detector/seminar/layers.py", 'CLOSE = 1e-4', 'CLOSE = 1e-9', NUMBERS),
+    Mistake("detector/seminar/layers.py", 'Convolution(filters, 1, kernel=(3, 3))', 'Convolution(channels, 1, kernel=(3, 3))', NUMBERS),
+    Mistake("detector/seminar/layers.py", 'stride: int = 3,\n    padding', 'stride: int = 2,\n    padding', NUMBERS),
+    Mistake("detector/seminar/layers.py", 'bias=bias) for bias in (True, False))', 'bias=bias) for bias in (True, True))', NUMBERS),
+    Mistake("detector/seminar/gradients.py", 'torch.rot90(distinct, quarter)', 'torch.rot90(distinct, quarter + 1)', NUMBERS),
+    Mistake("detector/seminar/gradients.py", '_degrees(turns)}",\n        (', '_degrees((90,))}",\n        (', NUMBERS),
+    Mistake("detector/seminar/gradients.py", 'unturned = _full(kernel.flip(0, 1), other, image)', 'unturned = _full(kernel, other, image)', NUMBERS),
+    Mistake("detector/seminar/gradients.py", 'symbols[i + u][j + v].append', 'symbols[i][j + v].append', NUMBERS),
+    Mistake("detector/seminar/gradients.py", 'f"w{u + 1}{v + 1}"', 'f"w{v + 1}{u + 1}"', NUMBERS),
+    Mistake("detector/seminar/gradients.py", 'gradient = derivative * given', 'gradient = derivative + given', NUMBERS),
+    Mistake("detector/seminar/gradients.py", 'X: Matrix = ((0, -1, 3), (2, 0.5, 1))', 'X: Matrix = ((0, 1, 3), (2, 0.5, 1))', NUMBERS),
+    Mistake("detector/seminar/volumes.py", 'stride=(2 * temporal_stride, stride, stride))', 'stride=(temporal_stride, stride, stride))', NUMBERS),
+    Mistake("detector/seminar/volumes.py", '(temporal_stride, stride, stride), padding)', '(stride, temporal_stride, stride), padding)', NUMBERS),
+    Mistake("detector/seminar/volumes.py", '"half" if 2 * part == whole else', '"half" if part < whole else', NUMBERS),
+    Mistake("detector/seminar/answer.py", 'return all(self._compares(one, self.bound) for one in values)', 'return any(self._compares(one, self.bound) for one in values)', SEMINAR),
+    Mistake("detector/seminar/answer.py", 'return isfinite(value) and (value < bound', 'return (value < bound', SEMINAR),
+    Mistake("detector/seminar/answer.py", 'return bool(self.conditions) and all(', 'return all(', SEMINAR),
+    Mistake("detector/seminar/run.py", 'if foreign := [name for name in numbers if name not in own]:', 'if foreign := [name for name in numbers if name not in GIVEN]:', SEMINAR),
+    Mistake("detector/seminar/run.py", 'given.question != "all", colour', 'False, colour', SEMINAR),
+    Mistake("detector/seminar/run.py", '        sys.exit(1)', '        sys.exit(0)', SEMINAR),
+    Mistake("detector/seminar/sharing.py", 'BUDGET - first) // following', 'BUDGET - first) // following + 1', SHARING),
+    Mistake("detector/seminar/sharing.py", 'nn.Conv2d(1, FILTERS, KERNEL, stride=2, padding=KERNEL // 2)', 'nn.Conv2d(1, FILTERS, KERNEL, stride=3, padding=KERNEL // 2)', SHARING),
+    Mistake("detector/seminar/sharing.py", 'if shared:\n        return nn.Conv2d(channels, filters, kernel, padding=kernel // 2)', 'if not shared:\n        return nn.Conv2d(channels, filters, kernel, padding=kernel // 2)', SHARING),
+    Mistake("detector/seminar/sharing.py", '+ right * HALF[1]', '', SHARING),
+    Mistake("detector/seminar/sharing.py", 'ROUNDED = 1e-12', 'ROUNDED = 0.0', SHARING),
+    Mistake("detector/seminar/faces.py", 'is_mouth = arc == 2 or not aligned', 'is_mouth = True', FACES),
+    Mistake("detector/seminar/faces.py", 'if aligned:\n            places = [*EYES, MOUTH]', 'if not aligned:\n            places = [*EYES, MOUTH]', FACES),
+    Mistake("detector/seminar/faces.py", 'learned(shared, task == "aligned", number, seed, steps)', 'learned(True, task == "aligned", number, seed, steps)', FACES),
+    Mistake("detector/seminar/deep_network.py", 'nn.init.normal_(layer.weight, setup.mean / fan_in, setup.gain / math.sqrt(fan_in))', 'nn.init.normal_(layer.weight, 0.0, setup.gain / math.sqrt(fan_in))', DEAD),
+    Mistake("detector/seminar/deep_network.py", 'nn.init.constant_(layer.bias, setup.bias)', 'nn.init.constant_(layer.bias, 0.0)', DEAD),
+    Mistake("detector/seminar/deep_network.py", 'nn.BatchNorm1d(WIDTH) if setup.norm else nn.Identity()', 'nn.Identity()', DEAD),
+    Mistake("detector/seminar/deep_network.py", 'if self.residual and number else y', 'if False else y', DEAD),
+    Mistake("detector/seminar/deep_network.py", 'setup.gain / math.sqrt(fan_in))', '1.0 / math.sqrt(fan_in))', SIZES),
+    Mistake("detector/seminar/deep_network.py", 'if setup.clip:', 'if False:', SIZES),
+    Mistake("detector/seminar/deep_network.py", 'y / math.sqrt(len(self.linear))', 'y * math.sqrt(len(self.linear))', SIZES),
+    Mistake("detector/seminar/dead_units.py", '[] if frozen_below else below.parameters()', '[] if not frozen_below else below.parameters()', DEAD),
+    Mistake("detector/seminar/dead_units.py", '@ above.weight[0]).max() - 0.05', '@ above.weight[0]).max() + 0.05', DEAD),
+    Mistake("detector/seminar/dead_units.py", 'activation="elu"', 'activation="relu"', DEAD),
+    Mistake("detector/seminar/dead_units.py", 'functional.leaky_relu(x, 0.1)', 'functional.leaky_relu(x, 0.9)', DEAD),
+    Mistake("detector/seminar/gradient_sizes.py", 'EXPLODING = replace(VANISHING, gain=2.4)', 'EXPLODING = replace(VANISHING, gain=1.4)', SIZES),
+    Mistake("detector/seminar/gradient_sizes.py", 'return tuple(one.gradients[0] / one.gradients[-1] for one in courses)', 'return tuple(one.gradients[-1] / one.gradients[0] for one in courses)', SIZES),
+    Mistake("detector/seminar/stages.py", 'beyond[int(top) - 1 : int(bottom) + 2, int(left) - 1 : int(right) + 2] = False', 'pass', STAGES),
+    Mistake("detector/seminar/stages.py", 'columns[-1] - columns[0] + 1)', 'columns[-1] - columns[0] + 1000)', STAGES),
+    Mistake("detector/seminar/stages.py", 'warp(pixels, [region], detector.region_size, detector.context)', 'warp(pixels, [region], detector.region_size, 0.4)', STAGES),
+    Mistake("detector/seminar/backbones.py", 'Residual(width, width // 2, shortcut, activation="relu")', 'Residual(width, width // 2, True, activation="relu")', BACKBONES),
+    Mistake("detector/seminar/backbones.py", 'config.VGGOptions(depth=16)', 'config.ResNetOptions(depth=50)', BACKBONES),
+    Mistake("detector/seminar/necks.py", '"fpn": config.FPNOptions()', '"fpn": config.NoNeckOptions()', CATEGORIES),
+    Mistake("detector/seminar/yolov4.py", 'config.PANOptions(spp=True)', 'config.TimmOptions(model="no_such")', CATEGORIES),
+    Mistake("detector/seminar/yolov4.py", '_SPARSE = "head: dense prediction", "head: sparse prediction"', '_SPARSE = "head: dense prediction", "head: dense prediction"', CATEGORIES),
+    Mistake("detector/seminar/box_losses.py", 'target + side * torch.tensor', 'target + 8 * torch.tensor', BOXES),
+    Mistake("detector/seminar/box_losses.py", 'a - b for a, b in zip(ap["ciou"][size]', 'b - a for a, b in zip(ap["ciou"][size]', BOXES),
+    Mistake("detector/seminar/size_training.py", 'loss = BoxLoss(kind)', 'loss = BoxLoss("l2")', BOXES),
+    Mistake("detector/seminar/factorisation.py", 'cost(whole, ceil(fewer) - 1)', 'cost(whole, ceil(fewer) + 1)', FACTORISED),
+    Mistake("detector/seminar/factorisation.py", 'replace(whole, stride=(2, 1, 1))', 'replace(whole, stride=(1, 2, 2))', FACTORISED),
+    Mistake("detector/seminar/factorisation.py", '9 * channels * between', '6 * channels * between', FACTORISED),
 ]  # fmt: skip
 
 

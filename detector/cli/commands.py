@@ -20,6 +20,8 @@ class Command:
     """Arguments of two useful calls."""
     positional: str | None = None
     """The key of a list to which arguments without a `=` belong."""
+    enumeration: str | None = None
+    """The key of a text with commas, which Hydra would take for a sweep."""
 
 
 COMMANDS: dict[str, Command] = {
@@ -121,7 +123,8 @@ COMMANDS: dict[str, Command] = {
             "Seminar",
             "detector.seminar.run:seminar",
             "Answers a seminar's questions on detection, each with a check that goes another way.",
-            ("question=3", "question=3b"),
+            ("question=1,3b", "question=1e kernel=7 stride=2"),
+            enumeration="question",
         ),
         Command(
             "import_darknet",

@@ -58,6 +58,8 @@ def checked(command: Command, arguments: list[str]) -> list[str]:
     """
     if command.positional:
         arguments = _with_list(command.positional, arguments)
+    if command.enumeration:
+        arguments = [_as_text(command.enumeration, one) for one in arguments]
     check_overrides(command, arguments)
     return arguments
 
@@ -100,6 +102,12 @@ def _with_list(key: str, arguments: list[str]) -> list[str]:
         *(one for one in arguments if one not in listed),
         f"{key}=[{','.join(map(quoted, listed))}]",
     ]
+
+
+def _as_text(key: str, argument: str) -> str:
+    """KEY=1,3b in quotes, where it has none."""
+    name, _, value = argument.partition("=")
+    return f"{key}={quoted(value)}" if name == key and "," in value and not set(value) & set("'\"") else argument
 
 
 def _overrides(arguments: list[str]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Any
 
 from detector.assigners import AssignerOptions
 from detector.backbones import BackboneOptions
@@ -157,14 +157,49 @@ class Diagnose:
     """Folder of the heat maps; by default runs/diagnose/ID."""
 
 
+Side = Annotated[int, Range(1, 4096)]
+Matrix = Annotated[list[Any], Length(1, 64)]
+"""Rows of numbers."""
+
+
 @dataclass
 class Seminar:
-    """`scripts/seminar.py`."""
+    """`scripts/seminar.py`. A number in place of the sheet's is given to questions that use it, and to no others."""
 
     question: str = "all"
-    """all, a number such as 3, or one question such as 3b, which is shown with its working."""
+    """all, a number such as 3, one question such as 3b, or several: 1,3b; all but `all` are shown with their steps."""
     output: str | None = None
     """Folder of the plots; by default runs/seminar/ID."""
+    height: Side | None = None
+    """Rows of the image or of each frame."""
+    width: Side | None = None
+    """Columns of the image or of each frame."""
+    frames: Side | None = None
+    """Frames of the clip."""
+    channels: Channels | None = None
+    """Channels of the input."""
+    features: Channels | None = None
+    """Outputs of a fully connected layer."""
+    filters: Channels | None = None
+    """Filters of a convolution, which are its output channels."""
+    kernel: Annotated[int, Range(1, 512)] | None = None
+    """Side of the kernel, the same on all axes."""
+    patch: Side | None = None
+    """Side of the patches that a fully connected layer is applied to."""
+    stride: Side | None = None
+    """Stride of the convolution; over space where there are frames."""
+    temporal_stride: Side | None = None
+    """Stride over time."""
+    padding: Annotated[int, Range(0, 512)] | None = None
+    """Zeros on each side of each axis."""
+    between: Channels | None = None
+    """Channels between the convolution over space and the one over time."""
+    x: Matrix | None = None
+    """Rows of the input, as [[0,-1,3],[2,0.5,1]]."""
+    w: Matrix | None = None
+    """Rows of the kernel."""
+    output_gradient: Matrix | None = None
+    """Rows of the loss's gradient with respect to the output."""
 
 
 @dataclass

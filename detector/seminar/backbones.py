@@ -1,22 +1,28 @@
-"""Question 4b: what sets the backbones of detectors apart."""
+"""Question 4b: what sets the backbones of detectors apart, and that shortcuts let them be deep."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Sequence
+from statistics import fmean
 from typing import Any, NamedTuple
 
 import torch
+from torch import nn
+from torch.nn import functional
 
 from detector import config
 from detector.arithmetic.model import take_ledger
 from detector.arithmetic.receptive_field import receptive_fields
-from detector.seminar.answer import Claim
-from detector.seminar.drawing import new_figure, save
+from detector.layers import ConvNormActivation, Residual
+from detector.seminar.answer import Answer, Condition, Panel, Series, Table
+from detector.training.health.plain_network import gratings
 
 SIDE = 256
 """Side of the image in pixels."""
+SHALLOW, DEEP = 2, 23
+"""Residual blocks; Darknet-53 has 23."""
+SEEDS = (0, 1, 2)
 
 
 class Numbers(NamedTuple):
@@ -54,66 +60,167 @@ def measure(part: config.BackboneOptions) -> Numbers:
     )
 
 
-def compared(folder: Path) -> Claim:
+def compared(seeds: Sequence[int] = SEEDS, deep: int = DEEP, steps: int = 60) -> Answer:
     """4b"""
-    vgg, resnet, darknet = (
-        measure(config.VGGOptions(depth=16)),
-        measure(config.ResNetOptions(depth=50)),
-        measure(config.Darknet53Options()),
-    )
-    numbers = {"VGG-16": vgg, "ResNet-50": resnet, "Darknet-53": darknet}
-    return Claim(
+    numbers = {
+        "VGG-16": measure(config.VGGOptions(depth=16)),
+        "ResNet-50": measure(config.ResNetOptions(depth=50)),
+        "Darknet-53": measure(config.Darknet53Options()),
+    }
+    vgg, resnet, darknet = numbers.values()
+    losses = {
+        (blocks, shortcut): tuple(train_blocks(blocks, shortcut, seed, steps) for seed in seeds)
+        for blocks in (SHALLOW, deep)
+        for shortcut in (True, False)
+    }
+    kinds = {True: "with shortcuts", False: "without"}
+    strides = sorted({stride for one in numbers.values() for stride in one.by_stride})
+    return Answer(
         "4b",
         "the backbones VGG, ResNet and Darknet-53",
-        "VGG is a plain stack of 3 × 3 convolutions, costly for what it sees; residual connections let ResNet (1 × 1, 3 × 3, "
-        "1 × 1) and Darknet-53 (1 × 1, 3 × 3, strides for pooling) be deep: they see further for less work",
-        f"the ledger of each on {SIDE} × {SIDE} pixels, without classifier, and the receptive field through all its branches",
-        tuple(
-            (
-                name,
-                f"{one.parameters / 1e6:5.1f} M parameters, {one.multiply_accumulates / 1e9:5.2f} G multiply-accumulates, "
-                f"C5 has stride {one.stride} and sees {one.receptive_field} pixels",
-            )
-            for name, one in numbers.items()
+        "VGG is a plain stack of 3 × 3 convolutions with max pooling, costly for what it sees. ResNet (1 × 1, 3 × 3, "
+        "1 × 1) and "
+        "Darknet-53 (1 × 1, 3 × 3; strides in place of pooling) add each block's input to its output: these residual "
+        "connections let them be deep, and they see further for less work",
+        (
+            Condition(
+                "layers of which formula and PyTorch's count differ",
+                tuple(one.mistakes for one in numbers.values()),
+                "=",
+                (0, 0, 0),
+            ),
+            Condition("stride of C5", tuple(one.stride for one in numbers.values()), "=", (32, 32, 32)),
+            Condition(
+                "multiply-accumulates: ResNet-50 / Darknet-53",
+                resnet.multiply_accumulates / darknet.multiply_accumulates,
+                "<",
+                1.0,
+            ),
+            Condition(
+                "multiply-accumulates: Darknet-53 / VGG-16",
+                darknet.multiply_accumulates / vgg.multiply_accumulates,
+                "<",
+                1.0,
+            ),
+            Condition("parameters: VGG-16 / ResNet-50", vgg.parameters / resnet.parameters, "<", 1.0),
+            Condition("receptive field: VGG-16 / ResNet-50", vgg.receptive_field / resnet.receptive_field, "<", 1.0),
+            Condition(
+                "receptive field: ResNet-50 / Darknet-53", resnet.receptive_field / darknet.receptive_field, "<", 1.0
+            ),
+            Condition(
+                f"{deep} blocks: final loss with shortcuts - without",
+                tuple(a - b for a, b in zip(losses[deep, True], losses[deep, False], strict=True)),
+                "<",
+                -0.1,
+            ),
+            Condition(
+                "without shortcuts: final loss, deep - shallow, mean of seeds",
+                fmean(losses[deep, False]) - fmean(losses[SHALLOW, False]),
+                ">",
+                0.05,
+            ),
+            Condition(
+                "with shortcuts: final loss, deep - shallow, mean of seeds",
+                fmean(losses[deep, True]) - fmean(losses[SHALLOW, True]),
+                "<",
+                0.05,
+            ),
         ),
-        "formulas agree with PyTorch's counts in every layer; VGG-16 does the most work and sees least, with the fewest "
-        "parameters; Darknet-53 sees furthest, for more work than ResNet-50",
-        all(one.mistakes == 0 and one.stride == 32 for one in numbers.values())
-        and vgg.multiply_accumulates > darknet.multiply_accumulates > resnet.multiply_accumulates
-        and vgg.parameters < resnet.parameters < darknet.parameters
-        and vgg.receptive_field < resnet.receptive_field < darknet.receptive_field,
-        _draw(folder, numbers),
+        "residual block: y = x + f(x), so ∂L/∂x = ∂L/∂y (1 + f′(x))",
+        steps=(
+            "VGG: 3 × 3 convolutions alone; two of them see what one of 5 × 5 does, with fewer weights",
+            "ResNet-50: 1 × 1 makes the 3 × 3 convolution narrow, 1 × 1 widens again; the input is added",
+            "Darknet-53: 1 × 1 to half of the channels, 3 × 3 back, the input is added; 23 such blocks",
+            f"the same {deep} blocks without their shortcuts learn less than {SHALLOW} of them do: depth alone does harm",
+        ),
+        experiment=f"the ledger of each on {SIDE} × {SIDE} pixels, without classifier, and the receptive field "
+        "through all branches; and "
+        "Darknet-53's own blocks (16 channels), with and without shortcut, learn to tell four directions of stripes: "
+        f"{steps} steps, "
+        f"seeds {', '.join(map(str, seeds))}, mean loss of the last ten",
+        tables=(
+            Table(
+                "backbones",
+                ("", "10⁶ parameters", "10⁹ multiply-accumulates", "stride of C5", "receptive field of C5, pixels"),
+                tuple(
+                    (
+                        name,
+                        round(one.parameters / 1e6, 1),
+                        round(one.multiply_accumulates / 1e9, 2),
+                        one.stride,
+                        one.receptive_field,
+                    )
+                    for name, one in numbers.items()
+                ),
+            ),
+            Table(
+                "final loss of blocks of Darknet-53, seed by seed (guessing has 1.39)",
+                ("blocks", "", "loss"),
+                tuple(
+                    (blocks, kinds[shortcut], tuple(round(x, 3) for x in one))
+                    for (blocks, shortcut), one in losses.items()
+                ),
+            ),
+        ),
+        panels=(
+            Panel(
+                "where the work is: stride of the layer's output",
+                "bars",
+                tuple(
+                    Series(name, tuple(one.by_stride.get(stride, 0) / 1e9 for stride in strides))
+                    for name, one in numbers.items()
+                ),
+                ticks=tuple(map(str, strides)),
+                y_label=f"10⁹ multiply-accumulates, {SIDE} × {SIDE} pixels",
+            ),
+            Panel(
+                "receptive field of C5, pixels",
+                "bars",
+                (Series("pixels", tuple(float(one.receptive_field) for one in numbers.values())),),
+                ticks=tuple(numbers),
+            ),
+            Panel(
+                "final loss with and without shortcuts",
+                "bars",
+                tuple(
+                    Series(
+                        f"{kinds[shortcut]}, seed {seed}",
+                        tuple(losses[blocks, shortcut][i] for blocks in (SHALLOW, deep)),
+                    )
+                    for shortcut in (True, False)
+                    for i, seed in enumerate(seeds)
+                ),
+                ticks=(f"{SHALLOW} blocks", f"{deep} blocks"),
+            ),
+        ),
+        sources=(
+            "Simonyan & Zisserman 2015 (VGG); He et al. 2016 (ResNet); Redmon & Farhadi 2018 (Darknet-53, table 1)",
+        ),
     )
 
 
-def _draw(folder: Path, numbers: Mapping[str, Numbers]) -> Path:
-    figure = new_figure(11, 4)
-    work, sight = figure.subplots(1, 2, width_ratios=[3, 2])
-    strides = sorted({stride for one in numbers.values() for stride in one.by_stride})
-    for row, (name, one) in enumerate(numbers.items()):
-        values = [one.by_stride.get(stride, 0) / 1e9 for stride in strides]
-        places = [place + 0.27 * (row - 1) for place in range(len(strides))]
-        work.bar(places, values, 0.25, label=f"{name}: {one.multiply_accumulates / 1e9:.1f} in all")
-    work.set_xticks(range(len(strides)), list(map(str, strides)))
-    work.set_xlabel("stride of the layer's output")
-    work.set_ylabel(f"10⁹ multiply-accumulates, {SIDE} × {SIDE} pixels")
-    work.legend(fontsize=8)
-    work.set_title("where the work is")
-    for one, name, marker in zip(numbers.values(), numbers, "osD", strict=True):
-        sight.plot(one.multiply_accumulates / 1e9, one.receptive_field, marker, markersize=10)
-        sight.annotate(
-            f"{name}\n{one.parameters / 1e6:.1f} M parameters",
-            (one.multiply_accumulates / 1e9, one.receptive_field),
-            (0, -12),
-            textcoords="offset points",
-            ha="center",
-            va="top",
-            fontsize=8,
+def train_blocks(blocks: int, shortcut: bool, seed: int, steps: int, width: int = 16) -> float:
+    """Final loss of so many of Darknet's blocks with batch norm on stripes; the same weights with and without shortcuts."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = nn.Sequential(
+            ConvNormActivation(3, width, 3, stride=2, activation="relu"),
+            *(Residual(width, width // 2, shortcut, activation="relu") for _ in range(blocks)),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+            nn.Linear(width, 4),
         )
-    sight.set_xlim(0, 25)
-    sight.set_ylim(0, 800)
-    sight.set_xlabel("10⁹ multiply-accumulates")
-    sight.set_ylabel("receptive field of C5, pixels")
-    sight.grid(alpha=0.3)
-    sight.set_title("what it buys")
-    return save(figure, folder, "4b")
+        for layer in network.modules():
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight)
+    generator = torch.Generator().manual_seed(seed)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.005, momentum=0.9)
+    losses = []
+    for _ in range(steps):
+        images, labels = gratings(generator)
+        optimizer.zero_grad()
+        loss = functional.cross_entropy(network(images), labels)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return fmean(losses[-10:])

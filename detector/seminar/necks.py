@@ -1,9 +1,8 @@
-"""Question 4c: a neck makes each of its levels of several of the backbone's."""
+"""Question 4c: the parts of a detector as the YOLOv4 paper categorises them, and what the neck does with features."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -11,8 +10,8 @@ from torch import Tensor, nn
 
 from detector import config
 from detector.arithmetic.receptive_field import receptive_fields
-from detector.seminar.answer import Claim
-from detector.seminar.drawing import new_figure, save
+from detector.seminar.answer import Answer, Condition, Panel, Series, Table
+from detector.seminar.yolov4 import CATEGORIES, built_here
 
 LEVELS = ("C3", "C4", "C5")
 NECKS: Mapping[str, config.NeckOptions] = {
@@ -55,53 +54,107 @@ def measure(part: config.NeckOptions) -> Dependence:
     return Dependence(table / table.sum(1, keepdim=True), {name: sizes[name].size[0] for name in levels})
 
 
-def what_a_level_depends_on(folder: Path) -> Claim:
+def categories_and_necks() -> Answer:
     """4c"""
     necks = {name: measure(part) for name, part in NECKS.items()}
-    patterns = {name: (one.shares > 0).int().tolist() for name, one in necks.items()}
-    return Claim(
+    patterns = {
+        name: tuple(tuple(int(share > 0) for share in row) for row in one.shares.tolist())
+        for name, one in necks.items()
+    }
+    here = [member for member in CATEGORIES if member.part is not None]
+    built = {member.name: built_here(member) for member in here}
+    return Answer(
         "4c",
-        "what the neck does",
-        "it combines features of several layers: fine ones know where something is, deep ones what it is",
-        "‖∂P / ∂C‖ of each level after the neck with respect to each before it, on a ResNet-18, and how far P3 sees",
-        tuple(
-            (
-                f"neck={name}",
-                "; ".join(
-                    f"{level} of {' '.join(c for c, depends in zip(LEVELS, row, strict=True) if depends)}"
-                    for level, row in zip(one.receptive_fields, patterns[name], strict=True)
-                )
-                + f"; P3 sees {one.receptive_fields['P3']} pixels",
-            )
-            for name, one in necks.items()
+        "how the YOLOv4 paper categorises the parts of detectors, and what the neck does",
+        "input (image, patches, pyramid), backbone, neck (additional blocks, path aggregation), and head: dense prediction in "
+        "one stage, with or without anchors, or sparse prediction in two. The neck collects feature maps of several stages "
+        "and combines them: fine ones know where something is, deep ones what it is",
+        (
+            Condition(
+                "categories of the paper",
+                tuple(dict.fromkeys(one.category for one in CATEGORIES)),
+                "=",
+                ("input", "backbone", "neck", "head: dense prediction", "head: sparse prediction"),
+            ),
+            Condition(
+                "members said to be here that are not built",
+                tuple(name for name, right in built.items() if not right),
+                "=",
+                (),
+            ),
+            Condition("categories of which a member is here", len({one.category for one in here}), "=", 5),
+            Condition(
+                "no neck: each level depends on its own stage alone",
+                patterns["none"],
+                "=",
+                ((1, 0, 0), (0, 1, 0), (0, 0, 1)),
+            ),
+            Condition(
+                "FPN: each level depends on its own stage and all deeper ones",
+                patterns["fpn"],
+                "=",
+                ((1, 1, 1), (0, 1, 1), (0, 0, 1)),
+            ),
+            Condition("PAN: each level depends on all stages", patterns["pan"], "=", ((1, 1, 1),) * 3),
+            Condition(
+                "receptive field of P3: FPN / no neck",
+                necks["fpn"].receptive_fields["P3"] / necks["none"].receptive_fields["P3"],
+                ">",
+                2.0,
+            ),
         ),
-        "without a neck each level depends on one layer; with FPN on it and all deeper ones; with PAN on all; P3 sees "
-        "further with FPN than without",
-        patterns["none"] == [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
-        and patterns["fpn"] == [[1, 1, 1], [0, 1, 1], [0, 0, 1]]
-        and patterns["pan"] == [[1, 1, 1]] * 3
-        and necks["fpn"].receptive_fields["P3"] > 2 * necks["none"].receptive_fields["P3"],
-        _draw(folder, necks),
+        steps=(
+            "without a neck each head reads one stage",
+            "FPN adds a path from deep to fine: P3 gets what C4 and C5 know",
+            "PAN adds a path back: P5 gets what C3 knows",
+        ),
+        experiment="‖∂P / ∂C‖ of each level after the neck with respect to each before it, on a ResNet-18, and the "
+        "receptive field of P3",
+        tables=(
+            Table(
+                "YOLOv4 paper, section 2.1 and figure 2: members, and which are here",
+                ("category", "kind", "member", "here"),
+                tuple((one.category, one.kind, one.name, one.chosen_by or "no") for one in CATEGORIES),
+            ),
+            Table(
+                "which stages each level depends on",
+                ("neck", *(f"P{level}" for level in (3, 4, 5)), "receptive field of P3, pixels"),
+                tuple(
+                    (
+                        name,
+                        *(
+                            " ".join(c for c, depends in zip(LEVELS, row, strict=True) if depends)
+                            for row in patterns[name]
+                        ),
+                        one.receptive_fields["P3"],
+                    )
+                    for name, one in necks.items()
+                ),
+            ),
+        ),
+        panels=(
+            *(
+                Panel(
+                    f"neck={name}: share of ‖∂P / ∂C‖",
+                    "image",
+                    values=tuple(tuple(row) for row in one.shares.tolist()),
+                    ticks=LEVELS,
+                    rows=tuple(one.receptive_fields),
+                )
+                for name, one in necks.items()
+            ),
+            Panel(
+                "receptive field, pixels",
+                "bars",
+                tuple(
+                    Series(f"neck={name}", tuple(map(float, one.receptive_fields.values())))
+                    for name, one in necks.items()
+                ),
+                ticks=tuple(necks["none"].receptive_fields),
+            ),
+        ),
+        sources=(
+            "Bochkovskiy et al. 2020, YOLOv4, section 2.1 and figure 2",
+            "Lin et al. 2017 (FPN); Liu et al. 2018 (PAN)",
+        ),
     )
-
-
-def _draw(folder: Path, necks: Mapping[str, Dependence]) -> Path:
-    figure = new_figure(13, 3.6)
-    *maps, sight = figure.subplots(1, len(necks) + 1, width_ratios=[1] * len(necks) + [1.3])
-    for axes, (name, one) in zip(maps, necks.items(), strict=True):
-        axes.imshow(one.shares.numpy(), cmap="Blues", vmin=0, vmax=1)
-        for row, values in enumerate(one.shares.tolist()):
-            for column, share in enumerate(values):
-                text = f"{share:.0%}" if share else "–"
-                axes.text(column, row, text, ha="center", va="center", color="white" if share > 0.6 else "black")
-        axes.set_xticks(range(3), LEVELS)
-        axes.set_yticks(range(3), list(one.receptive_fields))
-        axes.set_title(f"neck={name}: whose change moves it")
-    for row, (name, one) in enumerate(necks.items()):
-        places = [place + 0.27 * (row - 1) for place in range(3)]
-        bars = sight.bar(places, list(one.receptive_fields.values()), 0.25, label=f"neck={name}")
-        sight.bar_label(bars, fontsize=7)
-    sight.set_xticks(range(3), list(one.receptive_fields))
-    sight.set_title("receptive field, pixels")
-    sight.legend(fontsize=8)
-    return save(figure, folder, "4c")

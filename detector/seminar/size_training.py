@@ -23,7 +23,7 @@ SMALLEST, LARGEST = 8, 140
 NOISE = 0.1
 STRIDE = 16
 """Pixels a cell of what comes out."""
-STEPS, BATCH, RATE, TESTED = 300, 32, 3e-3, 1000
+STEPS, BATCH, RATE, TESTED, WIDTH = 300, 32, 3e-3, 1000, 24
 SIZES: Mapping[str, str] = {"small": "< 32²", "medium": "32² to 96²", "large": "> 96²"}
 """COCO's, by area in pixels."""
 
@@ -41,7 +41,7 @@ class BoxNetwork(nn.Module):
     Each cell predicts, as in a detector without anchors; the object is assigned to the one that its centre lies in.
     """
 
-    def __init__(self, width: int = 24) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
         layers: list[nn.Module] = [nn.Conv2d(1, width // 2, 3, 2, 1), nn.ReLU(), nn.Conv2d(width // 2, width, 3, 2, 1)]
         for dilation in (1, 2, 3, 1):  # up to 172 pixels of receptive field, as large as the objects
@@ -61,14 +61,14 @@ class BoxNetwork(nn.Module):
         return box_convert(torch.cat([middle, 32 * answers[:, 2:].exp()], dim=1), "cxcywh", "xyxy")
 
 
-def train_and_measure(kind: str, seed: int, steps: int = STEPS) -> ByTraining:
+def train_and_measure(kind: str, seed: int, steps: int = STEPS, width: int = WIDTH, tested: int = TESTED) -> ByTraining:
     """Trains with a box loss of `BoxLoss`, and measures by size on new images. Adam: no loss is smaller than another to it.
 
     The same seed means the same images and the same weights to begin with, whatever the loss.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = BoxNetwork()
+        network = BoxNetwork(width)
     generator = torch.Generator().manual_seed(seed)
     loss = BoxLoss(kind)
     optimizer = torch.optim.Adam(network.parameters(), lr=RATE)
@@ -79,7 +79,7 @@ def train_and_measure(kind: str, seed: int, steps: int = STEPS) -> ByTraining:
         loss(network(images, box_convert(boxes, "xyxy", "cxcywh")[:, :2]), boxes, (IMAGE, IMAGE)).mean().backward()
         optimizer.step()
         schedule.step()
-    images, boxes = draw(TESTED, generator)
+    images, boxes = draw(tested, generator)
     with torch.no_grad():
         found = network(images, box_convert(boxes, "xyxy", "cxcywh")[:, :2])
     return ByTraining(average_precision(found, boxes))
