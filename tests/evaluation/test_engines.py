@@ -120,9 +120,14 @@ def test_the_reference_is_run_where_it_is_asked_for(monkeypatch: pytest.MonkeyPa
     index, results = hard_case(3)
     expected = evaluate(index, results)
     assert expected["AP"] is not None
-    runs = []
+    runs: list[int] = []
     reference = coco.COCOeval
-    monkeypatch.setattr(coco, "COCOeval", lambda *given, **named: runs.append(1) or reference(*given, **named))
+
+    def counted(*given: Any, **named: Any) -> Any:
+        runs.append(1)
+        return reference(*given, **named)
+
+    monkeypatch.setattr(coco, "COCOeval", counted)
     assert evaluate(index, results) == expected
     assert not runs
     assert evaluate(index, results, "pycocotools") == expected

@@ -19,7 +19,7 @@ from detector.evaluation.results import FlatResults, flatten, read_flat_results,
 IDS: list[list[Any]] = [[3, 7, 2**53 + 1, 0], ["3", "a", "å b", "7"]]
 numbers = st.one_of(st.floats(allow_nan=False, allow_infinity=False), st.integers(-(2**70), 2**70), st.floats(0, 640))
 sizes = st.one_of(st.floats(0, 1e300), st.integers(0, 2**70), st.just(-0.0))
-odd = st.sampled_from(
+odd: st.SearchStrategy[Any] = st.sampled_from(
     ["0.5", None, True, float("nan"), float("inf"), 10**400, [], {}, [1, 2, 3], [1, 2, 3, 4, 5], [1, 2, True, 4],
      [1, 2, "3", 4], [1, 2, -3, 4], [1, 2, [3], 4], (1, 2, 3, 4), 3.0, 7.0, 2.5, 2**53, "\ud800", "abcd"]
 )  # fmt: skip
@@ -33,7 +33,7 @@ def make_index(image_ids: list[Any]) -> Index:
 @st.composite
 def files(draw: st.DrawFn) -> tuple[list[Any], str]:
     """Ids of a data set and a result file, most often in order."""
-    ids = draw(st.sampled_from(IDS))
+    ids: list[Any] = draw(st.sampled_from(IDS))
     entry = st.fixed_dictionaries(
         {
             "image_id": st.sampled_from(ids),
@@ -44,7 +44,7 @@ def files(draw: st.DrawFn) -> tuple[list[Any], str]:
         optional={"segmentation": st.just([[1, 2, 3]]), "file_name": st.text(max_size=3)},
     )
     entries: list[Any] = draw(st.lists(entry, max_size=5))
-    if entries and draw(st.booleans()):
+    if draw(st.booleans()) and entries:
         place, value = draw(st.integers(0, len(entries) - 1)), draw(odd)
         key = draw(st.sampled_from(["image_id", "category_id", "bbox", "score", "missing", "entry"]))
         if key == "entry":
