@@ -193,4 +193,6 @@ SuppressionKind = Annotated[str, OneOf("greedy", "class_agnostic", "soft", "diou
 """The kind of non-maximum suppression; see `detector.nms.NMS`."""
 RegionBoxLossKind = Annotated[str, OneOf("smooth_l1", "l1", "iou", "giou", "diou", "ciou")]
 Device = Annotated[str, OneOf("auto", "cpu", "gpu")]
+EvaluationEngine = Annotated[str, OneOf("ultrafast", "pycocotools")]
+"""What computes COCO's numbers; see `detector.evaluation.coco`."""
 Split = Annotated[str, OneOf("train", "val", "test")]

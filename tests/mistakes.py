@@ -88,6 +88,12 @@ _DARKNET_LAYERS = "detector/darknet/layers.py"
 TIMM, TORCHVISION = "tests/backbones/test_timm.py", "tests/backbones/test_backbones.py"
 
 MISTAKES = [
+    # measuring
+    Mistake("detector/evaluation/coco.py", "ranks(index.image_ids)[results.images],\n            results.boxes",
+            "results.images,\n            results.boxes", "tests/evaluation/test_engines.py"),
+    Mistake("detector/evaluation/results.py", "{*map(type, coordinates), *map(type, scores)} <= {int, float}",
+            "True", "tests/evaluation/test_flat_results.py"),
+    Mistake("detector/evaluation/voc.py", "(iou > 0))[::-1]", "(iou > 0))", "tests/evaluation/test_voc_metrics.py"),
     # averaged weights
     Mistake("detector/training/ema.py", "self.module.state_dict().values(), detector.state_dict().values()",
             "self.module.parameters(), detector.parameters()", EMA),

@@ -27,6 +27,7 @@ from detector.config.commands import (
     Compare,
     Diagnose,
     Evaluate,
+    Evaluation,
     Experiment,
     FindLR,
     ImportDarknet,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from detector.build_detector import DetectorOptions
-from detector.config.commands import Train
+from detector.config.commands import Evaluation, Train
 from detector.config.groups import GROUPS, schema, schema_name
 from detector.config.plugins import loaded
 from detector.errors import UserError, shown
@@ -63,6 +63,8 @@ def _object(cls: type, values: Any, prefix: str, where: str) -> Any:
     for group in GROUPS.keys() & given.keys() if cls in (Train, DetectorOptions) else ():
         if given[group] is not None:
             given[group] = _object(_schema_of(group, given[group], where), given[group], f"{group}.", where)
+    if cls is Train and "evaluation" in given:
+        given["evaluation"] = _object(Evaluation, given["evaluation"], "evaluation.", where)
     return cls(**given)
 
 

@@ -1,4 +1,8 @@
-"""COCO's twelve numbers, computed by pycocotools without files and without a word on the terminal."""
+"""COCO's twelve numbers, computed without files and without a word on the terminal.
+
+Two engines compute the same to the last bit: pycocotools, the reference, and ultrafast-pycocotools, its counterpart in Rust,
+which takes a fiftieth of the time.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +13,13 @@ from contextlib import redirect_stdout
 from typing import Any
 
 import numpy as np
+import ultrafast_pycocotools as ultrafast
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from detector.data.index import Index
 from detector.evaluation.results import FlatResults
+from detector.options import EvaluationEngine
 from detector.types import ImageId
 
 METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
@@ -63,7 +69,32 @@ def as_coco(index: Index, results: FlatResults) -> COCO:
     )
 
 
-def coco_metrics(index: Index, results: FlatResults) -> tuple[dict[str, float | None], list[dict[str, float | None]]]:
+def evaluation(
+    index: Index, results: FlatResults, engine: EvaluationEngine = "ultrafast", keep_matches: bool = False
+) -> Any:
+    """A `COCOeval` of boxes that has its data and has not run: pycocotools' own, or the one of the other engine.
+
+    Both have `params`, `evaluate()`, `accumulate()`, `summarize()`, `eval` and `stats`, with equal values. `evalImgs`, what
+    became of each detection, is there where `keep_matches` is set; ids of detections count from 1 in the order of `results`.
+    """
+    if engine == "pycocotools":
+        return COCOeval(ground_truth(index), as_coco(index, results), iouType="bbox")
+    rows = np.column_stack(
+        [
+            ranks(index.image_ids)[results.images],
+            results.boxes,
+            results.scores,
+            ranks(index.category_ids)[results.labels],
+        ]
+    )
+    with redirect_stdout(io.StringIO()):
+        truth = ultrafast.COCO(ground_truth(index).dataset)
+        return ultrafast.COCOeval(truth, truth.loadRes(rows), "bbox", store_eval_imgs=keep_matches)
+
+
+def coco_metrics(
+    index: Index, results: FlatResults, engine: EvaluationEngine = "ultrafast"
+) -> tuple[dict[str, float | None], list[dict[str, float | None]]]:
     """COCO's twelve numbers and, for each label, AP and AP50; in 0..1, None where there is no object to find.
 
     As in COCO's protocol: the best 100 detections of a class in an image count, crowds are ignored, sizes are judged by
@@ -71,14 +102,14 @@ def coco_metrics(index: Index, results: FlatResults) -> tuple[dict[str, float | 
     two files to the last bit, but for an area that is absent or not above 0: it is taken from the box (pycocotools fails
     where it is absent, and takes 0 for a small object).
     """
-    evaluation = COCOeval(ground_truth(index), as_coco(index, results), iouType="bbox")
+    measured = evaluation(index, results, engine)
     with redirect_stdout(io.StringIO()):
-        evaluation.evaluate()
-        evaluation.accumulate()
-        evaluation.summarize()
-    numbers = {name: _present(value) for name, value in zip(METRICS, evaluation.stats.tolist(), strict=True)}
+        measured.evaluate()
+        measured.accumulate()
+        measured.summarize()
+    numbers = {name: _present(value) for name, value in zip(METRICS, measured.stats.tolist(), strict=True)}
 
-    precision = evaluation.eval["precision"][:, :, :, 0, -1]  # IoU × recall × category; all areas, 100 detections
+    precision = measured.eval["precision"][:, :, :, 0, -1]  # IoU × recall × category; all areas, 100 detections
     per_class = [
         {"AP": _present(mean_precision(precision[:, :, k])), "AP50": _present(mean_precision(precision[0, :, k]))}
         for k in ranks(index.category_ids).tolist()

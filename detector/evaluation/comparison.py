@@ -5,7 +5,7 @@ and 13) draws from them, with replacement, as many images again and again, and l
 varies. Both detectors get the same images in each resample, so that what is hard for both drops out.
 
 A detection is matched within its own image, so that a resample changes no match, only how often each image counts.
-pycocotools matches once; a resample is an integer weight for each image.
+COCO's matching is done once; a resample is an integer weight for each image.
 """
 
 from __future__ import annotations
@@ -16,10 +16,9 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass
 
 import numpy as np
-from pycocotools.cocoeval import COCOeval
 
 from detector.data.index import Index
-from detector.evaluation.coco import as_coco, ground_truth, mean_precision, ranks
+from detector.evaluation.coco import evaluation, mean_precision, ranks
 from detector.evaluation.results import FlatResults
 
 CONFIDENCE = 0.95
@@ -75,17 +74,17 @@ class Difference:
 
 def match(index: Index, results: FlatResults) -> Matches:
     """Matches as COCO does: IoU 0.50:0.95, all areas, the best 100 detections of a class in an image."""
-    evaluation = COCOeval(ground_truth(index), as_coco(index, results), iouType="bbox")
-    evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, 1e10]], ["all"]
-    evaluation.params.maxDets = [100]
+    measured = evaluation(index, results, keep_matches=True)
+    measured.params.areaRng, measured.params.areaRngLbl = [[0, 1e10]], ["all"]
+    measured.params.maxDets = [100]
     with redirect_stdout(io.StringIO()):
-        evaluation.evaluate()
-        evaluation.accumulate()
-    ap = mean_precision(evaluation.eval["precision"])
+        measured.evaluate()
+        measured.accumulate()
+    ap = mean_precision(measured.eval["precision"])
     by_rank = np.argsort(index.image_ids, kind="stable")  # pycocotools goes through the images by their ids
     size = len(index)
     classes = [
-        _class_matches(evaluation.evalImgs[rank * size : (rank + 1) * size], by_rank, len(evaluation.params.iouThrs))
+        _class_matches(measured.evalImgs[rank * size : (rank + 1) * size], by_rank, len(measured.params.iouThrs))
         for rank in ranks(index.category_ids).tolist()
     ]
     return Matches(size, tuple(classes), ap if ap >= 0 else np.nan)

@@ -7,10 +7,9 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass
 
 import numpy as np
-from pycocotools.cocoeval import COCOeval
 
 from detector.data.index import Index
-from detector.evaluation.coco import as_coco, ground_truth
+from detector.evaluation.coco import evaluation
 from detector.evaluation.results import FlatResults
 
 IOU = 0.5
@@ -59,15 +58,15 @@ class Counts:
 def match_detections(index: Index, results: FlatResults) -> MatchedDetections:
     """Every detection with its object, if it has one. A lower score takes no object from a higher one, so that this holds
     above any score."""
-    evaluation = COCOeval(ground_truth(index), as_coco(index, results), iouType="bbox")
-    evaluation.params.iouThrs = np.array([IOU])
-    evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, 1e10]], ["all"]
-    evaluation.params.maxDets = [100]
+    measured = evaluation(index, results, keep_matches=True)
+    measured.params.iouThrs = np.array([IOU])
+    measured.params.areaRng, measured.params.areaRngLbl = [[0, 1e10]], ["all"]
+    measured.params.maxDets = [100]
     with redirect_stdout(io.StringIO()):
-        evaluation.evaluate()
+        measured.evaluate()
     true, false = np.zeros((2, len(results.scores)), dtype=bool)
     found_with = np.full(len(index.annotations), -np.inf)
-    for entry in filter(None, evaluation.evalImgs):
+    for entry in filter(None, measured.evalImgs):
         rows = np.asarray(entry["dtIds"], dtype=np.int64) - 1  # both kinds of ids count from 1, see `as_coco`
         matched, ignored = entry["dtMatches"][0].astype(np.int64), entry["dtIgnore"][0].astype(bool)
         true[rows] = (matched > 0) & ~ignored

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ultrafast_pycocotools.coco import load_json
 
 from detector.data.file_values import Lookup, ids_of
 from detector.data.index import Index
@@ -36,8 +39,7 @@ class FlatResults:
 
 def flatten(index: Index, results: Sequence[Mapping[str, Any]]) -> FlatResults:
     """The entries as arrays. A KeyError means an image or category id that the index does not have."""
-    image_of = {image_id: position for position, image_id in enumerate(ids_of(index.image_ids))}
-    label_of = {category_id: label for label, category_id in enumerate(index.category_ids)}
+    image_of, label_of = _positions(index)
     return FlatResults(
         images=np.array([image_of[entry["image_id"]] for entry in results], dtype=np.int64),
         labels=np.array([label_of[entry["category_id"]] for entry in results], dtype=np.int64),
@@ -46,11 +48,60 @@ def flatten(index: Index, results: Sequence[Mapping[str, Any]]) -> FlatResults:
     )
 
 
+def _positions(index: Index) -> tuple[dict[ImageId, int], dict[ImageId, int]]:
+    """The image of each image id and the label of each category id."""
+    return (
+        {image_id: position for position, image_id in enumerate(ids_of(index.image_ids))},
+        {category_id: label for label, category_id in enumerate(index.category_ids)},
+    )
+
+
 def write_results(path: Path, results: Sequence[Mapping[str, Any]]) -> None:
     """Writes a COCO result file, one entry a line; the folder is made where it is missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     entries = ",\n".join(json.dumps(dict(entry), allow_nan=False) for entry in results)
     path.write_text(f"[\n{entries}\n]\n" if results else "[]\n", encoding="utf-8")
+
+
+def read_flat_results(path: Path, index: Index) -> FlatResults:
+    """Reads a COCO result file as arrays; raises as `read_results`, whose entries as `flatten` has them they are.
+
+    Entries are looked at one by one only where a whole column of them is not what it should be.
+    """
+    flat = _columns(path, index)
+    return flatten(index, read_results(path, index)) if flat is None else flat
+
+
+def _columns(path: Path, index: Index) -> FlatResults | None:
+    """The entries as arrays; None where anything may be wrong, or is written in an unusual way."""
+    collects = gc.isenabled()
+    gc.disable()  # would look again and again at millions of new values, none of which is garbage
+    try:
+        entries = load_json(path)
+        image_of, label_of = _positions(index)
+        image_ids, category_ids, boxes, scores = (
+            [entry[key] for entry in entries] for key in ("image_id", "category_id", "bbox", "score")
+        )
+        coordinates = list(chain.from_iterable(boxes))
+        plain = (
+            {*map(type, image_ids), *map(type, category_ids)} <= {int, str}
+            and {*map(type, coordinates), *map(type, scores)} <= {int, float}
+            and {*map(type, boxes)} <= {list}
+            and {*map(len, boxes)} <= {4}
+        )
+        flat = FlatResults(
+            images=np.array([image_of[image_id] for image_id in image_ids], dtype=np.int64),
+            labels=np.array([label_of[category_id] for category_id in category_ids], dtype=np.int64),
+            boxes=np.array(coordinates, dtype=np.float64).reshape(-1, 4),
+            scores=np.array(scores, dtype=np.float64),
+        )
+    except (OSError, ValueError, RecursionError, KeyError, TypeError, OverflowError):
+        return None
+    finally:
+        if collects:
+            gc.enable()
+    finite = np.isfinite(flat.boxes).all() and np.isfinite(flat.scores).all()
+    return flat if plain and finite and (flat.boxes[:, 2:] >= 0).all() else None
 
 
 def read_results(path: Path, index: Index) -> list[dict[str, Any]]:

@@ -28,7 +28,7 @@ from detector.data.read import read_index
 from detector.errors import UserError
 from detector.evaluation.evaluate import evaluate
 from detector.evaluation.report import table
-from detector.evaluation.results import DETECTIONS, read_results, write_results
+from detector.evaluation.results import DETECTIONS, read_flat_results, write_results
 from detector.inference.predictor import Predictor, choose_device, detect_originals
 from detector.models.detector import Detector
 from detector.output import output_folder, write_json, write_picture
@@ -83,16 +83,20 @@ def _measure_file(given: config.Evaluate, file: Path) -> dict[str, Any]:
             raise UserError(f"{key}: has no meaning with detections=FILE, which no model is run for")
     index = read_index(given.data, given.split, _listed_classes(given.data, given.split))
     try:
-        results = read_results(file, index)
+        results = read_flat_results(file, index)
     except UserError:  # of a model that knows classes which the split does not list
         wider = _classes_of_training(given.data, given.split)
         if wider is None or not {*index.class_names} < {*wider}:
             raise
         index = read_index(given.data, given.split, wider)
-        results = read_results(file, index)
+        results = read_flat_results(file, index)
     _introduce(index, given.split)
     folder = output_folder(given.output, Path("runs") / "evaluate")
-    metrics = {**evaluate(index, results), "detections": str(file), **_measured(index, given.split)}
+    metrics = {
+        **evaluate(index, results, given.evaluation.engine),
+        "detections": str(file),
+        **_measured(index, given.split),
+    }
     return _conclude(folder, metrics, METRICS)
 
 
@@ -201,7 +205,7 @@ def _measure(given: config.Evaluate, index: Index, data: Data, measured: _Measur
     seconds = time.perf_counter() - started
 
     metrics = {
-        **evaluate(index, results),
+        **evaluate(index, results, given.evaluation.engine),
         **measured.named,
         **_measured(index, given.split),
         "image_size": measured.image_size,

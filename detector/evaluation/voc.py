@@ -19,6 +19,9 @@ counts k · 0.1, in MATLAB (unlike its vector [0:0.1:1]), in Octave and in the P
 recall of exactly 3/10, 6/10 or 7/10 stays below its point.
 """
 
+_PAIRS = 2**17
+"""Pairs of a detection and an object that are compared at a time."""
+
 
 class VocAP(NamedTuple):
     """AP50 of one class, in 0..1."""
@@ -94,18 +97,23 @@ def _best_objects(index: Index, results: FlatResults) -> tuple[np.ndarray, np.nd
     annotations = index.annotations
     overlap = np.zeros(len(results.scores))
     objects = np.full(len(results.scores), -1, dtype=np.int64)
-    order = np.argsort(results.images, kind="stable")
-    starts = np.searchsorted(results.images[order], np.arange(len(index) + 1))
-    for image in np.unique(results.images).tolist():
-        detections = order[starts[image] : starts[image + 1]]
-        rows = annotations.rows(image)
-        if rows.start == rows.stop:
-            continue
-        iou = _pairwise_iou(_inclusive(results.boxes[detections]), _inclusive(annotations.boxes[rows]))
-        iou[results.labels[detections][:, None] != annotations.labels[None, rows]] = 0
-        best = iou.argmax(axis=1)
-        overlap[detections] = iou[np.arange(len(detections)), best]
-        objects[detections] = np.where(overlap[detections] > 0, rows.start + best, -1)
+    group = annotations.owners * len(index.class_names) + annotations.labels
+    by_group = np.argsort(group, kind="stable")
+    own_group = results.images * len(index.class_names) + results.labels
+    first = np.searchsorted(group[by_group], own_group, side="left")
+    met = np.searchsorted(group[by_group], own_group, side="right") - first
+    meeting = np.flatnonzero(met)
+    pairs_so_far = np.cumsum(met[meeting])
+    for some in np.split(meeting, np.searchsorted(pairs_so_far, np.arange(_PAIRS, met.sum(), _PAIRS))):
+        ends = np.cumsum(met[some])
+        starts = ends - met[some]
+        one = np.repeat(np.arange(len(some)), met[some])  # of each pair the detection, a row of `some`
+        other = by_group[np.arange(len(one)) - (starts - first[some])[one]]
+        iou = _iou(_inclusive(results.boxes[some])[one], _inclusive(annotations.boxes[other]))
+        if len(some):
+            overlap[some] = np.maximum.reduceat(iou, starts)
+        equal = np.flatnonzero((iou == overlap[some][one]) & (iou > 0))[::-1]
+        objects[some[one[equal]]] = other[equal]  # the last one assigned is the first of equal ones
     return overlap, objects
 
 
@@ -114,10 +122,10 @@ def _inclusive(boxes: np.ndarray) -> np.ndarray:
     return np.concatenate([boxes[:, :2] + 1, boxes[:, :2] + boxes[:, 2:]], axis=1)
 
 
-def _pairwise_iou(found: np.ndarray, annotated: np.ndarray) -> np.ndarray:
-    """IoU [M, N] of inclusive boxes [M, 4] with inclusive boxes [N, 4]; 0 where they share nothing."""
-    shared = np.minimum(found[:, None, 2:], annotated[:, 2:]) - np.maximum(found[:, None, :2], annotated[:, :2]) + 1
-    intersection = shared.prod(axis=2)
+def _iou(found: np.ndarray, annotated: np.ndarray) -> np.ndarray:
+    """IoU [P] of inclusive boxes [P, 4] with inclusive boxes [P, 4]; 0 where they share nothing."""
+    shared = np.minimum(found[:, 2:], annotated[:, 2:]) - np.maximum(found[:, :2], annotated[:, :2]) + 1
+    intersection = shared.prod(axis=1)
     found_area, annotated_area = ((boxes[:, 2:] - boxes[:, :2] + 1).prod(axis=1) for boxes in (found, annotated))
-    union = found_area[:, None] + annotated_area - intersection
-    return np.divide(intersection, union, out=np.zeros_like(union), where=(shared > 0).all(axis=2))
+    union = found_area + annotated_area - intersection
+    return np.divide(intersection, union, out=np.zeros_like(union), where=(shared > 0).all(axis=1))

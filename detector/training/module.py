@@ -276,7 +276,8 @@ class DetectionModule(L.LightningModule):
             results = [result for part in gathered for result in part]
         if self.trainer.sanity_checking:
             return
-        self.metrics = evaluate(self.data.val_index, results)
+        engine = config.Evaluation.engine if self.run is None else self.run.evaluation.engine
+        self.metrics = evaluate(self.data.val_index, results, engine)
         self.best_results = None
         if not self.best or (self.metrics["AP"] or 0.0) > (self.best["AP"] or 0.0):
             self.best_results = results

@@ -198,6 +198,8 @@ def test_the_words_that_a_key_takes_are_those_that_its_part_knows(cls: type, key
         ({"backbone": "resnet"}, "backbone is resnet: keys with values"),
         ({"trainer": None}, "trainer=null: a Trainer is expected"),
         ({"seed": None}, "seed=null: a whole number"),
+        ({"evaluation": {"engine": "abacus"}}, "evaluation.engine=abacus: choose one of ultrafast, pycocotools"),
+        ({"evaluation": {"motor": "pycocotools"}}, "evaluation.motor: no such key"),
         ({}, "data=... must be given"),
     ],
 )
@@ -208,6 +210,15 @@ def test_a_dictionary_that_is_no_configuration_says_why(values: Any, said: str) 
     assert str(caught.value).startswith("a.yaml: ")
     assert said in str(caught.value)
     assert str(caught.value).isprintable()
+
+
+def test_a_run_without_a_word_on_evaluation_has_its_defaults() -> None:
+    settings = made(config.Train)
+    settings.evaluation.engine = "pycocotools"
+    values = dataclasses.asdict(settings)
+    assert config.from_dict(values) == settings
+    del values["evaluation"]
+    assert config.from_dict(values).evaluation == config.Evaluation()
 
 
 OVERRIDES = [

@@ -21,10 +21,12 @@ from detector.data.index import Index
 from detector.data.module import DetectionData
 from detector.data.read import read_index
 from detector.errors import UserError
+from detector.evaluation import coco
 from detector.evaluation.coco import METRICS
 from detector.evaluation.results import write_results
 from detector.evaluation.run import run
 from detector.training.module import DetectionModule
+from detector.training.train import train
 from detector.types import Detections
 
 Configure = Callable[..., config.Train]
@@ -69,6 +71,28 @@ def test_ground_truth_as_detections_scores_1(tmp_path: Path) -> None:
     assert metrics["voc"]["AP50_area"] == 1.0
     assert (metrics["split"], metrics["images"]) == ("test", 3)
     assert json.loads((tmp_path / "out" / "metrics.json").read_text()) == metrics
+
+
+def test_the_engine_is_the_one_of_the_options(tmp_path: Path, tiny: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[int] = []
+    reference = coco.COCOeval
+
+    def counted(*given: Any, **named: Any) -> Any:
+        ran.append(1)
+        return reference(*given, **named)
+
+    monkeypatch.setattr(coco, "COCOeval", counted)
+    _write_truth(tmp_path / "truth.json", read_index(SHAPES, "test"))
+    found = {}
+    for engine in ("ultrafast", "pycocotools"):
+        evaluation, file = config.Evaluation(engine=engine), str(tmp_path / "truth.json")
+        out = str(tmp_path / engine)
+        found[engine] = run(config.Evaluate(SHAPES, detections=file, split="test", output=out, evaluation=evaluation))
+        assert len(ran) == (engine == "pycocotools")
+    assert found["ultrafast"] == found["pycocotools"]
+    trainer = config.Trainer(epochs=1, accelerator="cpu", precision="fp32", progress=False)
+    train(tiny(trainer=trainer, evaluation=config.Evaluation(engine="pycocotools")))
+    assert len(ran) == 2
 
 
 def test_stored_detections_are_scored_without_images_in_the_label_space_of_the_training_split(tmp_path: Path) -> None:

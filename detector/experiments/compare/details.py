@@ -8,7 +8,6 @@ from pathlib import Path
 
 from detector.data.index import Index
 from detector.evaluation.per_image import match_detections
-from detector.evaluation.results import flatten
 from detector.experiments.compare.classes import class_aps, class_cells
 from detector.experiments.compare.detail_plot import plot_details
 from detector.experiments.compare.detections import same_objects, stored_detections
@@ -71,4 +70,4 @@ def write_details(
 
 
 def _answers(run: Run, index: Index) -> Answers:
-    return answers(match_detections(index, flatten(index, stored_detections(run, index))))
+    return answers(match_detections(index, stored_detections(run, index)))

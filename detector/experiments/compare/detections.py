@@ -14,7 +14,7 @@ from detector.data.module import evaluation_loader
 from detector.data.read import read_index
 from detector.errors import UserError
 from detector.evaluation.comparison import ResampledAP, match, resample_images, resampled_ap
-from detector.evaluation.results import DETECTIONS, flatten, read_results, write_results
+from detector.evaluation.results import DETECTIONS, FlatResults, read_flat_results, write_results
 from detector.experiments.compare.runs import Run
 from detector.inference.predictor import Predictor
 
@@ -38,7 +38,7 @@ def resample_runs(runs: Sequence[Run], indexes: Sequence[Index], resamples: int,
     weights = resample_images(len(indexes[0]), resamples, seed)
     compared = []
     for run, index in tqdm(zip(runs, indexes, strict=True), "resampled runs", len(runs), leave=False, disable=None):
-        found = resampled_ap(match(index, flatten(index, stored_detections(run, index))), weights)
+        found = resampled_ap(match(index, stored_detections(run, index)), weights)
         if abs(found.ap - (run.metrics["AP"] or 0.0)) > TOLERANCE:
             raise UserError(
                 f"{run.folder / DETECTIONS}: its AP is {found.ap:.4f}, metrics.json says {run.metrics['AP']:.4f}; "
@@ -62,13 +62,13 @@ def same_objects(one: Index, other: Index) -> bool:
     return one is other or all(np.array_equal(getattr(mine, name), getattr(theirs, name)) for name in arrays)
 
 
-def stored_detections(run: Run, index: Index) -> list[dict[str, Any]]:
+def stored_detections(run: Run, index: Index) -> FlatResults:
     """The run's `detections.json`; where there is none, as in runs of older versions, it is written now."""
     file = run.folder / DETECTIONS
     if not file.is_file():
         print(f"{run.folder}: no {DETECTIONS}; best.ckpt is measured now", flush=True)
         write_results(file, _measure_again(run, index))
-    return read_results(file, index)
+    return read_flat_results(file, index)
 
 
 def _measure_again(run: Run, index: Index) -> list[dict[str, Any]]:
