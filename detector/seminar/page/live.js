@@ -5,15 +5,20 @@ const MOST = 61; // values of a number that a claim is tried at
 const isMatrixName = (name) => ["x", "w", "output_gradient"].includes(name);
 const MATRIX_TITLES = { x: "x", w: "W", output_gradient: "∂L/∂o" };
 
-// JavaScript's names do not differ from those of the command line
-function attempt(question, numbers) {
+// what `make` gives, or why that cannot be
+function possibly(make) {
   try {
-    return NUMERIC[question].work(numbers);
+    return make();
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
     return { impossible: error.message };
   }
 }
+const attempt = (question, numbers) => possibly(() => NUMERIC[question].work(numbers));
+const claimsOf = (question, numbers) => {
+  const worked = attempt(question, numbers);
+  return worked.impossible ? worked : possibly(worked.claims);
+};
 
 function live(answer, limits) {
   const { question } = answer;
@@ -89,7 +94,9 @@ function live(answer, limits) {
     const matrix = Array.isArray(worked.result) && Array.isArray(worked.result.at(-1));
     const pieces = question === "3c" ? worked.result : [worked.result];
     result.replaceChildren(element("b", "result "), ...pieces.flatMap((one) => [matrix && question[0] === "3" ? typeset(matrixText(one)) : valueText(one), " "]));
-    claims.replaceChildren(...worked.claims.map((one, i) => claimBox(one, i)));
+    const found = possibly(worked.claims);
+    if (found.impossible) claims.replaceChildren(element("b", "The claims cannot be tried: "), found.impossible);
+    else claims.replaceChildren(...found.map((one, i) => claimBox(one, i)));
   }
 
   function claimBox(one, index) {
@@ -104,8 +111,13 @@ function live(answer, limits) {
     const names = Object.keys(own).filter((name) => !isMatrixName(name));
     if (names.length) {
       const details = element("details", "", { open: open[index] ?? index === 0 });
-      details.ontoggle = () => (open[index] = details.open);
-      details.append(element("summary", "where it holds, number by number"), ...names.map((name) => strip(name, index)));
+      details.append(element("summary", "where it holds, number by number"));
+      const fill = () => details.children.length > 1 || details.append(...names.map((name) => strip(name, index)));
+      if (details.open) fill();
+      details.ontoggle = () => {
+        open[index] = details.open;
+        fill();
+      };
       made.append(details);
     }
     return made;
@@ -119,8 +131,8 @@ function live(answer, limits) {
     for (const value of [own[name], high]) if (!values.includes(value)) values.push(value);
     values.sort((a, b) => a - b);
     const states = values.map((value) => {
-      const worked = attempt(question, { ...own, [name]: value });
-      return worked.impossible ? "impossible" : fulfils(worked.claims[index]) ? "holds" : "fails";
+      const found = claimsOf(question, { ...own, [name]: value });
+      return found.impossible ? "impossible" : fulfils(found[index]) ? "holds" : "fails";
     });
     const line = element("div", "", { className: "strip" });
     const cells = element("span", "", { className: "cells" });
@@ -135,7 +147,7 @@ function live(answer, limits) {
   }
 
   show();
-  box.append(element("h4", "With your own numbers"), inputs, buttons, steps, result, element("h4", "Try to break it"), claims);
+  box.append(element("h4", "With your own numbers"), inputs, buttons, steps, result, element("h4", "Try to break it"), element("p", "A claim may hold for some numbers and fail for others: change them, or read below where it holds.", { className: "hint" }), claims);
   return box;
 }
 
@@ -151,5 +163,5 @@ function stripText(values, states, every) {
   if (!runs.length) return `holds nowhere from ${span}`;
   if (states.every((state) => state === "holds")) return `holds everywhere from ${span}`;
   const shown = runs.slice(0, 6).map(([from, to]) => (from === to ? numberText(from) : `${numberText(from)} to ${numberText(to)}`));
-  return `holds at ${shown.join(", ")}${runs.length > 6 ? ", …" : ""} of ${span}`;
+  return `holds at ${shown.join(", ")}${runs.length > 6 ? ", …" : ""} (${every > 1 ? "" : "tried: "}${span})`;
 }

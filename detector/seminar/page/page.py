@@ -88,11 +88,7 @@ def limits() -> dict[str, list[int]]:
 
 
 def _ranges(hint: Any) -> list[Range]:
-    return [
-        found
-        for one in get_args(hint)
-        for found in ([one] if isinstance(one, Range) else _ranges(one))
-    ]
+    return [found for one in get_args(hint) for found in ([one] if isinstance(one, Range) else _ranges(one))]
 
 
 def _wrong_line(wrong: Sequence[str]) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 "use strict";
 // The questions whose answers are numbers, worked with any numbers: each step, the result in the form that the program
-// has, and claims that some numbers break. `also` are numbers that only a claim needs.
+// has, and claims that some numbers break. `also` are numbers that only the claims need: a setting of these that cannot be
+// leaves the answer as it is.
 
 const claim = (text, value, relation, bound) => ({ text, value, relation, bound });
 // equal but for the rounding of sums in another order
@@ -26,7 +27,7 @@ function imageOutput(n) {
       `${n.filters} filters make ${n.filters} channels: ${rows} × ${columns} × ${n.filters}`,
     ],
     result: [rows, columns, n.filters],
-    claims: [
+    claims: () => [
       claim("The output is as large as the image: rows and columns of the output, of the image", [rows, columns], "=", [n.height, n.width]),
       claim("The kernel reaches the last row and column: pixels left over", left, "=", [0, 0]),
     ],
@@ -44,7 +45,7 @@ function clipOutput(n) {
       `${n.filters} filters: ${n.filters} × ${size.join(" × ")}`,
     ],
     result: [n.filters, ...size],
-    claims: [
+    claims: () => [
       claim("Frames of the output = frames of the clip / temporal stride", size[0], "=", n.frames / n.temporal_stride),
       claim("Rows and columns keep their number", size.slice(1), "=", [n.height, n.width]),
     ],
@@ -54,21 +55,23 @@ function clipOutput(n) {
 function equalConvolution(n, kernel, stride, ownKernel) {
   const inputs = n.channels * product(kernel);
   const side = kernel[0] === kernel[1] ? kernel[0] : kernel;
-  const yours = convolutionLayer(n.channels, n.features, ownKernel, { stride: [n.stride, n.stride], padding: [n.padding, n.padding] });
   const vectors = product(kernel.map((k, i) => outputSize([n.height, n.width][i], k, k)));
-  const positions = product(yours.outputSize([n.height, n.width]));
   return {
     lines: [
       `a row of W has ${n.channels} · ${kernel[0]} · ${kernel[1]} = ${count(inputs)} weights; it is read as a filter of ${n.channels} × ${kernel[0]} × ${kernel[1]}`,
       `kernel ${kernel.join(" × ")}, stride ${stride}, padding 0, ${n.features} filters: ${count(n.features * inputs + n.features)} parameters in both`,
     ],
     result: [side, stride, 0, n.features],
-    claims: [
-      claim("A filter of your kernel has as many weights as a row of the layer", yours.weightsOfAFilter, "=", inputs),
-      claim("Your convolution has as many output positions as the layer makes vectors", positions, "=", vectors),
-      // one position is never left by a stride: with several, each has to see a patch of its own
-      claim("Your kernel stands where the patches are: stride, padding", vectors > 1 ? [n.stride, n.padding] : [stride, n.padding], "=", [stride, 0]),
-    ],
+    claims: () => {
+      const yours = convolutionLayer(n.channels, n.features, ownKernel, { stride: [n.stride, n.stride], padding: [n.padding, n.padding] });
+      const positions = product(yours.outputSize([n.height, n.width]));
+      return [
+        claim("A filter of your kernel has as many weights as a row of the layer", yours.weightsOfAFilter, "=", inputs),
+        claim("Your convolution has as many output positions as the layer makes vectors", positions, "=", vectors),
+        // one position is never left by a stride: with several, each has to see a patch of its own
+        claim("Your kernel stands where the patches are: stride, padding", vectors > 1 ? [n.stride, n.padding] : [stride, n.padding], "=", [stride, 0]),
+      ];
+    },
   };
 }
 
@@ -107,7 +110,7 @@ const NUMERIC = {
           `with ${n.features} biases: ${count(parameters)} parameters`,
         ],
         result: parameters,
-        claims: [claim("It has more parameters than a 3 × 3 convolution with as many filters", parameters, ">", small)],
+        claims: () => [claim("It has more parameters than a 3 × 3 convolution with as many filters", parameters, ">", small)],
       };
     },
   },
@@ -123,7 +126,7 @@ const NUMERIC = {
           `vectors: ⌊${n.height} / ${n.patch}⌋ · ⌊${n.width} / ${n.patch}⌋ = ${rows} · ${columns} = ${count(rows * columns)}`,
         ],
         result: [parameters, rows * columns],
-        claims: [
+        claims: () => [
           claim("The patches cover every pixel: pixels in patches, in the image", rows * columns * n.patch ** 2, "=", n.height * n.width),
           claim("It has fewer parameters than the layer on the whole image", parameters, "<", fullyConnected(n.height * n.width * n.channels, n.features).parameters),
         ],
@@ -149,21 +152,20 @@ const NUMERIC = {
           `with biases: ${count(one + 1)} a filter, ${count(parameters)} in all`,
         ],
         result: [one, one * n.filters, one + 1, parameters],
-        claims: [claim("Biases are less than 2 % of the parameters: share in %", (100 * n.filters) / parameters, "<", 2)],
+        claims: () => [claim("Biases are less than 2 % of the parameters: share in %", (100 * n.filters) / parameters, "<", 2)],
       };
     },
   },
   "1g": {
     also: { groups: 1 },
     work(n) {
-      const { weightShape } = convolutionLayer(n.filters, n.groups, [3, 3], { groups: n.groups });
       return {
         lines: [
           `${n.filters} filters make ${n.filters} channels, whatever the ${n.channels} channels of their own input`,
           `a filter of the next layer sees all of them: depth ${n.filters}`,
         ],
         result: n.filters,
-        claims: [claim("In a next layer of so many groups a filter's depth = filters of this layer", weightShape[1], "=", n.filters)],
+        claims: () => [claim("In a next layer of so many groups a filter's depth = filters of this layer", convolutionLayer(n.filters, n.groups, [3, 3], { groups: n.groups }).weightShape[1], "=", n.filters)],
       };
     },
   },
@@ -177,10 +179,10 @@ const NUMERIC = {
       return {
         lines: [
           `(${n.kernel} · ${n.kernel} · ${n.channels} + 1) · ${n.filters} = ${count(layer.parameters)}: no stride is in it`,
-          `stride ${n.stride} on ${n.height} × ${n.width} leaves ${layer.outputSize(size).join(" × ")} positions of ${plain.outputSize(size).join(" × ")}`,
+          "a stride says at which positions the filters are applied; the filters are the same",
         ],
         result: layer.parameters,
-        claims: [
+        claims: () => [
           claim("Parameters with this stride = parameters with stride 1", layer.parameters, "=", plain.parameters),
           claim("Output positions with this stride = positions with stride 1", product(layer.outputSize(size)), "=", product(plain.outputSize(size))),
         ],
@@ -194,7 +196,7 @@ const NUMERIC = {
       return {
         lines: [...steps.map(({ at, terms, sum }) => `o[${at.join(", ")}] = ${termsText(terms)} = ${numberText(sum)}`), `o = ${matrixText(output)}`],
         result: size[0] === 1 ? output[0] : output,
-        claims: [claim("The layer's o = the convolution of mathematics, which turns W by 180°", convolve(n.x, turned(n.w)), "=", output)],
+        claims: () => [claim("The layer's o = the convolution of mathematics, which turns W by 180°", convolve(n.x, turned(n.w)), "=", output)],
       };
     },
   },
@@ -211,7 +213,7 @@ const NUMERIC = {
           `∂L/∂x = ${matrixText(gradient)}`,
         ],
         result: gradient,
-        claims: turnedOrNot(n.x, n.w, given),
+        claims: () => turnedOrNot(n.x, n.w, given),
       };
     },
   },
@@ -227,7 +229,7 @@ const NUMERIC = {
           `∂L/∂x = f′(x) ⊙ g = ${matrixText(derivative)} ⊙ ${matrixText(given)} = ${matrixText(gradient)}`,
         ],
         result: [relu(n.x), gradient],
-        claims: [
+        claims: () => [
           claim("Something of the gradient comes through: entries of ∂L/∂x that are not 0", gradient.flat().filter((value) => value !== 0).length, ">", 0),
           claim("All of the gradient comes through: ∂L/∂x = g", gradient, "=", given),
         ],
@@ -247,7 +249,7 @@ const NUMERIC = {
           `${n.filters} filters: ${count(weights)} weights and ${n.filters} biases: ${count(layer.parameters)}`,
         ],
         result: [layer.weightShape, layer.parameters],
-        claims: [claim("It has fewer parameters than a 2D convolution that reads the frames as channels", layer.parameters, "<", flat.parameters)],
+        claims: () => [claim("It has fewer parameters than a 2D convolution that reads the frames as channels", layer.parameters, "<", flat.parameters)],
       };
     },
   },
@@ -268,7 +270,7 @@ const NUMERIC = {
           `with stride ${2 * n.temporal_stride} over time: ${slower.outputSize(clip).join(" · ")} positions, ${count(fewer)}`,
         ],
         result: cost,
-        claims: [
+        claims: () => [
           claim("The sheet's formula with the input's positions = the cost", sheet, "=", cost),
           claim("Twice the temporal stride halves the cost: 2 · cost then, cost now", 2 * fewer, "=", cost),
         ],
@@ -289,7 +291,7 @@ const NUMERIC = {
           `fewer weights while M < ${numberText(pair.fewerBelow)}; fewer operations at stride 2 over time while M < ${numberText(strided.fasterBelow)}`,
         ],
         result: [pair.weights, pair.operations],
-        claims: [
+        claims: () => [
           claim("The pair has fewer weights than the 3D convolution", pair.weights, "<", pair.wholeWeights),
           claim("The pair has fewer multiply-accumulates at stride 1", pair.operations, "<", pair.wholeOperations),
           claim("The pair has fewer multiply-accumulates at stride 2 over time", strided.operations, "<", strided.wholeOperations),
