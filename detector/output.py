@@ -72,6 +72,22 @@ def output_folder(given: str | None, parent: Path) -> Path:
     return folder
 
 
+def new_file(given: str, key: str) -> Path:
+    """The file `given`, which does not exist yet; folders on the way to it are made.
+
+    Raises:
+        UserError: it exists already, or no folder can be made there; `key` is the option that names it.
+    """
+    file = Path(given).expanduser()
+    try:
+        if os.path.lexists(file):
+            raise UserError(f"{key}={file}: exists already; name a new file")
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{key}={file}: no file can be made there ({error.strerror})") from error
+    return file
+
+
 def write_picture(file: Path, picture: np.ndarray) -> None:
     """Writes uint8 [H, W, 3] RGB; the suffix decides the format.
 

@@ -182,6 +182,8 @@ class Seminar:
     """all, a number such as 3, one question such as 3b, or several: 1,3b; all but `all` are shown with their steps."""
     output: str | None = None
     """Folder of the plots; by default runs/seminar/ID."""
+    page: str | None = None
+    """HTML file, not there yet: the answers chosen as one page that needs no network; every number in it can be changed."""
     height: Side | None = None
     """Rows of the image or of each frame."""
     width: Side | None = None

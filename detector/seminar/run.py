@@ -12,7 +12,7 @@ from typing import Any
 
 from detector import config
 from detector.errors import UserError, shown
-from detector.output import output_folder
+from detector.output import new_file, output_folder, write_text
 from detector.seminar import (
     backbones,
     box_losses,
@@ -29,6 +29,7 @@ from detector.seminar import (
 )
 from detector.seminar.answer import Answer, Condition
 from detector.seminar.drawing import draw
+from detector.seminar.page.page import seminar_page
 from detector.seminar.sheet import SHEET
 from detector.seminar.show import block, painted, wrong
 
@@ -67,7 +68,7 @@ EXPERIMENTS: Mapping[str, Callable[..., Answer]] = {
 
 QUESTIONS = sorted([*NUMERIC, *EXPERIMENTS])
 
-GIVEN = tuple(one.name for one in fields(config.Seminar) if one.name not in ("question", "output"))
+GIVEN = tuple(one.name for one in fields(config.Seminar) if one.name not in ("question", "output", "page"))
 """Names of the numbers on the command line."""
 
 
@@ -121,8 +122,8 @@ def seminar(given: config.Seminar) -> None:
     """Answers the questions chosen, prints each as it comes, and ends with exit code 1 if an answer is wrong.
 
     Raises:
-        UserError: no such question, a number that a chosen question does not use or that cannot be, or an output folder
-            that is not empty.
+        UserError: no such question, a number that a chosen question does not use or that cannot be, an output folder
+            that is not empty, or a page that exists already.
     """
     chosen = chosen_questions(given.question)
     numbers = {name: value for name in GIVEN if (value := getattr(given, name)) is not None}
@@ -132,10 +133,13 @@ def seminar(given: config.Seminar) -> None:
             uses = f"it takes {', '.join(own)}" if own else "it takes no numbers"
             values = " ".join(f"{name}={shown(numbers[name])}" for name in foreign)
             raise UserError(f"{values}: question {question} does not use that; {uses}")
+    page = new_file(given.page, "page") if given.page is not None else None
     drawn = any(one in EXPERIMENTS or one == "5e" for one in chosen)
     folder = output_folder(given.output, Path("runs") / "seminar") if drawn else Path()
     colour = sys.stdout.isatty()
-    failed = []
+    found_answers: list[Answer] = []
+    failed: list[str] = []
+    unanswered: list[str] = []
     for question in chosen:
         try:
             found = answer(question, **numbers)
@@ -144,12 +148,17 @@ def seminar(given: config.Seminar) -> None:
             if numbers and isinstance(error, ValueError):
                 raise UserError(f"question={question}: {error}") from error
             # two ways to one number that do not even fit together are a wrong answer, and no reason to keep the others
-            failed.append(f"{question}: no answer: {' '.join(f'{type(error).__name__}: {error}'.split())}")
+            unanswered.append(f"{question}: no answer: {' '.join(f'{type(error).__name__}: {error}'.split())}")
+            failed.append(unanswered[-1])
             print(painted(failed[-1], False) if colour else failed[-1], end="\n\n", flush=True)
             continue
+        found_answers.append(found)
         print(block(found, given.question != "all", colour, plot), end="\n\n", flush=True)
         if not found.right:
             failed.append(wrong(found))
+    if page is not None:
+        write_text(page, seminar_page(found_answers, unanswered))
+        print(f"page: {page}")
     for line in failed:
         print(line)
     said = f"{_answers(len(chosen) - len(failed))} right, {len(failed)} wrong"
