@@ -57,6 +57,7 @@ NECKS, LAYERS, GROUPS, NMS = (
 )
 SCHEDULE_FREE, BATCH_NORM = "tests/training/test_schedule_free.py", "tests/training/test_batch_norm.py"
 HEADS = "tests/heads"
+PAGE = "tests/seminar/test_page_in_browser.py"
 
 _MODULE, _CRITERION, _DATASET = (
     "detector/training/module.py",
@@ -144,6 +145,14 @@ MISTAKES = [
     Mistake("detector/nms.py", "index[flat[index] > self.score_threshold]", "index[flat[index] >= 0]", NMS),
     # comparisons
     Mistake("detector/experiments/compare/groups.py", "if key not in PLACE_AND_CHANCE}\n", 'if key not in (*PLACE_AND_CHANCE, "optim")}\n', GROUPS),
+    # the seminar's page, whose arithmetic is JavaScript (noticed where there is a Chromium)
+    Mistake("detector/seminar/page/arithmetic.js", "const reach = dilation * (kernel - 1) + 1;", "const reach = dilation * kernel;", PAGE),
+    Mistake("detector/seminar/page/arithmetic.js", "const turned = (kernel) => kernel.map((row) => [...row].reverse()).reverse();", "const turned = (kernel) => [...kernel].reverse();", PAGE),
+    Mistake("detector/seminar/page/arithmetic.js", "correlate(padded(x, padding), gradient, 1, stride, kernelSize)", "correlate(padded(x, padding), gradient, stride, 1, kernelSize)", PAGE),
+    Mistake("detector/seminar/page/arithmetic.js", "(value > 0 ? 1 : 0)", "(value >= 0 ? 1 : 0)", PAGE),
+    Mistake("detector/seminar/page/arithmetic.js", "padding += layer.padding * stride;", "padding += layer.padding;", PAGE),
+    Mistake("detector/seminar/page/arithmetic.js", "const place = at * stride + u * dilation - padding;", "const place = at * stride + u - padding;", PAGE),
+    Mistake("detector/seminar/page/questions.js", "n.kernel ** 3 * n.channels", "n.kernel ** 2 * n.channels", PAGE),
 ]  # fmt: skip
 
 
