@@ -76,6 +76,7 @@ SHARING, FACES, DEAD, SIZES, STAGES, BACKBONES, CATEGORIES, BOXES, FACTORISED = 
         "factorisation",
     )
 )
+PAGE = "tests/seminar/test_page_in_browser.py"
 
 _MODULE, _CRITERION, _DATASET = (
     "detector/training/module.py",
@@ -292,6 +293,14 @@ MISTAKES = [
     Mistake("detector/seminar/factorisation.py", 'cost(whole, ceil(fewer) - 1)', 'cost(whole, ceil(fewer) + 1)', FACTORISED),
     Mistake("detector/seminar/factorisation.py", 'replace(whole, stride=(2, 1, 1))', 'replace(whole, stride=(1, 2, 2))', FACTORISED),
     Mistake("detector/seminar/factorisation.py", '9 * channels * between', '6 * channels * between', FACTORISED),
+    # the seminar's page, whose arithmetic is JavaScript (noticed where there is a Chromium)
+    Mistake("detector/seminar/page/arithmetic.js", "const reach = dilation * (kernel - 1) + 1;", "const reach = dilation * kernel;", PAGE),
+    Mistake("detector/seminar/page/arithmetic.js", "const turned = (kernel) => kernel.map((row) => [...row].reverse()).reverse();", "const turned = (kernel) => [...kernel].reverse();", PAGE),
+    Mistake("detector/seminar/page/arithmetic.js", "correlate(padded(x, padding), gradient, 1, stride, kernelSize)", "correlate(padded(x, padding), gradient, stride, 1, kernelSize)", PAGE),
+    Mistake("detector/seminar/page/arithmetic.js", "(value > 0 ? 1 : 0)", "(value >= 0 ? 1 : 0)", PAGE),
+    Mistake("detector/seminar/page/arithmetic.js", "padding += layer.padding * stride;", "padding += layer.padding;", PAGE),
+    Mistake("detector/seminar/page/arithmetic.js", "const place = at * stride + u * dilation - padding;", "const place = at * stride + u - padding;", PAGE),
+    Mistake("detector/seminar/page/questions.js", "n.kernel ** 3 * n.channels", "n.kernel ** 2 * n.channels", PAGE),
 ]  # fmt: skip
 
 

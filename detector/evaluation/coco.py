@@ -1,7 +1,7 @@
 """COCO's twelve numbers, computed without files and without a word on the terminal.
 
 Two engines compute the same to the last bit: pycocotools, the reference, and ultrafast-pycocotools, its counterpart in Rust,
-which takes a fiftieth of the time.
+which takes a small part of the time.
 """
 
 from __future__ import annotations

@@ -173,7 +173,9 @@ def by_python(question: str, numbers: dict[str, Any]) -> Any:
 
 def test_results_equal_the_programs_over_random_settings(plain: Opened) -> None:
     draw = random.Random(0)
-    settings = [[question, numbers_for(question, draw)] for question in run.NUMERIC for _ in range(20)]
+    settings: list[tuple[str, dict[str, Any]]] = [
+        (question, numbers_for(question, draw)) for question in run.NUMERIC for _ in range(20)
+    ]
     found = plain.page.evaluate(
         "(settings) => settings.map(([question, numbers]) => "
         "attempt(question, {...NUMERIC[question].also, ...numbers}).result ?? null)",
@@ -206,18 +208,17 @@ def test_every_numeric_question_has_its_numbers_and_no_other(plain: Opened) -> N
 
 def test_layers_equal_the_programs_over_random_settings(plain: Opened) -> None:
     draw = random.Random(1)
-    settings, expected = [], []
+    settings: list[Any] = []
+    expected: list[Any] = []
     for _ in range(200):
         axes, groups = draw.randint(1, 3), draw.choice([1, 1, 2, 3])
-        numbers = {
+        numbers: dict[str, Any] = {
             name: [draw.randint(low, high) for _ in range(axes)]
             for name, low, high in (("kernel", 1, 5), ("stride", 1, 3), ("padding", 0, 3), ("dilation", 1, 3))
         }
-        size = [draw.randint(4, 30) for _ in range(axes)]
+        size: list[int] = [draw.randint(4, 30) for _ in range(axes)]
         channels, filters, bias = groups * draw.randint(1, 4), groups * draw.randint(1, 4), draw.random() < 0.5
-        layer = Convolution(
-            channels, filters, tuple(numbers.pop("kernel")), *numbers.values(), groups=groups, bias=bias
-        )
+        layer = Convolution(channels, filters, tuple(numbers.pop("kernel")), **numbers, groups=groups, bias=bias)
         settings.append([channels, filters, layer.kernel, {**numbers, "groups": groups, "bias": bias}, size])
         try:
             counted: list[Any] = [list(layer.output_size(size)), layer.multiply_accumulates(size)]
@@ -257,7 +258,7 @@ def test_fully_connected_layers_and_patches_equal_the_programs(plain: Opened) ->
 
 def test_pairs_of_convolutions_are_cheaper_below_the_same_bounds(plain: Opened) -> None:
     draw = random.Random(3)
-    settings = [
+    settings: list[list[Any]] = [
         [draw.randint(1, 64), draw.randint(1, 64), [2 * draw.randint(1, 8), 14, 14], draw.choice([1, 2])]
         for _ in range(60)
     ]
@@ -275,7 +276,8 @@ def test_pairs_of_convolutions_are_cheaper_below_the_same_bounds(plain: Opened) 
 
 def test_convolutions_forwards_and_backwards_equal_autograd_and_the_programs(plain: Opened) -> None:
     draw = random.Random(4)
-    settings, expected = [], []
+    settings: list[Any] = []
+    expected: list[Any] = []
     while len(settings) < 200:
         x, w = (matrix(draw, draw.randint(1, 7), draw.randint(1, 7)) for _ in range(2))
         stride, padding = draw.randint(1, 3), draw.randint(0, min(len(w), len(w[0])) - 1)
@@ -317,7 +319,8 @@ REST = {"stride": 1, "padding": 0, "dilation": 1}
 
 def test_receptive_fields_equal_the_intervals_of_real_layers(plain: Opened) -> None:
     draw = random.Random(6)
-    settings, expected = [], []
+    settings: list[Any] = []
+    expected: list[Any] = []
     while len(settings) < 100:
         n = draw.randint(16, 64)
         chain = [
@@ -332,6 +335,8 @@ def test_receptive_fields_equal_the_intervals_of_real_layers(plain: Opened) -> N
         except RuntimeError:  # a kernel is larger than what comes in
             continue
         ((first, last),) = intervals.axes.values()
+        if intervals.whole:
+            first, last = torch.zeros_like(first), torch.full_like(last, n - 1)
         settings.append([chain, n])
         expected.append(list(zip(first.tolist(), last.tolist(), strict=True)))
     found = plain.page.evaluate(
@@ -347,14 +352,14 @@ def test_receptive_fields_equal_the_intervals_of_real_layers(plain: Opened) -> N
     inside = 0
     for (_, n), outputs, intervals_of in zip(settings, found, expected, strict=True):
         assert len(outputs) == len(intervals_of)
-        for one, (first, last) in zip(outputs, intervals_of, strict=True):
+        for one, (low, high) in zip(outputs, intervals_of, strict=True):
             if one["from"] >= 0 and one["from"] + one["size"] <= n:  # no border cuts it off
                 inside += 1
-                assert (one["seen"][0], one["seen"][-1]) == (first, last)
-                assert (one["from"], one["from"] + one["size"] - 1) == (first, last)
-                assert one["centre"] == (first + last) / 2
+                assert (one["seen"][0], one["seen"][-1]) == (low, high)
+                assert (one["from"], one["from"] + one["size"] - 1) == (low, high)
+                assert one["centre"] == (low + high) / 2
             elif one["seen"]:
-                assert first <= one["seen"][0] <= one["seen"][-1] <= last
+                assert low <= one["seen"][0] <= one["seen"][-1] <= high
     assert inside > 300
 
 
