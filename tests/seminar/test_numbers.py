@@ -95,6 +95,22 @@ def test_other_numbers_go_through_formula_check_and_sentence(question: str) -> N
     assert not any("sheet's answer" in condition.text for condition in found.conditions)
 
 
+def test_steps_say_the_numbers_that_were_given() -> None:
+    steps = {
+        ("1a", "each of the 2 outputs has a weight for each of them: 210 weights"),
+        ("1b", "3 rows of 2 patches: 6 vectors of 4 features"),
+        ("1d", "there are 2 · 2 = 4 output positions of 3 channels"),
+        ("1e", "in steps of 2: ⌊27 / 2⌋ = 13 steps after the first position, 14 positions"),
+        ("1i", "135 weights and 5 biases: what a filter is"),
+        ("3a", "o[0, 1]: W lies on rows 0 to 1 and columns 1 to 2: 1·−1 + 1·3 + 1·0.5 + 1·1 = 3.5"),
+        ("5a", "a filter has 3 · 2³ = 24 weights and a bias"),
+        ("5c", "time: 16 frames become 4"),
+        ("5d", "there are c_G = 2 of them at each of the 4 · 10 · 10 output positions: 21,600"),
+    }
+    for question, step in steps:
+        assert step in answer(question, **OTHER[question][0]).steps
+
+
 def test_every_numeric_question_takes_numbers_and_other_questions_take_none() -> None:
     assert set(OTHER) | {"5e"} == set(NUMERIC)
     assert all(numbers_of(question) for question in NUMERIC)
