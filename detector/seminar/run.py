@@ -145,8 +145,8 @@ def seminar(given: config.Seminar) -> None:
             found = answer(question, **numbers)
             plot = draw(found.panels, folder / f"{question}.png") if found.panels else None
         except (ArithmeticError, AssertionError, LookupError, RuntimeError, ValueError) as error:
-            if numbers and isinstance(error, ValueError):
-                raise UserError(f"question={question}: {error}") from error
+            if numbers and isinstance(error, RuntimeError | ValueError):
+                raise UserError(f"question={question}: {' '.join(str(error).split())}") from error
             # two ways to one number that do not even fit together are a wrong answer, and no reason to keep the others
             unanswered.append(f"{question}: no answer: {' '.join(f'{type(error).__name__}: {error}'.split())}")
             failed.append(unanswered[-1])
