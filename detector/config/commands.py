@@ -74,7 +74,7 @@ class Evaluation:
     """How detections are measured."""
 
     engine: EvaluationEngine = "ultrafast"
-    """What computes COCO's numbers: ultrafast is ultrafast-pycocotools, pycocotools the reference, in fifty times the time.
+    """What computes COCO's numbers: ultrafast is ultrafast-pycocotools, pycocotools the reference, which takes longer.
     The numbers are the same."""
 
 

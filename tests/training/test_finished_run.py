@@ -117,8 +117,8 @@ def test_a_validation_split_without_objects_trains_and_keeps_the_last_checkpoint
 
     measure = module_file.evaluate
 
-    def of_nothing(index: object, results: list[dict[str, object]]) -> dict[str, object]:
-        return {**measure(index, results), "AP": None, "AP50": None}  # type: ignore[arg-type]
+    def of_nothing(index: object, results: list[dict[str, object]], engine: str) -> dict[str, object]:
+        return {**measure(index, results, engine), "AP": None, "AP50": None}  # type: ignore[arg-type]
 
     monkeypatch.setattr(module_file, "evaluate", of_nothing)
     folder = train(tiny(trainer=trainer(2, patience=1, evaluate_every=every)))

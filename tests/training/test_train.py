@@ -248,7 +248,7 @@ def test_detections_are_those_of_the_best_evaluation_and_replaced_whole(
     aps = iter([0.2, None, 0.1])
     measured: list[list[dict[str, object]]] = []
 
-    def evaluate(index: object, results: list[dict[str, object]]) -> dict[str, object]:
+    def evaluate(index: object, results: list[dict[str, object]], engine: str) -> dict[str, object]:
         measured.append(results)
         return {"AP": next(aps), "AP50": None}
 
