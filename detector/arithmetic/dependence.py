@@ -48,7 +48,7 @@ class Dependence:
     """What each element of a tensor depends on, for each axis of the image."""
 
     sides: tuple[int, ...]
-    """Of the image, in pixels."""
+    """The sides of the image, in pixels."""
     axes: tuple[Along, ...]
 
     def each(self, change: Callable[[Tensor], Tensor]) -> Dependence:

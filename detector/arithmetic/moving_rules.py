@@ -21,7 +21,7 @@ class Call:
     args: Sequence[Any]
     kwargs: dict[str, Any]
     known: dict[int, Dependence]
-    """Of those of its tensors that depend on the image, by id."""
+    """The dependence of those of its tensors that depend on the image, by id."""
     outputs: list[Tensor]
 
     def __getitem__(self, name: str) -> Any:

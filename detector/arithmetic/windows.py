@@ -20,7 +20,7 @@ def kernel_windows(size: int, outputs: int, kernel: int, stride: int, padding: i
 
 
 def spread_windows(size: int, outputs: int, kernel: int, stride: int, padding: int, dilation: int) -> Tensor:
-    """Of a transposed convolution, where input i goes to the outputs i · stride − padding + k · dilation."""
+    """The windows of a transposed convolution: input i goes to the outputs i · stride − padding + k · dilation."""
     steps = torch.arange(outputs)[:, None] + padding - torch.arange(kernel) * dilation
     seen = steps.div(stride, rounding_mode="floor")
     return torch.where((steps % stride == 0) & (seen < size), seen, -1)
@@ -46,7 +46,7 @@ def padded_places(size: int, before: int, after: int, mode: str) -> Tensor:
 
 
 def resampled_places(function: Any, options: dict[str, Any], axis: int, axes: int, size: int, outputs: int) -> Tensor:
-    """Of an interpolation: PyTorch is asked, by resampling images that are 1 at every 𝑛th place and 0 elsewhere.
+    """The windows of an interpolation, found by resampling images that are 1 at every 𝑛th place and 0 elsewhere.
 
     Args:
         function: interpolates along several axes, each for itself.
