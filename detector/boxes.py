@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+BoxForm = Literal["xyxy", "xywh", "cxcywh"]
 IoUKind = Literal["iou", "giou", "diou", "ciou"]
 
 
@@ -15,6 +16,22 @@ def area(boxes: Tensor) -> Tensor:
     """[..., 4] → [...], pixels²; a box whose corners are swapped has area 0."""
     size = (boxes[..., 2:] - boxes[..., :2]).clamp(min=0)
     return size[..., 0] * size[..., 1]
+
+
+def convert(boxes: Tensor, form: BoxForm, wanted: BoxForm) -> Tensor:
+    """`torchvision.ops.box_convert`: boxes [..., 4] of one form in another."""
+    from torchvision.ops import (
+        box_convert,  # here: it takes seconds, which options and loader processes need not wait for
+    )
+
+    return box_convert(boxes, form, wanted)
+
+
+def clip(boxes: Tensor, size: tuple[int, int]) -> Tensor:
+    """`torchvision.ops.clip_boxes_to_image`: boxes [..., 4] within an image of `size` (height, width)."""
+    from torchvision.ops import clip_boxes_to_image
+
+    return clip_boxes_to_image(boxes, size)
 
 
 def transform(boxes: Tensor, matrix: Tensor) -> Tensor:

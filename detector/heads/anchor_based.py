@@ -18,8 +18,8 @@ from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torchvision.ops import box_convert
 
+from detector.boxes import convert
 from detector.errors import OptionError
 from detector.heads.head import HeadOptions
 from detector.heads.points import Points, make_points
@@ -152,13 +152,13 @@ def offsets_to_boxes(offsets: Tensor, points: Points, scale_xy: float | Tensor) 
     # from the cell's centre instead of its corner: c + s·σ(t) − (s − 1)/2 = (c + ½) + s·(σ(t) − ½)
     centres = points.centres + scale_xy * (offsets[..., :2].sigmoid() - 0.5) * points.strides[:, None]
     sizes = points.anchors * offsets[..., 2:].clamp(max=MAX_LOG_STRETCH).exp()
-    return box_convert(torch.cat([centres, sizes], dim=-1), "cxcywh", "xyxy")
+    return convert(torch.cat([centres, sizes], dim=-1), "cxcywh", "xyxy")
 
 
 def boxes_to_offsets(boxes: Tensor, points: Points, scale_xy: float | Tensor) -> Tensor:
     """The inverse: xyxy boxes [..., A, 4] → [..., A, 4]; not finite where a centre is out of the cell's reach."""
     assert points.anchors is not None
-    centres, sizes = box_convert(boxes, "xyxy", "cxcywh").split(2, dim=-1)
+    centres, sizes = convert(boxes, "xyxy", "cxcywh").split(2, dim=-1)
     share = (centres - points.centres) / points.strides[:, None] / scale_xy + 0.5
     return torch.cat([share.logit(), (sizes / points.anchors).log()], dim=-1)
 

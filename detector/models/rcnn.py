@@ -8,10 +8,9 @@ from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torchvision.ops import clip_boxes_to_image
 
 from detector.backbones.backbone import Backbone
-from detector.boxes import aligned_iou
+from detector.boxes import aligned_iou, clip
 from detector.errors import OptionError
 from detector.models.detector import ModelOptions, Normalise
 from detector.models.regions.box_coding import decode, full_precision
@@ -194,7 +193,7 @@ class RCNN(nn.Module):
                 deltas = torch.cat(
                     [images.new_empty((0, self.classes, 4), dtype=torch.float32), *(p[1] for p in parts)]
                 )
-                boxes = clip_boxes_to_image(decode(torch.cat(regions), deltas, self.box_loss.weights), size)
+                boxes = clip(decode(torch.cat(regions), deltas, self.box_loss.weights), size)
                 scores = logits.softmax(-1)[:, : self.classes]
                 # what lies outside the image altogether is no detection
                 scores = torch.where((boxes[..., 2:] > boxes[..., :2]).all(-1), scores, 0.0)

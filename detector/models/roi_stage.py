@@ -7,8 +7,8 @@ from typing import Annotated
 
 import torch
 from torch import Tensor, nn
-from torchvision.ops import clip_boxes_to_image
 
+from detector.boxes import clip
 from detector.errors import OptionError
 from detector.models.detector import ModelOptions
 from detector.models.regions.box_coding import decode, full_precision
@@ -156,7 +156,7 @@ class RoIStage(nn.Module):
         numbers = [len(one) for one in regions]
         count_regions(sum(numbers))
         logits, deltas = self(features, regions, size)
-        boxes = clip_boxes_to_image(decode(torch.cat(regions), deltas, self.box_loss.weights), size)
+        boxes = clip(decode(torch.cat(regions), deltas, self.box_loss.weights), size)
         visible = (boxes[..., 2:] - boxes[..., :2] >= SMALLEST_SIDE).all(-1)
         scores = torch.where(visible, logits.softmax(-1)[:, : self.classes], 0.0)
         if boxes.shape[1] == 1:

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torchvision.ops import box_convert
 
+from detector.boxes import convert
 from detector.data.index import AnnotatedObjects, assemble
 from detector.evaluation.coco import coco_metrics
 from detector.evaluation.results import FlatResults
@@ -58,7 +58,7 @@ class BoxNetwork(nn.Module):
         cells = (centres / STRIDE).long()
         answers = self.layers(images)[torch.arange(len(images)), :, cells[:, 1], cells[:, 0]]
         middle = (cells + 0.5 + answers[:, :2]) * STRIDE
-        return box_convert(torch.cat([middle, 32 * answers[:, 2:].exp()], dim=1), "cxcywh", "xyxy")
+        return convert(torch.cat([middle, 32 * answers[:, 2:].exp()], dim=1), "cxcywh", "xyxy")
 
 
 def train_and_measure(kind: str, seed: int, steps: int = STEPS, width: int = WIDTH, tested: int = TESTED) -> ByTraining:
@@ -76,12 +76,12 @@ def train_and_measure(kind: str, seed: int, steps: int = STEPS, width: int = WID
     for _ in range(steps):
         images, boxes = draw(BATCH, generator)
         optimizer.zero_grad()
-        loss(network(images, box_convert(boxes, "xyxy", "cxcywh")[:, :2]), boxes, (IMAGE, IMAGE)).mean().backward()
+        loss(network(images, convert(boxes, "xyxy", "cxcywh")[:, :2]), boxes, (IMAGE, IMAGE)).mean().backward()
         optimizer.step()
         schedule.step()
     images, boxes = draw(tested, generator)
     with torch.no_grad():
-        found = network(images, box_convert(boxes, "xyxy", "cxcywh")[:, :2])
+        found = network(images, convert(boxes, "xyxy", "cxcywh")[:, :2])
     return ByTraining(average_precision(found, boxes))
 
 
@@ -117,7 +117,7 @@ def average_precision(found: Tensor, boxes: Tensor) -> dict[str, float]:
     results = FlatResults(
         images=np.arange(number),
         labels=np.zeros(number, dtype=np.int64),
-        boxes=box_convert(found, "xyxy", "xywh").double().numpy(),
+        boxes=convert(found, "xyxy", "xywh").double().numpy(),
         scores=np.ones(number),
     )
     metrics, _ = coco_metrics(index, results)

@@ -14,7 +14,8 @@ import math
 
 import torch
 from torch import Tensor
-from torchvision.ops import box_convert
+
+from detector.boxes import convert
 
 Weights = tuple[float, float, float, float]
 
@@ -42,13 +43,13 @@ def decode(regions: Tensor, deltas: Tensor, weights: Weights = WEIGHTS) -> Tenso
     centre, size = _centre_and_size(regions.to(deltas))
     deltas = torch.stack([one / weight for one, weight in zip(deltas.unbind(-1), weights, strict=True)], dim=-1)
     shift, growth = deltas.split(2, dim=-1)
-    return box_convert(
+    return convert(
         torch.cat([centre + shift * size, size * growth.clamp(max=LARGEST_GROWTH).exp()], dim=-1), "cxcywh", "xyxy"
     )
 
 
 def _centre_and_size(boxes: Tensor) -> tuple[Tensor, Tensor]:
-    centre, size = box_convert(boxes, "xyxy", "cxcywh").split(2, dim=-1)
+    centre, size = convert(boxes, "xyxy", "cxcywh").split(2, dim=-1)
     return centre, size
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torchvision.ops import box_convert
+
+from detector.boxes import convert
 
 
 def warp(images: Tensor, regions: list[Tensor], size: int, context: float) -> Tensor:
@@ -22,6 +23,6 @@ def warp(images: Tensor, regions: list[Tensor], size: int, context: float) -> Te
 
 def with_context(regions: Tensor, context: float) -> Tensor:
     """Regions [N, 4] grown about their centres so that a rim takes the share `context` of each side's new length."""
-    x, y, width, height = box_convert(regions, "xyxy", "cxcywh").unbind(-1)
+    x, y, width, height = convert(regions, "xyxy", "cxcywh").unbind(-1)
     factor = 1 / (1 - 2 * context)
-    return box_convert(torch.stack([x, y, width * factor, height * factor], dim=-1), "cxcywh", "xyxy")
+    return convert(torch.stack([x, y, width * factor, height * factor], dim=-1), "cxcywh", "xyxy")
