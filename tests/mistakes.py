@@ -1,14 +1,16 @@
 """Mistakes of the kind that costs accuracy in silence, and the tests that notice each.
 
-    python tests/mistakes.py                 each mistake in turn: red (noticed) or GREEN (not); exit code 1 if one is green
+    python tests/mistakes.py                 each mistake: red (noticed) or GREEN (not); exit code 1 if one is green
     python tests/mistakes.py ema optim       those whose file or text holds one of the words
 
-Each is planted alone in a copy of the tracked files, where the tests named beside it run without the slow ones. A plain
-`pytest` checks that every text to be replaced still stands once in its file (`tests/test_mistakes.py`).
+Each is planted alone in a copy of the tracked files, where the tests named beside it run without the slow ones, as many at
+a time as there are cores. They run in forks of a process that has imported what the project depends on, but nothing of the
+project. A plain `pytest` checks that every text to be replaced still stands once in its file (`tests/test_mistakes.py`).
 """
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 import subprocess
@@ -17,6 +19,8 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -304,51 +308,93 @@ MISTAKES = [
 ]  # fmt: skip
 
 
-def notices(mistake: Mistake, root: Path) -> bool:
-    """Whether a test fails with the mistake in the copy at `root`, which is mended afterwards."""
-    file = root / mistake.file
-    before = file.read_text(encoding="utf-8")
-    file.write_text(mistake.planted(root), encoding="utf-8")
-    try:
-        command = [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-x",
-            "-q",
-            "-m",
-            "not slow",
-            "-p",
-            "no:cacheprovider",
-            *mistake.tests.split(),
-        ]
-        environment = {**os.environ, "PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
-        run = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
-    finally:
-        file.write_text(before, encoding="utf-8")
-    if run.returncode not in (0, 1):  # neither passed nor failed: pytest itself could not go on
-        raise RuntimeError(f"{mistake.file}: {mistake.new!r}: pytest ended with {run.returncode}\n{run.stdout[-2000:]}")
-    return run.returncode == 1
+IMPORTED = (
+    "torch",
+    "torchvision",
+    "lightning",
+    "cv2",
+    "matplotlib.pyplot",
+    "hydra",
+    "hypothesis",
+    "pycocotools.cocoeval",
+)
+"""What takes seconds to import and starts no thread as long as OpenBLAS may not."""
+
+
+@dataclass
+class Trial:
+    """A mistake planted in a copy of the project, and the process that runs its tests."""
+
+    mistake: Mistake
+    root: Path
+    started: float
+    process: int = 0
+
+    def start(self) -> None:
+        """Plants the mistake and forks."""
+        planted = self.mistake.planted(self.root)
+        (self.root / self.mistake.file).write_text(planted, encoding="utf-8")
+        sys.stdout.flush()
+        self.process = os.fork()
+        if not self.process:
+            os._exit(run_tests(self.root, self.mistake.tests.split()))
+
+    def noticed(self, code: int) -> bool:
+        """Whether a test failed. Raises RuntimeError where pytest itself could not go on."""
+        shutil.copy2(ROOT / self.mistake.file, self.root / self.mistake.file)
+        if code not in (0, 1):
+            output = (self.root.parent / "output").read_text(encoding="utf-8")
+            raise RuntimeError(f"{self.mistake.file}: {self.mistake.new!r}: pytest ended with {code}\n{output[-2000:]}")
+        return code == 1
+
+
+def run_tests(root: Path, tests: list[str]) -> int:
+    """Runs the fast ones of these tests in this process until one fails; pytest's exit code."""
+    output = os.open(root.parent / "output", os.O_CREAT | os.O_TRUNC | os.O_WRONLY)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.setsid()
+    os.chdir(root)
+    os.environ["PYTHONPATH"] = str(root)
+    sys.path[:] = [str(root), *(entry for entry in sys.path if entry not in (str(ROOT), str(ROOT / "tests")))]
+    options = ["-x", "-q", "-m", "not slow", "-p", "no:cacheprovider", f"--basetemp={root.parent / 'temporary'}"]
+    return int(pytest.main([*options, *tests]))
+
+
+def copy_of_the_project(folder: Path) -> Path:
+    """The tracked files, below a new folder."""
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in tracked.splitlines():
+        (folder / "detector" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, folder / "detector" / name, follow_symlinks=False)
+    return folder / "detector"
 
 
 def main(words: list[str]) -> int:
     """Tries the mistakes whose file or text holds one of the words, or all; the exit code."""
     chosen = [one for one in MISTAKES if not words or any(word in f"{one.file} {one.old}" for word in words)]
-    unnoticed = 0
+    os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    os.environ |= {"PYTHONDONTWRITEBYTECODE": "1", "MPLBACKEND": "agg"}
+    sys.dont_write_bytecode = True  # two mistakes in one file may have the same size and second
+    for name in IMPORTED:
+        importlib.import_module(name)
+    waiting, tried, unnoticed = list(reversed(chosen)), 0, 0
+    running: dict[int, Trial] = {}
     with tempfile.TemporaryDirectory(prefix="mistakes_") as folder:
-        root = Path(folder) / "detector"
-        tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-        for name in tracked.splitlines():
-            (root / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, root / name, follow_symlinks=False)
-        for number, mistake in enumerate(chosen, start=1):
-            started = time.monotonic()
-            red = notices(mistake, root)
-            unnoticed += not red
-            state = "red  " if red else "GREEN"
+        free = [copy_of_the_project(Path(folder) / str(number)) for number in range(os.cpu_count() or 1)]
+        while waiting or running:
+            while waiting and free:
+                trial = Trial(waiting.pop(), free.pop(), time.monotonic())
+                trial.start()
+                running[trial.process] = trial
+            process, status = os.wait()
+            trial = running.pop(process)
+            red = trial.noticed(os.waitstatus_to_exitcode(status))
+            free.append(trial.root)
+            tried, unnoticed = tried + 1, unnoticed + (not red)
             print(
-                f"{number:3}/{len(chosen)} {state} {time.monotonic() - started:4.0f} s  "
-                f"{mistake.file}: {mistake.old.strip()} -> {mistake.new.strip()}",
+                f"{tried:3}/{len(chosen)} {'red  ' if red else 'GREEN'} {time.monotonic() - trial.started:4.0f} s  "
+                f"{trial.mistake.file}: {trial.mistake.old.strip()} -> {trial.mistake.new.strip()}",
                 flush=True,
             )
     print(f"{len(chosen) - unnoticed} of {len(chosen)} mistakes are noticed")
