@@ -26,13 +26,26 @@ REQUIRED = {
 """What a choice cannot do without."""
 
 
-@pytest.mark.parametrize("choice", CHOICES)
-def test_every_yaml_file_composes_into_its_dataclass(choice: str) -> None:
-    overrides = [choice] if choice.startswith(("data=", "experiment=")) else ["data=shapes", choice]
-    settings = composed(*overrides, *REQUIRED.get(choice, []))
+TOGETHER = ["backbone", "neck", "loss", "augment", "optim", "logger"]
+"""Groups of which any choices go with one another."""
+
+
+def sets_of_choices() -> list[tuple[str, ...]]:
+    """Sets in which every choice stands: those of `TOGETHER` side by side, each other one alone."""
+    by_group = {group: [one for one in CHOICES if one.startswith(f"{group}=")] for group in TOGETHER}
+    longest = max(map(len, by_group.values()))
+    rows = [tuple(one[row % len(one)] for one in by_group.values()) for row in range(longest)]
+    return rows + [(one,) for one in CHOICES if one.partition("=")[0] not in TOGETHER]
+
+
+@pytest.mark.parametrize("choices", sets_of_choices(), ids=" ".join)
+def test_every_yaml_file_composes_into_its_dataclass(choices: tuple[str, ...]) -> None:
+    own_data = choices[0].startswith(("data=", "experiment="))
+    required = [one for choice in choices for one in REQUIRED.get(choice, [])]
+    settings = composed(*([] if own_data else ["data=shapes"]), *choices, *required)
     for group, classes in config.GROUPS.items():
         part = getattr(settings, group)
-        assert type(part) in classes or (part is None and choice.startswith("model="))
+        assert type(part) in classes or (part is None and choices[0].startswith("model="))
 
 
 @pytest.mark.parametrize("choice", [c for c in CHOICES if c.startswith("loss=")])
