@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from detector.evaluation.analysis.analyse import Analysis
+from detector.data.index import Index
+from detector.evaluation.analysis.analyse import Analysis, analyse
 from detector.evaluation.analysis.calibration import BINS, Calibration
 from detector.evaluation.analysis.columns import column
 from detector.evaluation.analysis.matching import Matched
@@ -19,6 +21,8 @@ from detector.evaluation.analysis.operating_points import SCORE_POINTS, Operatin
 from detector.evaluation.analysis.tide import BACKGROUND_IOU, EFFECTS, KINDS, Tide
 from detector.evaluation.coco import METRICS
 from detector.evaluation.comparison import RECALLS
+from detector.evaluation.results import FlatResults
+from detector.options import EvaluationEngine
 from detector.output import write_text
 
 ANALYSIS = "analysis.json"
@@ -42,6 +46,20 @@ def write_analysis(
     content = {"format": FORMAT, "split": split, "model": model, **document(analysis)}
     write_text(folder / ANALYSIS, json.dumps(content, allow_nan=False) + "\n")
     return content
+
+
+def leave_analysis(
+    folder: Path,
+    index: Index,
+    results: FlatResults,
+    metrics: Mapping[str, Any],
+    engine: EvaluationEngine,
+    split: str,
+    model: str | None,
+) -> dict[str, Any]:
+    """What an evaluation and the end of a training leave beside `metrics.json`: takes the detections apart and writes
+    `analysis.json`, whose content it returns. The arguments are those of `analyse` and `write_analysis`."""
+    return write_analysis(folder, analyse(index, results, metrics, engine), split, model)
 
 
 def document(analysis: Analysis) -> dict[str, Any]:

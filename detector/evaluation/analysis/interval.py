@@ -17,7 +17,11 @@ _FEWEST = 200
 
 @dataclass(frozen=True)
 class Interval:
-    """The bootstrap's percentile interval of AP on other images of the same kind."""
+    """Where AP would lie 95 times in 100 on as many other images of the same kind.
+
+    It is the bootstrap's percentile interval, moved so that the mean of the resampled APs is AP: AP is not the same on
+    average where an image is there twice, which tells nothing about other images.
+    """
 
     low: float
     high: float
@@ -30,7 +34,9 @@ def ap_interval(matched: Matched, seed: int = 0) -> Interval | None:
     if not matched.wanted.any():
         return None
     resamples = max(_FEWEST, min(RESAMPLES, _MOST // max(len(matched.scores), 1)))
-    values = average_precisions(for_resampling(matched), resample_images(len(matched.index), resamples, seed))
+    matches = for_resampling(matched)
+    values = average_precisions(matches, resample_images(len(matched.index), resamples, seed))
+    values += matches.ap - np.nanmean(values)
     low, high = np.nanquantile(values, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return Interval(float(low), float(high), CONFIDENCE, resamples)
 

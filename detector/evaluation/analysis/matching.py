@@ -8,6 +8,7 @@ detections above any threshold are matched as they are among all.
 
 from __future__ import annotations
 
+import gc
 import io
 from contextlib import redirect_stdout
 from dataclasses import dataclass
@@ -95,9 +96,15 @@ def match_images(index: Index, results: FlatResults, engine: EvaluationEngine = 
     measured = evaluation(index, results, engine, keep_matches=True)
     measured.params.areaRng, measured.params.areaRngLbl = [[0, 1e10]], ["all"]
     measured.params.maxDets = [100]
-    with redirect_stdout(io.StringIO()):
-        measured.evaluate()
-        measured.accumulate()
+    collects = gc.isenabled()
+    gc.disable()  # would look again and again at hundreds of thousands of new entries, none of which is garbage
+    try:
+        with redirect_stdout(io.StringIO()):
+            measured.evaluate()
+            measured.accumulate()
+    finally:
+        if collects:
+            gc.enable()
     entries = [entry for entry in measured.evalImgs if entry is not None]
     thresholds = len(measured.params.iouThrs)
     none = np.zeros((thresholds, 0))

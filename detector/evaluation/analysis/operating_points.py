@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -43,7 +44,7 @@ def best_operating_points(matched: Matched, groups: np.ndarray, positives: np.nd
     order = matched.order[np.argsort(groups[matched.order], kind="stable")]
     bounds = np.searchsorted(groups[order], np.arange(len(positives) + 1))
     points = np.full((4, len(positives), len(matched.ious)), np.nan)
-    for g, (start, stop) in enumerate(zip(bounds[:-1], bounds[1:], strict=True)):
+    for g, (start, stop) in enumerate(pairwise(bounds)):
         if start == stop or positives[g] == 0:
             continue
         scores = matched.scores[order[start:stop]]
