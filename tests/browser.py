@@ -1,4 +1,4 @@
-"""A headless Chromium for pages: `pip install -e '.[browser]'` and a Chromium on the PATH (Debian: apt-get install chromium)."""
+"""A headless Chromium: `pip install -e '.[browser]'` and a Chromium on the PATH (Debian: apt-get install chromium)."""
 
 from __future__ import annotations
 

@@ -19,7 +19,10 @@ const told = [];
 const rows = data.names.map((name, i) => ({ name, size: [3, null, 10, 7][i] }));
 content("table").append(sortableTable({
   label: "rows", search: true, rows, choose: (row) => told.push(row.name), chosen: (row) => row.name === told.at(-1),
-  columns: [{ title: "name", value: (row) => row.name, left: true }, { title: "size", value: (row) => row.size, share: (row) => row.size / 10 }],
+  columns: [
+    { title: "name", value: (row) => row.name, left: true },
+    { title: "size", value: (row) => row.size, share: (row) => row.size / 10 },
+  ],
 }));
 content("charts").append(
   lineChart({
@@ -27,8 +30,11 @@ content("charts").append(
     series: [{ name: HOSTILE(), x: [0, 1, 2], y: [0.5, NaN, 1] }, { name: "b", x: [0, 1, 2], y: [0, 0.5, 0] }],
     rules: [{ x: 1, name: "here" }], press: (one) => told.push(one.name),
   }),
-  histogram({ title: "sizes", edges: [1, 10, 100], x: { log: true }, series: [{ name: "n", counts: [4, 2] }], press: (bin) => told.push(bin) }),
-  barList({ title: "bars", bars: [{ name: HOSTILE(), value: -1, low: -2, high: 1 }, { name: "up", value: 2 }], press: (bar) => told.push(bar.name) }),
+  histogram({ title: "sizes", edges: [1, 10, 100], x: { log: true }, series: [{ name: "n", counts: [4, 2] }] }),
+  barList({
+    title: "bars", bars: [{ name: HOSTILE(), value: -1, low: -2, high: 1 }, { name: "up", value: 2 }],
+    press: (bar) => told.push(bar.name),
+  }),
   heatMap({
     title: "matrix", rows: ["a", "b"], columns: ["c", "d", "e"], values: [0, 1, 2, 3, 4, 5], tone: (i, j, value) => value / 5,
     say: (i, j, value) => `${i} ${j} ${value}`, press: (i, j) => told.push([i, j]),
@@ -41,10 +47,8 @@ const pictureAt = (place) => ({
 });
 const dialog = pictureDialog({ details: (picture) => picture.marks.map((mark) => crop(picture, mark)) });
 const grid = imageGrid({ label: "images", pictureAt, open: (place) => dialog.openAt(place, 5000, pictureAt) });
-content("images").append(
-  element("p", "", {}, numberSlider({ label: "score", low: 0, high: 1, step: 0.01, value: 0.4, changed: (value) => told.push(value) })),
-  grid,
-);
+const slider = numberSlider({ label: "score", low: 0, high: 1, step: 0.01, value: 0.4, changed: (value) => told.push(value) });
+content("images").append(element("p", "", {}, slider), grid);
 grid.show(5000);
 unpack(data.column).then((column) => told.push([...column]));
 """
