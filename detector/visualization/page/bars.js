@@ -105,7 +105,9 @@ function histogram({ title, edges, series, x = {}, y = {}, rules = [], say = nul
     event.preventDefault();
   });
   made.update = (changed) => {
-    ({ edges = edges, series = series, rules = rules } = changed);
+    edges = changed.edges ?? edges;
+    series = changed.series ?? series;
+    rules = changed.rules ?? rules;
     draw();
   };
   draw();

@@ -33,7 +33,7 @@ function numberSlider({ label, low, high, step, value, changed, help = "" }) {
   const id = `control-${controls++}`;
   const digits = Math.max(0, Math.round(-Math.log10(step)));
   const slider = element("input", "", { type: "range", min: low, max: high, step, value, "aria-label": `${label}, slider` });
-  const field = element("input", "", { type: "number", id, min: low, max: high, step, value: value.toFixed(digits), title: help });
+  const field = element("input", "", { type: "number", id, min: low, max: high, step: "any", value: value.toFixed(digits), title: help });
   let waiting = null;
   const take = (number) => {
     if (waiting === null) requestAnimationFrame(() => {
@@ -53,12 +53,12 @@ function numberSlider({ label, low, high, step, value, changed, help = "" }) {
     field.setAttribute("aria-invalid", !fits);
     if (!fits) return;
     slider.value = number;
-    take(slider.valueAsNumber);
+    take(number);
   };
   const made = element("span", "", { className: "number-slider" }, element("label", label, { htmlFor: id }), slider, field);
   made.set = (number) => {
-    slider.value = number;
-    field.value = number.toFixed(digits);
+    slider.value = number; // to its own steps; the field shows more of the number
+    field.value = +number.toFixed(digits + 2);
     field.setAttribute("aria-invalid", false);
   };
   return made;

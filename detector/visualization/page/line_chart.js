@@ -64,7 +64,7 @@ function legendOf(entries) {
 
 // x, y: { label, low, high, log, text: value -> text }
 // series: { name, x: [], y: [], colour: 0..7, quiet: thin and grey, not in the legend; points: a mark at each }
-// rules: { x or y: value, name }: a line across; diagonal: from corner to corner; say: (series, place) -> text of the readout
+// rules: { x or y: value, name }: a line across, with both a point; diagonal: from corner to corner; say: (series, place) -> text of the readout
 // press: called with the series that is pressed
 function lineChart({ title, x, y, series, rules = [], diagonal = false, say = null, press = null, hint = "" }) {
   const readout = element("p", hint, { className: "readout", "aria-live": "polite" });
@@ -72,6 +72,8 @@ function lineChart({ title, x, y, series, rules = [], diagonal = false, say = nu
   const drawing = svg("svg", { viewBox: `0 0 ${CHART_WIDTH} ${CHART_HEIGHT}`, role: "img", tabindex: 0, "aria-label": `${title}: arrow keys read the lines` });
   const made = element("figure", "", { className: "chart" }, element("figcaption", title), drawing, legend, readout);
   let drawn = null;
+  let place = null;
+  const across = svg("g");
   let at = null; // [series, place] under the pointer or the keys
   const dot = svg("circle", { r: 4.5, class: "dot", visibility: "hidden" });
 
@@ -104,15 +106,9 @@ function lineChart({ title, x, y, series, rules = [], diagonal = false, say = nu
         for (const [left, top] of points) lines.append(svg("circle", { cx: left, cy: top, r: 3, fill: one.quiet ? "var(--quiet)" : colour(i) }));
       drawn.push({ one, points });
     }
-    for (const rule of rules.filter((one) => isNumber(one.x ?? one.y))) {
-      const path = rule.x === undefined ? `M${box.left} ${placeY(rule.y)}H${box.right}` : `M${placeX(rule.x)} ${box.top}V${box.bottom}`;
-      lines.append(tooltip(svg("path", { d: path, class: "rule" }), rule.name));
-      if (rule.x !== undefined) {
-        const end = placeX(rule.x) > (box.left + box.right) / 2;
-        lines.append(svg("text", { x: placeX(rule.x) + (end ? -4 : 4), y: box.top + 10, "text-anchor": end ? "end" : "start", class: "small" }, rule.name));
-      }
-    }
-    drawing.replaceChildren(frame.drawing, lines, dot);
+    place = frame;
+    drawing.replaceChildren(frame.drawing, lines, across, dot);
+    drawRules();
     legend.replaceChildren();
     if (loud.length > 1 || (loud.length === 1 && series.length > 1))
       legend.append(legendOf(loud.map((one, place) => {
@@ -121,6 +117,25 @@ function lineChart({ title, x, y, series, rules = [], diagonal = false, say = nu
         return [svg("svg", { width: 28, height: 12, "aria-hidden": "true" }, svg("path", { d: "M1 6H27", ...look })), one.name];
       })));
     tell();
+  }
+
+  // apart from the lines, as they may move while those stay
+  function drawRules() {
+    const { box, placeX, placeY } = place;
+    across.replaceChildren();
+    for (const rule of rules.filter((one) => isNumber(one.x ?? one.y))) {
+      if (isNumber(rule.x) && isNumber(rule.y)) {
+        const [left, top] = [placeX(rule.x), placeY(rule.y)];
+        across.append(tooltip(svg("path", { d: `M${left} ${top - 7}l7 7l-7 7l-7-7Z`, class: "point" }), rule.name));
+        continue;
+      }
+      const path = rule.x === undefined ? `M${box.left} ${placeY(rule.y)}H${box.right}` : `M${placeX(rule.x)} ${box.top}V${box.bottom}`;
+      across.append(tooltip(svg("path", { d: path, class: "rule" }), rule.name));
+      if (rule.x !== undefined) {
+        const end = placeX(rule.x) > (box.left + box.right) / 2;
+        across.append(svg("text", { x: placeX(rule.x) + (end ? -4 : 4), y: box.top + 10, "text-anchor": end ? "end" : "start", class: "small" }, rule.name));
+      }
+    }
   }
 
   function tell() {
@@ -168,8 +183,11 @@ function lineChart({ title, x, y, series, rules = [], diagonal = false, say = nu
     event.preventDefault();
   });
   made.update = (changed) => {
-    ({ series = series, rules = rules } = changed);
-    draw();
+    if (changed.rules) rules = changed.rules;
+    if (changed.series) series = changed.series;
+    if (changed.title) made.firstChild.textContent = changed.title;
+    if (changed.series) draw();
+    else drawRules();
   };
   draw();
   return made;

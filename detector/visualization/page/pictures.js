@@ -1,16 +1,16 @@
 // Pictures with boxes over them, whole or a crop, and the dialog that shows one large.
 
 // A picture is { width, height: in the pixels of the boxes, source: a data URI or null, file: the link to its file or null,
-// turned: false where the file's EXIF orientation is not to be applied, title, lines: texts, marks: [mark] }.
-// A mark is { box: [x1, y1, x2, y2], kind: right, wrong, missed or ignored, text, faint: drawn weakly }.
-const KINDS = { right: "✓", wrong: "✗", missed: "missed", ignored: "" };
+// turned: false where the file's EXIF orientation is not to be applied, view: what is shown of it small, title, lines: texts, marks: [mark] }.
+// A mark is { box: [x1, y1, x2, y2], kind: right, wrong, missed, ignored or annotated, text, faint: drawn weakly }.
+const KINDS = ["right", "wrong", "missed", "ignored", "annotated"];
 
 // files lie beside the page only where it was made; after one that does not, no other is asked for
 let filesAreHere = location.protocol === "file:";
 
 // `view`: [x, y, width, height] of the picture that is shown; `pixels`: about how wide on the screen; `captions`: with texts;
 // `sharp`: from the file where it is there, over the smaller picture inside the page
-function drawnPicture(picture, { view = [0, 0, picture.width, picture.height], pixels = 240, captions = false, kinds = KINDS, marks = picture.marks, sharp = false } = {}) {
+function drawnPicture(picture, { view = picture.view ?? [0, 0, picture.width, picture.height], pixels = 240, captions = false, kinds = KINDS, marks = picture.marks, sharp = false } = {}) {
   const made = svg("svg", { viewBox: view.join(" "), class: "picture", role: "img", "aria-label": picture.title });
   const note = (text) => view[2] >= 0.9 * picture.width && made.append(svg("text", { x: view[0] + view[2] / 2, y: view[1] + view[3] / 2, "text-anchor": "middle", "font-size": (12 * view[2]) / pixels, class: "absent" }, text));
   made.append(svg("rect", { x: 0, y: 0, width: picture.width, height: picture.height, class: "ground" }));
@@ -29,7 +29,7 @@ function drawnPicture(picture, { view = [0, 0, picture.width, picture.height], p
   if (linked && (sharp || !picture.source)) add(picture.file, lost);
   if (!picture.source && !linked) note("picture not in this page");
   const unit = view[2] / pixels;
-  for (const { box, kind, text, faint } of marks.filter((mark) => mark.kind in kinds)) {
+  for (const { box, kind, text, faint } of marks.filter((mark) => kinds.includes(mark.kind))) {
     const [x, y] = box;
     const size = { x, y, width: Math.max(unit, box[2] - x), height: Math.max(unit, box[3] - y) };
     made.append(tooltip(svg("g", { class: faint ? "faint" : "" }, svg("rect", { ...size, class: "halo" }), svg("rect", { ...size, class: `mark ${kind}` })), text));
@@ -60,7 +60,7 @@ function crop(picture, mark, others = true) {
 // One dialog a page. `open(place, count, pictureAt)`: pictureAt(place) gives a picture, `details` what stands beside it.
 function pictureDialog({ details = () => [] } = {}) {
   const dialog = element("dialog", "", { className: "large", "aria-label": "picture" });
-  const shown = { place: 0, count: 0, pictureAt: null, kinds: { ...KINDS }, captions: true };
+  const shown = { place: 0, count: 0, pictureAt: null, hidden: new Set(), captions: true };
   const title = element("h3");
   const stage = element("div", "", { className: "stage" });
   const beside = element("div", "", { className: "beside" });
@@ -73,10 +73,9 @@ function pictureDialog({ details = () => [] } = {}) {
   };
   const previous = pressable("← previous", () => go(-1));
   const next = pressable("next →", () => go(1));
-  const toggles = Object.keys(KINDS).map((kind) => {
+  const toggles = KINDS.map((kind) => {
     const button = pressable("", () => {
-      if (kind in shown.kinds) delete shown.kinds[kind];
-      else shown.kinds[kind] = KINDS[kind];
+      if (!shown.hidden.delete(kind)) shown.hidden.add(kind);
       draw();
     });
     button.append(element("i", "", { className: `swatch ${kind}` }), kind);
@@ -92,13 +91,16 @@ function pictureDialog({ details = () => [] } = {}) {
     title.textContent = picture.title;
     previous.disabled = shown.place === 0;
     next.disabled = shown.place === shown.count - 1;
-    toggles.forEach(([kind, button]) => button.setAttribute("aria-pressed", kind in shown.kinds));
+    toggles.forEach(([kind, button]) => {
+      button.hidden = !picture.marks.some((mark) => mark.kind === kind);
+      button.setAttribute("aria-pressed", !shown.hidden.has(kind));
+    });
     words.setAttribute("aria-pressed", shown.captions);
     beside.replaceChildren(...picture.lines.map((line) => element("p", line)), ...details(picture, shown.place));
     // as wide as there is room, as high as can be seen at once
     const room = Math.max(200, stage.clientWidth || 600);
     const pixels = Math.min(room, (0.78 * innerHeight * picture.width) / picture.height, 2.5 * picture.width);
-    const drawing = drawnPicture(picture, { pixels, captions: shown.captions, kinds: shown.kinds, sharp: true });
+    const drawing = drawnPicture(picture, { view: [0, 0, picture.width, picture.height], pixels, captions: shown.captions, kinds: KINDS.filter((kind) => !shown.hidden.has(kind)), sharp: true });
     drawing.style.width = `${pixels}px`;
     stage.replaceChildren(drawing);
   }
