@@ -266,6 +266,8 @@ def _conclude(settings: config.Train, folder: Path, module: DetectionModule, sto
         if settings.evaluation.report and (folder / DETECTIONS).is_file():
             index = module.data.val_index
             results = read_flat_results(folder / DETECTIONS, index)
-            leave_analysis(folder, index, results, module.best, settings.evaluation.engine, "val", str(folder / files[0]))
+            leave_analysis(
+                folder, index, results, module.best, settings.evaluation.engine, "val", str(folder / files[0])
+            )
             files.append(ANALYSIS)
     print(f"everything lies in {folder}: {', '.join(files)}")

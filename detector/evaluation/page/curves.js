@@ -44,7 +44,7 @@ function buildCurves() {
   );
   const rules = () => {
     const own = range(k).filter((label) => loud(label) && lines === "classes").map((label) => ({ label, now: measured(label) }));
-    precision.update({ rules: own.map(({ label, now }) => ({ x: now.recall, y: now.precision, name: `${CLASSES[label]} at score ≥ ${scoreText()}: recall ${fixed(now.recall)}, precision ${fixed(now.precision)}` })) });
+    precision.update({ rules: own.map(({ label, now }) => ({ x: now.recall, y: now.precision, colour: colourOf(label), name: `${CLASSES[label]} at score ≥ ${scoreText()}: recall ${fixed(now.recall)}, precision ${fixed(now.precision)}` })) });
     for (const [, chart] of others) chart.update({ rules: [{ x: state.score, name: `≥ ${scoreText()}` }] });
   };
   const draw = () => {
@@ -58,9 +58,8 @@ function buildCurves() {
       label: "precision over recall, a line for each of the", options: [["classes", "classes"], ["IoU thresholds", "IoU thresholds"]], value: lines,
       changed: (value) => ((lines = value), draw()),
     })),
-    element("div", "", { className: "panels" }, precision, ...others.map(([, chart]) => chart)),
+    element("div", "", { className: "panels wide" }, precision, ...others.map(([, chart]) => chart)),
     element("p", "Precision over recall is COCO's, which AP is the mean of: at each recall the best precision from there on. Diamonds are what the threshold gives. Curves over the score count each detection with at least that score.", { className: "hint" }),
   );
-  listen(["iou", "chosen"], draw);
-  listen(["threshold"], (what) => what.includes("iou") || rules());
+  listen("curves", ["threshold", "iou", "chosen"], (what) => (what.includes("iou") || what.includes("chosen") ? draw() : rules()));
 }

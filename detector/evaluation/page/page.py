@@ -117,7 +117,9 @@ def _lines(
 
 def _figures(analysis: Mapping[str, Any]) -> list[Figure]:
     metrics, interval = analysis["metrics"], analysis["ap_interval"]
-    between = "no interval" if interval is None else f"{100 * interval['confidence']:.0f} %: {_number(interval['low'])} "
+    between = (
+        "no interval" if interval is None else f"{100 * interval['confidence']:.0f} %: {_number(interval['low'])} "
+    )
     if interval is not None:
         between += f"to {_number(interval['high'])}"
     return [

@@ -38,5 +38,5 @@ function buildThreshold() {
     );
   };
   document.querySelector("nav").append(element("div", "", { className: "threshold" }, slider, best, iou, chosen), summary);
-  listen(["threshold", "chosen"], draw);
+  listen(null, ["threshold", "chosen"], draw);
 }
