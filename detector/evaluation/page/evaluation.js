@@ -69,7 +69,7 @@ const observer = new IntersectionObserver(
     for (const { target, isIntersecting } of entries) inSight[isIntersecting ? "add" : "delete"](target.id);
     if (counts) catchUp((section) => inSight.has(section));
   },
-  { rootMargin: "200px" },
+  { rootMargin: "600px" },
 );
 addEventListener("beforeprint", () => catchUp(() => true));
 

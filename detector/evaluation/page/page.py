@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from detector.config.commands import Evaluation
 from detector.data.index import Index
+from detector.evaluation.analysis import ANALYSIS, leave_analysis
 from detector.evaluation.page.content import MOST_DETECTIONS, page_content
 from detector.evaluation.page.pictures import embedded_pictures, links
+from detector.evaluation.results import FlatResults
 from detector.output import write_text
 from detector.visualization.page.shell import Figure, Section, own_text, page
 
@@ -39,6 +42,33 @@ SECTIONS = (
     Section("images", "Images"),
     Section("labels", "Suspected label errors"),
 )
+
+
+def leave_report(
+    folder: Path,
+    index: Index,
+    results: FlatResults,
+    metrics: Mapping[str, Any],
+    options: Evaluation,
+    split: str,
+    model: str | None,
+) -> list[str]:
+    """Writes `analysis.json` and `report.html` into the folder, if `options.report` asks for them; returns their names.
+
+    Args:
+        folder: of `metrics.json`.
+        index: all images that were measured.
+        results: the detections.
+        metrics: what `detector.evaluation.evaluate.evaluate` returned for them.
+        options: how detections are measured and shown.
+        split: name of the images.
+        model: the checkpoint, or the file of detections.
+    """
+    if not options.report:
+        return []
+    analysis = leave_analysis(folder, index, results, metrics, options.engine, split, model)
+    write_page(folder, analysis, index, options.report_mb)
+    return [ANALYSIS, REPORT]
 
 
 def write_page(folder: Path, analysis: Mapping[str, Any], index: Index, pictures_mb: float) -> None:
