@@ -81,6 +81,13 @@ SHARING, FACES, DEAD, SIZES, STAGES, BACKBONES, CATEGORIES, BOXES, FACTORISED = 
     )
 )
 PAGE = "tests/seminar/test_page_in_browser.py"
+EVALUATION_PAGE, EVALUATION_IN_BROWSER = (
+    f"tests/evaluation/page/test_evaluation_{name}.py" for name in ("page", "in_browser")
+)
+PAGE_SHELL, SHELL_IN_BROWSER = (
+    f"tests/visualization/page/test_{name}.py" for name in ("page_shell", "shell_in_browser")
+)
+_CONTENT, _COUNTING = "detector/evaluation/page/content.py", "detector/evaluation/page/counting.js"
 
 _MODULE, _CRITERION, _DATASET = (
     "detector/training/module.py",
@@ -120,6 +127,20 @@ MISTAKES = [
             f"{_ANALYSIS}/test_subsets.py"),
     Mistake("detector/evaluation/analysis/label_errors.py", "other[other] = ~found[errors.object[other]]", "pass",
             f"{_ANALYSIS}/test_label_errors.py"),
+    # the page of an evaluation
+    Mistake(_CONTENT, 'new_row[candidates["detection"]]', 'candidates["detection"]', EVALUATION_PAGE),
+    Mistake(_CONTENT, "np.floor(best_left_out * 1000) + 1", "np.floor(best_left_out * 1000)", EVALUATION_PAGE),
+    Mistake("detector/evaluation/page/pictures.py", "(-cost).argsort", "cost.argsort", EVALUATION_PAGE),
+    Mistake("detector/evaluation/page/pictures.py", "room -= len(uri)", "pass", EVALUATION_PAGE),
+    Mistake("detector/evaluation/page/page.py", "links_images=not drawn", "links_images=True", EVALUATION_PAGE),
+    Mistake(_COUNTING, "scores[last] >= score", "scores[last] > score", EVALUATION_IN_BROWSER),
+    Mistake(_COUNTING, "candidates.level[c] < iou || made.object[o] !== MISSED", "candidates.level[c] < iou", EVALUATION_IN_BROWSER),
+    Mistake(_COUNTING, "candidates.level[c] < iou", "candidates.level[c] < 0", EVALUATION_IN_BROWSER),
+    Mistake("detector/evaluation/page/images.js", "bins[subset][o] === bin }", "bins[subset][o] >= bin }", EVALUATION_IN_BROWSER),
+    Mistake("detector/visualization/page/shell.py", '.replace("<", "\\\\u003c")', "", PAGE_SHELL),
+    Mistake("detector/visualization/page/shell.py", "<h1>{escape(title)}</h1>", "<h1>{title}</h1>", PAGE_SHELL),
+    Mistake("detector/visualization/page/embedded.py", 'newbyteorder("<")', 'newbyteorder(">")', PAGE_SHELL),
+    Mistake("detector/visualization/page/heat_map.js", "frame.top - place.top) / place.high", "frame.top - place.top) / place.cell - 0.5", SHELL_IN_BROWSER),
     # averaged weights
     Mistake("detector/training/ema.py", "self.module.state_dict().values(), detector.state_dict().values()",
             "self.module.parameters(), detector.parameters()", EMA),

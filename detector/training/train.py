@@ -26,7 +26,7 @@ from detector.data.problems import (
     summarise,
 )
 from detector.errors import RunError, UserError
-from detector.evaluation.analysis import ANALYSIS, leave_analysis
+from detector.evaluation.page.page import leave_report
 from detector.evaluation.report import table
 from detector.evaluation.results import DETECTIONS, read_flat_results
 from detector.layers import count_parameters
@@ -266,8 +266,7 @@ def _conclude(settings: config.Train, folder: Path, module: DetectionModule, sto
         if settings.evaluation.report and (folder / DETECTIONS).is_file():
             index = module.data.val_index
             results = read_flat_results(folder / DETECTIONS, index)
-            leave_analysis(
-                folder, index, results, module.best, settings.evaluation.engine, "val", str(folder / files[0])
+            files += leave_report(
+                folder, index, results, module.best, settings.evaluation, "val", str(folder / files[0])
             )
-            files.append(ANALYSIS)
     print(f"everything lies in {folder}: {', '.join(files)}")

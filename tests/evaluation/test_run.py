@@ -177,6 +177,7 @@ def test_a_checkpoint_is_measured_on_its_own_data_and_leaves_everything_in_a_new
         "detections.json",
         "predictions.png",
         "analysis.json",
+        "report.html",
     }
     assert json.loads((folder / "metrics.json").read_text()) == metrics
     assert (metrics["images"], metrics["image_size"]) == (6, 96)
