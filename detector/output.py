@@ -107,5 +107,5 @@ def write_text(path: Path, text: str) -> None:
     """The whole file or none: who finds it may rely on what it says."""
     unfinished = path.with_name(f".{path.name}.unfinished")
     with written_whole(unfinished):
-        unfinished.write_text(text)
+        unfinished.write_text(text, encoding="utf-8")
         os.replace(unfinished, path)

@@ -11,8 +11,9 @@ from PIL import Image
 
 from detector import config
 from detector.data.check import check
+from detector.data.checks.boxes import duplicate_boxes
 from detector.data.read import read_index
-from detector.data.statistics import duplicate_boxes, statistics
+from detector.data.statistics import statistics
 from detector.errors import UserError
 
 BCCD = Path("../shared/data/bccd")
@@ -162,9 +163,9 @@ def test_drawn_scenes_pass(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not BCCD.exists(), reason="no BCCD")
-def test_the_two_known_defects_of_bccd_are_found_and_no_test_split_is_asked_for(tmp_path: Path) -> None:
+def test_the_known_defects_of_bccd_are_found_and_no_test_split_is_asked_for(tmp_path: Path) -> None:
     report = check(settings(tmp_path, data=config.Voc(root=str(BCCD)), image_size=320))
     assert {split: [p.kind for p in found] for split, found in report.problems.items()} == {
-        "train": ["degenerate box"],
-        "val": ["degenerate box"],
+        "train": ["degenerate box", *4 * ["near-duplicate box"]],
+        "val": ["degenerate box", *2 * ["near-duplicate box"]],
     }
