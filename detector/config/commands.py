@@ -76,6 +76,9 @@ class Evaluation:
     engine: EvaluationEngine = "ultrafast"
     """What computes COCO's numbers: ultrafast is ultrafast-pycocotools, pycocotools the reference, which takes longer.
     The numbers are the same."""
+    report: bool = True
+    """Whether `analysis.json` is written: curves, confusions, error kinds, calibration and what each image costs. It takes
+    20 seconds where 5,000 images have 500,000 detections."""
 
 
 @dataclass

@@ -26,9 +26,10 @@ from detector.data.paths import nearest_names
 from detector.data.problems import summarise
 from detector.data.read import read_index
 from detector.errors import UserError
+from detector.evaluation.analysis import ANALYSIS, leave_analysis
 from detector.evaluation.evaluate import evaluate
 from detector.evaluation.report import table
-from detector.evaluation.results import DETECTIONS, read_flat_results, write_results
+from detector.evaluation.results import DETECTIONS, FlatResults, flatten, read_flat_results, write_results
 from detector.inference.predictor import Predictor, choose_device, detect_originals
 from detector.models.detector import Detector
 from detector.output import output_folder, write_json, write_picture
@@ -47,6 +48,8 @@ def run(given: config.Evaluate, index: Index | None = None) -> dict[str, Any]:
     - `metrics.json`: what this function returns: the numbers of `detector.evaluation.evaluate.evaluate`, what was
       measured (`checkpoint` or `detections`, `split`, `images`, `category_ids` by class name) and, of a checkpoint,
       `image_size`, `resize` and `images_per_second`;
+    - `analysis.json`, unless `evaluation.report` is off: curves, error kinds, and more
+      (`detector.evaluation.analysis`);
     - of a checkpoint also `detections.json`, a COCO result file with the data's own ids, and `predictions.png`, the
       first images with what is annotated and what is detected.
 
@@ -97,7 +100,7 @@ def _measure_file(given: config.Evaluate, file: Path) -> dict[str, Any]:
         "detections": str(file),
         **_measured(index, given.split),
     }
-    return _conclude(folder, metrics, METRICS)
+    return _conclude(folder, metrics, METRICS, *_report(given, folder, index, results, metrics, str(file)))
 
 
 def evaluate_detector(detector: nn.Module, given: config.Evaluate, index: Index | None = None) -> dict[str, Any]:
@@ -204,8 +207,9 @@ def _measure(given: config.Evaluate, index: Index, data: Data, measured: _Measur
             pictured.add(image.permute(1, 2, 0).numpy(), target, found)
     seconds = time.perf_counter() - started
 
+    flat = flatten(index, results)
     metrics = {
-        **evaluate(index, results, given.evaluation.engine),
+        **evaluate(index, flat, given.evaluation.engine),
         **measured.named,
         **_measured(index, given.split),
         "image_size": measured.image_size,
@@ -214,7 +218,18 @@ def _measure(given: config.Evaluate, index: Index, data: Data, measured: _Measur
     }
     write_results(folder / DETECTIONS, results)
     write_picture(folder / PREDICTIONS, pictured.picture(index.class_names))
-    return _conclude(folder, metrics, METRICS, DETECTIONS, PREDICTIONS)
+    report = _report(given, folder, index, flat, metrics, next(iter(measured.named.values())))
+    return _conclude(folder, metrics, METRICS, DETECTIONS, PREDICTIONS, *report)
+
+
+def _report(
+    given: config.Evaluate, folder: Path, index: Index, results: FlatResults, metrics: dict[str, Any], model: str
+) -> list[str]:
+    """Writes what the detections get wrong, if it is asked for; returns the names of the files."""
+    if not given.evaluation.report:
+        return []
+    leave_analysis(folder, index, results, metrics, given.evaluation.engine, given.split, model)
+    return [ANALYSIS]
 
 
 class _Pictured:

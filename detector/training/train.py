@@ -26,7 +26,9 @@ from detector.data.problems import (
     summarise,
 )
 from detector.errors import RunError, UserError
+from detector.evaluation.analysis import ANALYSIS, leave_analysis
 from detector.evaluation.report import table
+from detector.evaluation.results import DETECTIONS, read_flat_results
 from detector.layers import count_parameters
 from detector.models.darknet import images_line, introduction
 from detector.output import new_folder, write_json
@@ -129,7 +131,7 @@ def train(settings: config.Train, detector: nn.Module | None = None, own_data: D
         with ending_together(trainer), taking_up(checkpoint):
             _fit(trainer, module, data, checkpoint)
         if trainer.is_global_zero:
-            _conclude(folder, module, stopwatch, trainer.current_epoch, settings.trainer.evaluate_every)
+            _conclude(settings, folder, module, stopwatch, trainer.current_epoch)
     return folder
 
 
@@ -234,13 +236,15 @@ def _introduce(settings: config.Train, module: DetectionModule, data: DetectionD
         )
 
 
-def _conclude(folder: Path, module: DetectionModule, stopwatch: Stopwatch, epochs: int, every: int) -> None:
+def _conclude(settings: config.Train, folder: Path, module: DetectionModule, stopwatch: Stopwatch, epochs: int) -> None:
     files = [LAST, "metrics.csv", "curves.png"]
     trained = f"trained {stopwatch.seconds:.0f} s"
     if stopwatch.seconds:
         trained += f", {stopwatch.images / stopwatch.seconds:.1f} images a second"
     if not module.best:
-        print(f"{trained}, {epochs} epochs; nothing was measured (trainer.evaluate_every={every})")
+        print(
+            f"{trained}, {epochs} epochs; nothing was measured (trainer.evaluate_every={settings.trainer.evaluate_every})"
+        )
     else:
         metrics = {
             **module.best,
@@ -259,4 +263,9 @@ def _conclude(folder: Path, module: DetectionModule, stopwatch: Stopwatch, epoch
             print(f"{trained}; best epoch {metrics['best_epoch']} of {epochs}")
             files.insert(0, "best.ckpt")
         files += ["metrics.json", "detections.json", "predictions.png"]
+        if settings.evaluation.report and (folder / DETECTIONS).is_file():
+            index = module.data.val_index
+            results = read_flat_results(folder / DETECTIONS, index)
+            leave_analysis(folder, index, results, module.best, settings.evaluation.engine, "val", str(folder / files[0]))
+            files.append(ANALYSIS)
     print(f"everything lies in {folder}: {', '.join(files)}")

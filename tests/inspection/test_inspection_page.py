@@ -1,46 +1,16 @@
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
 import re
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 import torch
+from html_elements import Elements, data_of, policy, script_hash
 
 from detector import config
 from detector.build_detector import build_detector
 from detector.inspection.inspected import Inspected, inspect_detector
 from detector.inspection.page import inspection_page
-
-VOID = {"meta", "br", "img"}
-
-
-class Elements(HTMLParser):
-    """Every element with its attributes and the text directly in it; one that is not closed in its place fails."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.found: list[tuple[str, dict[str, str | None]]] = []
-        self.texts: list[tuple[str, str]] = []
-        self.open: list[str] = []
-        self.feed(page)
-        self.close()
-        assert not self.open
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self.open:
-            self.texts.append((self.open[-1], data))
 
 
 @pytest.fixture(scope="module")
@@ -70,14 +40,9 @@ def test_nothing_is_fetched_from_elsewhere(page: str) -> None:
 
 
 def test_only_the_pages_own_script_may_run(page: str) -> None:
-    elements = Elements(page)
-    policy = next(one["content"] for tag, one in elements.found if tag == "meta" and "http-equiv" in one)
-    scripts = ["".join(text for tag, text in elements.texts if tag == "script")]
-    data = re.search(r'id="data">(.*?)</script>', page, re.DOTALL)
-    assert data
-    script = scripts[0].removeprefix(data.group(1))
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    assert policy == (f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'")
+    assert policy(page) == (
+        f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src '{script_hash(page)}'"
+    )
 
 
 def test_texts_are_escaped(page: str) -> None:
@@ -87,9 +52,7 @@ def test_texts_are_escaped(page: str) -> None:
 
 
 def test_the_script_is_given_the_ledger(page: str, inspected: Inspected) -> None:
-    found = re.search(r'id="data">(.*?)</script>', page, re.DOTALL)
-    assert found
-    data = json.loads(found.group(1))
+    data = data_of(page)
     leaves: list[dict[str, object]] = []
 
     def collect(node: dict[str, object]) -> None:

@@ -1,0 +1,136 @@
+"""`report.html`: what a detector gets right and wrong, as one file that a browser opens without anything else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from detector.data.index import Index
+from detector.evaluation.page.content import MOST_DETECTIONS, page_content
+from detector.evaluation.page.pictures import embedded_pictures, links
+from detector.output import write_text
+from detector.visualization.page.shell import Figure, Section, own_text, page
+
+REPORT = "report.html"
+SCRIPTS = (
+    "evaluation",
+    "counting",
+    "threshold",
+    "class_table",
+    "curves",
+    "confusion",
+    "error_kinds",
+    "calibration",
+    "subsets",
+    "image_marks",
+    "images",
+    "label_errors",
+    "start",
+)
+"""The page's own scripts, in the order in which they stand in it."""
+SECTIONS = (
+    Section("classes", "Classes"),
+    Section("curves", "Curves"),
+    Section("confusion", "Confusion"),
+    Section("kinds", "Error kinds"),
+    Section("calibration", "Calibration"),
+    Section("subsets", "Where AP is lost"),
+    Section("images", "Images"),
+    Section("labels", "Suspected label errors"),
+)
+
+
+def write_page(folder: Path, analysis: Mapping[str, Any], index: Index, pictures_mb: float) -> None:
+    """Writes `report.html` into the folder.
+
+    Args:
+        folder: of `metrics.json`.
+        analysis: what `write_analysis` returns.
+        index: the images that were measured.
+        pictures_mb: how many MB of pictures the page may hold; without them it has boxes on empty ground.
+    """
+    write_text(folder / REPORT, evaluation_page(analysis, index, folder, pictures_mb))
+
+
+def evaluation_page(analysis: Mapping[str, Any], index: Index, folder: Path, pictures_mb: float) -> str:
+    """The page as HTML; the arguments are those of `write_page`."""
+    content = page_content(analysis)
+    pictures, unreadable = embedded_pictures(analysis, index, pictures_mb)
+    drawn = index.painter is not None
+    content["pictures"] = {str(image): uri for image, uri in pictures.items()}
+    content["links"] = [""] * len(index) if drawn else links(index.files.tolist(), folder.resolve())
+    content["turned"] = not index.as_stored
+    title = " on ".join(filter(None, [analysis["model"] or "Evaluation", analysis["split"]]))
+    return page(
+        title,
+        SECTIONS,
+        content,
+        [own_text(__package__, f"{name}.js") for name in SCRIPTS],
+        lines=_lines(analysis, content, index, pictures, unreadable),
+        figures=_figures(analysis),
+        styles=[own_text(__package__, "page.css")],
+        keys="f goes to the images; arrow keys walk through tables, matrices, curves and images, Enter opens",
+        links_images=not drawn,
+    )
+
+
+def _lines(
+    analysis: Mapping[str, Any],
+    content: Mapping[str, Any],
+    index: Index,
+    pictures: Mapping[int, str],
+    unreadable: int,
+) -> list[str]:
+    classes = analysis["classes"]
+    objects = sum(classes["objects"])
+    ignored = len(index.annotations) - objects
+    lines = [
+        f"{len(index):,} images with {objects:,} objects of {len(classes['name']):,} classes"
+        + (f" and {ignored:,} that are ignored (crowds, difficult ones)" if ignored else "")
+        + f"; {sum(classes['detections']):,} detections that COCO looks at"
+        + (
+            f", without {analysis['beyond_100']:,} beyond the best 100 of a class in an image"
+            if analysis["beyond_100"]
+            else ""
+        )
+        + "."
+    ]
+    if content["left_out"]:
+        lines.append(
+            f"This page holds the {MOST_DETECTIONS:,} best detections at most: {content['left_out']:,} with a score below "
+            f"{content['lowest_score']:g} are left out, where its threshold begins. Curves, AP, error kinds and calibration "
+            "are of all."
+        )
+    if len(pictures) < len(index):
+        rest = (
+            "are drawn without one"
+            if index.painter is not None
+            else "are read from their files where these lie beside the page"
+        )
+        lines.append(
+            f"{len(pictures):,} pictures are inside the page, the costliest first; the other {len(index) - len(pictures):,} "
+            f"{rest}." + (f" {unreadable:,} could not be read when it was made." if unreadable else "")
+        )
+    return lines
+
+
+def _figures(analysis: Mapping[str, Any]) -> list[Figure]:
+    metrics, interval = analysis["metrics"], analysis["ap_interval"]
+    between = "no interval" if interval is None else f"{100 * interval['confidence']:.0f} %: {_number(interval['low'])} "
+    if interval is not None:
+        between += f"to {_number(interval['high'])}"
+    return [
+        Figure(_number(metrics["AP"]), "AP", between),
+        Figure(_number(metrics["AP50"]), "AP50", "at IoU 0.50"),
+        Figure(_number(metrics["AP75"]), "AP75", "at IoU 0.75"),
+        Figure(_number(metrics["APs"]), "AP small", "area < 32² px"),
+        Figure(_number(metrics["APm"]), "AP medium", "area < 96² px"),
+        Figure(_number(metrics["APl"]), "AP large", "area ≥ 96² px"),
+        Figure(_number(metrics["AR100"]), "AR100", "mean recall"),
+        Figure(_number(analysis["olrp"]["olrp"]), "oLRP", "lower is better"),
+    ]
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"

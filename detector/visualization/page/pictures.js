@@ -1,0 +1,121 @@
+// Pictures with boxes over them, whole or a crop, and the dialog that shows one large.
+
+// A picture is { width, height: in the pixels of the boxes, source: a data URI or null, file: the link to its file or null,
+// turned: false where the file's EXIF orientation is not to be applied, view: what is shown of it small, title, lines: texts, marks: [mark] }.
+// A mark is { box: [x1, y1, x2, y2], kind: right, wrong, missed, ignored or annotated, text, faint: drawn weakly }.
+const KINDS = ["right", "wrong", "missed", "ignored", "annotated"];
+
+// files lie beside the page only where it was made; after one that does not, no other is asked for
+let filesAreHere = location.protocol === "file:";
+
+// `view`: [x, y, width, height] of the picture that is shown; `pixels`: about how wide on the screen; `captions`: with texts;
+// `sharp`: from the file where it is there, over the smaller picture inside the page
+function drawnPicture(picture, { view = picture.view ?? [0, 0, picture.width, picture.height], pixels = 240, captions = false, kinds = KINDS, marks = picture.marks, sharp = false } = {}) {
+  const made = svg("svg", { viewBox: view.join(" "), class: "picture", role: "img", "aria-label": picture.title });
+  const note = (text) => view[2] >= 0.9 * picture.width && made.append(svg("text", { x: view[0] + view[2] / 2, y: view[1] + view[3] / 2, "text-anchor": "middle", "font-size": (12 * view[2]) / pixels, class: "absent" }, text));
+  made.append(svg("rect", { x: 0, y: 0, width: picture.width, height: picture.height, class: "ground" }));
+  const add = (source, failed) => {
+    const image = svg("image", { width: picture.width, height: picture.height, preserveAspectRatio: "none", href: source });
+    if (picture.turned === false && source === picture.file) image.style.imageOrientation = "none";
+    image.addEventListener("error", () => (image.remove(), failed()));
+    made.append(image);
+  };
+  const linked = filesAreHere && picture.file;
+  const lost = () => {
+    filesAreHere = false;
+    if (!picture.source) note("the picture's file is not here");
+  };
+  if (picture.source) add(picture.source, () => note("the picture cannot be drawn"));
+  if (linked && (sharp || !picture.source)) add(picture.file, lost);
+  if (!picture.source && !linked) note("picture not in this page");
+  const unit = view[2] / pixels;
+  for (const { box, kind, text, faint } of marks.filter((mark) => kinds.includes(mark.kind))) {
+    const [x, y] = box;
+    const size = { x, y, width: Math.max(unit, box[2] - x), height: Math.max(unit, box[3] - y) };
+    made.append(tooltip(svg("g", { class: faint ? "faint" : "" }, svg("rect", { ...size, class: "halo" }), svg("rect", { ...size, class: `mark ${kind}` })), text));
+    if (!captions || faint) continue;
+    const high = 15 * unit;
+    const wide = (7.1 * text.length + 6) * unit;
+    const left = Math.max(view[0], Math.min(x, view[0] + view[2] - wide));
+    const top = y - high >= view[1] ? y - high : Math.min(y, view[1] + view[3] - high);
+    made.append(
+      svg("rect", { x: left, y: top, width: wide, height: high, class: `caption ${kind}` }),
+      svg("text", { x: left + 3 * unit, y: top + 11.5 * unit, "font-size": 12 * unit, class: `caption-text ${kind}` }, text),
+    );
+  }
+  return made;
+}
+
+// the surroundings of a box, a square that lies inside the picture as far as it fits
+function around(box, picture, margin = 0.35, least = 24) {
+  const side = Math.max(least, (1 + 2 * margin) * Math.max(box[2] - box[0], box[3] - box[1]));
+  const inside = (middle, length) => (side >= length ? (length - side) / 2 : Math.max(0, Math.min(length - side, middle - side / 2)));
+  return [inside((box[0] + box[2]) / 2, picture.width), inside((box[1] + box[3]) / 2, picture.height), side, side];
+}
+
+function crop(picture, mark, others = true) {
+  return drawnPicture(picture, { view: around(mark.box, picture), pixels: 110, sharp: true, marks: others ? picture.marks.filter((one) => one !== mark).concat(mark) : [mark] });
+}
+
+// One dialog a page. `open(place, count, pictureAt)`: pictureAt(place) gives a picture, `details` what stands beside it.
+function pictureDialog({ details = () => [] } = {}) {
+  const dialog = element("dialog", "", { className: "large", "aria-label": "picture" });
+  const shown = { place: 0, count: 0, pictureAt: null, hidden: new Set(), captions: true };
+  const title = element("h3");
+  const stage = element("div", "", { className: "stage" });
+  const beside = element("div", "", { className: "beside" });
+  const go = (way) => {
+    const place = shown.place + way;
+    if (place < 0 || place >= shown.count) return;
+    shown.place = place;
+    draw();
+    dialog.scrollTop = 0;
+  };
+  const previous = pressable("← previous", () => go(-1));
+  const next = pressable("next →", () => go(1));
+  const toggles = KINDS.map((kind) => {
+    const button = pressable("", () => {
+      if (!shown.hidden.delete(kind)) shown.hidden.add(kind);
+      draw();
+    });
+    button.append(element("i", "", { className: `swatch ${kind}` }), kind);
+    return [kind, button];
+  });
+  const words = pressable("words", () => ((shown.captions = !shown.captions), draw()), "what is written at each box");
+  const bar = element("div", "", { className: "bar-of-dialog" }, previous, next, ...toggles.map(([, button]) => button), words, pressable("close", () => dialog.close()));
+  dialog.append(bar, title, element("div", "", { className: "pair" }, stage, beside));
+  document.body.append(dialog);
+
+  function draw() {
+    const picture = shown.pictureAt(shown.place);
+    title.textContent = picture.title;
+    previous.disabled = shown.place === 0;
+    next.disabled = shown.place === shown.count - 1;
+    toggles.forEach(([kind, button]) => {
+      button.hidden = !picture.marks.some((mark) => mark.kind === kind);
+      button.setAttribute("aria-pressed", !shown.hidden.has(kind));
+    });
+    words.setAttribute("aria-pressed", shown.captions);
+    beside.replaceChildren(...picture.lines.map((line) => element("p", line)), ...details(picture, shown.place));
+    // as wide as there is room, as high as can be seen at once
+    const room = Math.max(200, stage.clientWidth || 600);
+    const pixels = Math.min(room, (0.78 * innerHeight * picture.width) / picture.height, 2.5 * picture.width);
+    const drawing = drawnPicture(picture, { view: [0, 0, picture.width, picture.height], pixels, captions: shown.captions, kinds: KINDS.filter((kind) => !shown.hidden.has(kind)), sharp: true });
+    drawing.style.width = `${pixels}px`;
+    stage.replaceChildren(drawing);
+  }
+  dialog.addEventListener("keydown", (event) => {
+    if (event.key === "ArrowRight") go(1);
+    else if (event.key === "ArrowLeft") go(-1);
+    else return;
+    event.preventDefault();
+  });
+  dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
+  addEventListener("resize", () => dialog.open && draw());
+  dialog.openAt = (place, count, pictureAt) => {
+    Object.assign(shown, { place, count, pictureAt });
+    dialog.showModal();
+    draw();
+  };
+  return dialog;
+}
