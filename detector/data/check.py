@@ -9,6 +9,7 @@ from detector.data.checks.classes import class_findings
 from detector.data.checks.files import FileFindings, decode_all
 from detector.data.checks.finding import Finding, group_of, located
 from detector.data.checks.labels import suspected_labels
+from detector.data.checks.page.page import data_page
 from detector.data.checks.report import PRINTED_SUSPICIONS, Report
 from detector.data.checks.similar_images import repeated_images, similar_images
 from detector.data.dataset import training_samples
@@ -18,10 +19,11 @@ from detector.data.options import CheckData
 from detector.data.read import has_test, read_split
 from detector.data.statistics import statistics
 from detector.errors import RunError, UserError
-from detector.output import output_folder, write_json, write_picture
+from detector.output import output_folder, write_json, write_picture, write_text
+from detector.types import Batch
 from detector.visualization.draw import contact_sheet, draw_target
 
-REPORT, JSON, SHEET = "report.txt", "report.json", "samples.png"
+REPORT, JSON, PAGE, SHEET = "report.txt", "report.json", "report.html", "samples.png"
 
 
 def check(settings: CheckData) -> Report:
@@ -62,12 +64,14 @@ def check(settings: CheckData) -> Report:
     (folder / REPORT).write_text(f"{report}\n", encoding="utf-8")
     write_json(folder / JSON, report.as_json(settings.fail_on))
     print(report.text(PRINTED_SUSPICIONS))
-    if "train" in indices and settings.samples > 0:
-        _draw_samples(settings, indices["train"], files["train"], folder)
-    print(f"\nWritten to {folder}")
+    samples = _samples(settings, indices["train"], files["train"]) if "train" in indices else None
+    if samples is not None:
+        _write_samples(samples, report)
+    write_text(folder / PAGE, data_page(report, samples, settings.page_megabytes))
+    print(f"\nWritten to {folder}; open {PAGE} there")
     if failures := report.failures(settings.fail_on):
         counted = ", ".join(f"{number} × {kind}" for kind, number in sorted(failures.items()))
-        raise RunError(f"fail_on=[{','.join(settings.fail_on)}]: {counted}; see {folder}")
+        raise RunError(f"fail_on=[{','.join(settings.fail_on)}]: {counted}; see {folder / PAGE}")
     return report
 
 
@@ -121,19 +125,23 @@ def _grouped(found: dict[str, list[Finding]], suspicions: bool) -> dict[str, lis
     }
 
 
-def _draw_samples(settings: CheckData, index: Index, findings: FileFindings, folder: Path) -> None:
-    """Pictures of training samples, augmented as in the first epoch, and all of them on one sheet."""
+def _samples(settings: CheckData, index: Index, findings: FileFindings) -> Batch | None:
+    """Training images that can be read, augmented as in the first epoch; None where there is none or none is asked for."""
     usable = [i for i in range(len(index)) if i not in findings.faulty]
-    if not usable:
-        return
-    batch = training_samples(
+    if not usable or not settings.samples:
+        return None
+    return training_samples(
         index.subset(usable), settings.image_size, settings.augment, settings.seed, settings.samples
     )
+
+
+def _write_samples(samples: Batch, report: Report) -> None:
+    """Pictures of the samples, and all of them on one sheet."""
     pictures = [
-        draw_target(image, target, index.class_names)
-        for image, target in zip(batch.images.permute(0, 2, 3, 1).numpy(), batch.targets, strict=True)
+        draw_target(image, target, report.class_names)
+        for image, target in zip(samples.images.permute(0, 2, 3, 1).numpy(), samples.targets, strict=True)
     ]
     for number, picture in enumerate(pictures):
-        write_picture(folder / f"sample_{number:03d}.png", picture)
-    captions = [str(target.image_id) for target in batch.targets]
-    write_picture(folder / SHEET, contact_sheet(pictures, columns=4, captions=captions))
+        write_picture(report.folder / f"sample_{number:03d}.png", picture)
+    captions = [str(target.image_id) for target in samples.targets]
+    write_picture(report.folder / SHEET, contact_sheet(pictures, columns=4, captions=captions))

@@ -71,7 +71,9 @@ def test_orientations_are_named_as_opencv_turns() -> None:
     picture = scenes(1)[0]
     by_name = {str(one): one.applied(picture) for one in ORIENTATIONS}
     assert np.array_equal(by_name["turned by 90° clockwise"], cv2.rotate(picture, cv2.ROTATE_90_CLOCKWISE))
-    assert np.array_equal(by_name["turned by 90° counterclockwise"], cv2.rotate(picture, cv2.ROTATE_90_COUNTERCLOCKWISE))
+    assert np.array_equal(
+        by_name["turned by 90° counterclockwise"], cv2.rotate(picture, cv2.ROTATE_90_COUNTERCLOCKWISE)
+    )
     assert np.array_equal(by_name["turned by 180°"], cv2.rotate(picture, cv2.ROTATE_180))
     assert np.array_equal(by_name["mirrored left to right"], cv2.flip(picture, 1))
 
