@@ -34,8 +34,12 @@ def class_findings(indices: Mapping[str, Index]) -> list[Finding]:
                 found.append(Finding("class without objects", f"data.{split}", what))
             elif split == "train" and totals[label] < RARE:
                 found.append(Finding("rare class", "data.train", f"{name}: only {totals[label]} to learn from"))
-            if split != "train" and "train" in counts and (what := _other_share(counts["train"], counts[split], label)):
-                found.append(Finding("class in other shares", f"data.{split}", f"{name}: {what}"))
+            if (
+                split != "train"
+                and "train" in counts
+                and (shares := _other_share(counts["train"], counts[split], label))
+            ):
+                found.append(Finding("class in other shares", f"data.{split}", f"{name}: {shares}"))
     return found
 
 

@@ -76,9 +76,7 @@ def suspected_labels(splits: Mapping[str, tuple[Index, Mapping[int, np.ndarray]]
             f"the object at xyxy ({', '.join(f'{value:.6g}' for value in box)}) is labelled {names[labels[asked[n]]]}, "
             f"and {votes[n, likely[n]]} of the {NEIGHBOURS} objects that look most like it are {names[likely[n]]}"
         )
-        found.append(
-            Finding("suspected label", splits[split][0].where(i), what, place=(split, i), boxes=(tuple(box),))  # type: ignore[arg-type]
-        )
+        found.append(Finding("suspected label", splits[split][0].where(i), what, place=(split, i), boxes=(tuple(box),)))
     return found, notes
 
 
@@ -87,7 +85,7 @@ def _objects(
 ) -> tuple[list[tuple[Place, list[float]]], list[tuple[np.ndarray, np.ndarray, np.ndarray]]]:
     """Image and box of each object that is no crowd, and features, labels and owners for each image."""
     places: list[tuple[Place, list[float]]] = []
-    rows = []
+    rows: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     for split, (index, crops_of) in splits.items():
         for i, small in crops_of.items():
             span = slice(int(index.offsets[i]), int(index.offsets[i + 1]))

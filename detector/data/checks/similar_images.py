@@ -91,7 +91,8 @@ def similar_images(splits: Mapping[str, tuple[Index, FileFindings]]) -> tuple[li
 def _nearest(found: Candidates, splits: list[str]) -> tuple[list[tuple[int, int, int]], int]:
     """The pairs to compare, as (first, second, orientation), between splits first; and how many are left out for time."""
     tried: Counter[tuple[int, str]] = Counter()
-    between, within, left_out = [], [], 0
+    between: list[tuple[int, int, int]] = []
+    within: list[tuple[int, int, int]] = []
     for first, second, orientation in zip(
         found.first.tolist(), found.second.tolist(), found.orientations.tolist(), strict=True
     ):

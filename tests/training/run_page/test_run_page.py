@@ -123,18 +123,28 @@ def test_detections_are_marked_as_they_fit_the_objects() -> None:
 def written(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The pages of a run, in the order in which they are written."""
     pages: list[str] = []
-    monkeypatch.setattr(callback, "write_text", lambda path, text: (pages.append(text), path.write_text(text)))
+
+    def write(path: Path, text: str) -> None:
+        pages.append(text)
+        path.write_text(text, encoding="utf-8")
+
+    monkeypatch.setattr(callback, "write_text", write)
     return pages
+
+
+def states() -> tuple[object, ...]:
+    """The states of everything that random numbers are drawn from."""
+    numpy_state: Any = np.random.get_state()  # noqa: NPY002
+    return torch.get_rng_state().tolist(), random.getstate(), numpy_state[1].tolist()
 
 
 def undisturbed(hook: Callable[..., Any]) -> Callable[..., Any]:
     """The hook, which fails if a state of random numbers is another one afterwards."""
 
     def watched(*arguments: Any) -> None:
-        before = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()  # noqa: NPY002
+        before = states()
         hook(*arguments)
-        assert torch.equal(before[0], torch.get_rng_state())
-        assert before[1:] == (random.getstate(), np.random.get_state()[1].tolist())  # noqa: NPY002
+        assert states() == before
 
     return watched
 
