@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -52,8 +53,7 @@ def located(problems: Sequence[Problem], split: str, index: Index | None) -> lis
         if not isinstance(one, Finding):
             at = known.get(one.file or one.where)
             place = None if at is None else (split, at)
-            one = Finding(
-                one.kind, one.where, one.what, one.file, one.box, place, () if one.box is None else (one.box,)
-            )
+            boxes = () if one.box is None or not all(map(math.isfinite, one.box)) else (one.box,)
+            one = Finding(one.kind, one.where, one.what, one.file, one.box, place, boxes)
         found.append(one)
     return found

@@ -51,14 +51,19 @@ def similar_images(splits: Mapping[str, tuple[Index, FileFindings]]) -> tuple[li
 
     Files with the same bytes count once. Of two pictures the later one is reported, with the one that it agrees with most.
     """
-    places, seen = [], set()
+    places, seen, plain = [], set(), 0
     for split, (_, findings) in splits.items():
         for i, thumbnail in findings.thumbnails.items():
-            if findings.contents[i] not in seen and thumbnail.std() >= BLANK:
-                seen.add(findings.contents[i])
+            if findings.contents[i] in seen:
+                continue
+            seen.add(findings.contents[i])
+            if thumbnail.std() >= BLANK:
                 places.append((split, i))
+            else:
+                plain += 1
+    notes = [f"{plain} × picture too plain to be recognised in another one"] if plain else []
     if not places:
-        return [], []
+        return [], notes
     thumbnails = np.stack([splits[split][1].thumbnails[i] for split, i in places])
     chosen, left_out = _nearest(candidates(thumbnails), [split for split, _ in places])
 
@@ -79,7 +84,6 @@ def similar_images(splits: Mapping[str, tuple[Index, FileFindings]]) -> tuple[li
         key = (max(first, second), earlier[0])
         if key not in best or rank[:2] > best[key][:2]:
             best[key] = rank
-    notes = []
     if left_out:
         notes.append(
             f"of the pairs of pictures with nearly the same hash the {len(chosen):,} nearest were compared, {left_out:,} not: "

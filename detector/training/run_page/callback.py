@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
@@ -74,7 +75,9 @@ class RunPage(Callback):
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         """Says in the page that the run has stopped, so that it no longer loads itself anew."""
-        if (self.folder / RUN_PAGE).is_file():
+        if not (self.folder / RUN_PAGE).is_file():
+            return
+        with suppress(OSError):  # on a full disk it is the first error that is to be said
             self._write(trainer, cast(DetectionModule, pl_module), trainer.current_epoch, "stopped")
 
     def _write(self, trainer: L.Trainer, module: DetectionModule, done: int, state: str | None) -> None:

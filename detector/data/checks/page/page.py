@@ -65,7 +65,7 @@ def data_page(report: Report, samples: Batch | None, megabytes: float) -> str:
                 "split": split,
                 "where": one.where.removeprefix(root),
                 "what": one.what.replace(root, "") if root else one.what,
-                "boxes": one.boxes if np.isfinite(one.boxes).all() else [],
+                "boxes": one.boxes,
                 "picture": of_finding.get(n, (None, None))[0],
                 "other": of_finding.get(n, (None, None))[1],
                 "hasPlace": one.place is not None,

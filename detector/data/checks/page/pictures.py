@@ -63,7 +63,7 @@ class Pictures:
         corners = np.array(boxes, dtype=np.float64)
         low, high = corners[:, :2].min(axis=0), corners[:, 2:].max(axis=0)
         high_side = max(_LEAST_VIEW, (1 + 2 * _MARGIN) * float((high - low).max()))
-        if not np.isfinite(corners).all() or high_side >= 0.8 * min(height, width):
+        if high_side >= 0.8 * min(height, width):
             return self.whole(place)
         view_size = high_side * _VIEW_SHAPE
         start = (low + high - view_size) / 2
