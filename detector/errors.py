@@ -22,7 +22,8 @@ class UserError(Exception):
 
 
 class RunError(Exception):
-    """A run has ended because of something outside of it, such as a process that the operating system has killed.
+    """A run has ended because of something outside of it, such as a process that the operating system has killed; or a check
+    has found what it was told to fail on.
 
     The message is one line that says what has ended it and what to do. Scripts print it without a traceback and exit with
     code 1.

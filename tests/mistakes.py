@@ -100,6 +100,14 @@ _DARKNET_LAYERS = "detector/darknet/layers.py"
 TIMM, TORCHVISION = "tests/backbones/test_timm.py", "tests/backbones/test_backbones.py"
 
 _ANALYSIS = "tests/evaluation/analysis"
+_HASH, _SIMILAR, _BOXES, _LABELS = (
+    f"detector/data/checks/{name}.py" for name in ("picture_hash", "similar_images", "boxes", "labels")
+)
+HASH, FINDINGS, DATA_PAGE, CHECK = (
+    *(f"tests/data/checks/test_{name}.py" for name in ("picture_hash", "findings", "data_page")),
+    "tests/data/test_check_data.py",
+)
+RUN_PAGE, CARD = "tests/training/run_page/test_run_page.py", "tests/training/test_model_card.py"
 
 MISTAKES = [
     # measuring
@@ -141,6 +149,24 @@ MISTAKES = [
     Mistake("detector/visualization/page/shell.py", "<h1>{escape(title)}</h1>", "<h1>{title}</h1>", PAGE_SHELL),
     Mistake("detector/visualization/page/embedded.py", 'newbyteorder("<")', 'newbyteorder(">")', PAGE_SHELL),
     Mistake("detector/visualization/page/heat_map.js", "frame.top - place.top) / place.high", "frame.top - place.top) / place.cell - 0.5", SHELL_IN_BROWSER),
+    # what is wrong with data
+    Mistake(_HASH, "for flipped in (0, *(1 << bit for bit in range(_BAND))):", "for flipped in (0,):", HASH),
+    Mistake(_HASH, "signs[1, 1::2] = -1 if orientation.left_right else 1", "signs[1, 0::2] = -1 if orientation.left_right else 1", HASH),
+    Mistake(_HASH, "crops = [(0, 0), (0, end), (end, 0), (end, end), (middle, middle)]", "crops: list[tuple[float, float]] = []", HASH),
+    Mistake(_BOXES, "box[2] - least * (box[2] - box[0])", "box[0] + least * (box[2] - box[0]) / 99", FINDINGS),
+    Mistake(_BOXES, "rows = rows[~index.crowd[rows]]", "pass", FINDINGS),
+    Mistake(_LABELS, "distances[asked_owners[rows, None] == owners] = np.inf", "pass", FINDINGS),
+    Mistake(_LABELS, "clear = recall >= LEAST_RECALL", "clear = recall >= 0", FINDINGS),
+    Mistake("detector/data/checks/same_picture.py", "np.quantile(structure[inside], 0.01)", "np.quantile(structure[inside], 0.5)", FINDINGS),
+    Mistake("detector/data/checks/classes.py", "/ all_classes.mean() ** 2", "/ all_classes.mean() ** 3", FINDINGS),
+    Mistake("detector/data/checks/page/pictures.py", "enumerate((x1, y1, x2, y2))]", "enumerate((y1, x1, y2, x2))]", DATA_PAGE),
+    Mistake("detector/data/checks/page/pictures.py", "self.left -= len(source)", "pass", DATA_PAGE),
+    Mistake("detector/data/checks/page/distributions.py", "((high[:, 0], low[:, 1]), -1)", "((high[:, 0], low[:, 1]), 1)", DATA_PAGE),
+    # a run's page and its card
+    Mistake("detector/training/run_page/content.py", "    if running:\n        reload", "    if True:\n        reload", RUN_PAGE),
+    Mistake("detector/training/run_page/images.py", "matched.found_with < SHOWN_SCORE", "matched.found_with < 0", RUN_PAGE),
+    Mistake("detector/training/run_page/content.py", "if len(one) > MOST_POINTS else one for one in curve", "if len(one) < MOST_POINTS else one for one in curve", RUN_PAGE),
+    Mistake("detector/training/model_card.py", "earlier.partition(f\"{_TO_FILL_IN}\\n\")[2] or _FIELDS", "_FIELDS", CARD),
     # averaged weights
     Mistake("detector/training/ema.py", "self.module.state_dict().values(), detector.state_dict().values()",
             "self.module.parameters(), detector.parameters()", EMA),

@@ -28,6 +28,10 @@ class Problem:
     """File, with the line or the entry."""
     what: str
     """The values that are wrong."""
+    file: str | None = field(default=None, compare=False)
+    """The image file that it is about, where `where` is another file."""
+    box: tuple[float, float, float, float] | None = field(default=None, compare=False)
+    """The box that it is about, as xyxy in pixels of that image."""
 
 
 @dataclass
@@ -204,7 +208,9 @@ def assemble(
         for n in np.flatnonzero(faulty).tolist():
             height, width = sizes[owners[n]].tolist()
             corners = ", ".join(f"{value:.6g}" for value in raw[n])
-            found.append(Problem(kind, objects.where(n), f"{done} xyxy ({corners}) in an image of {width}x{height}"))
+            x1, y1, x2, y2 = raw[n].tolist()
+            what = f"{done} xyxy ({corners}) in an image of {width}x{height}"
+            found.append(Problem(kind, objects.where(n), what, str(files[owners[n]]), (x1, y1, x2, y2)))
 
     labels, crowd = np.asarray(objects.labels, dtype=np.int64), np.asarray(objects.crowd, dtype=np.bool_)
     area = _area(objects, written)

@@ -209,6 +209,9 @@ class Augment:
 # -------------------------------------------------------------------------------------------------------------- layers
 
 
+FindingGroup = Annotated[str, OneOf("problems", "files", "objects", "leaks", "duplicates", "suspicions")]
+
+
 @dataclass
 class CheckData:
     """`scripts/check_data.py`."""
@@ -222,7 +225,12 @@ class CheckData:
     seed: Seed = 0
     """Chooses the images to draw and what the augmentation does to them."""
     output: str | None = None
-    """Folder of the pictures; by default runs/check_data/ID."""
+    """Folder of the report and the pictures; by default runs/check_data/ID."""
+    page_megabytes: Annotated[float, Range(0, 1000)] = 10.0
+    """The most that pictures take in report.html; others are shown from their files where the page lies beside them."""
+    fail_on: list[FindingGroup] = field(default_factory=list)
+    """What ends the command with exit code 1, once all is written: any of problems (all of the next four), files, objects,
+    leaks, duplicates, and suspicions. Nothing by default: the exit code is then 0 whatever is found."""
 
 
 @dataclass

@@ -26,7 +26,7 @@ from detector.data.problems import (
     summarise,
 )
 from detector.errors import RunError, UserError
-from detector.evaluation.page.page import leave_report
+from detector.evaluation.page.page import REPORT_FILES, leave_report
 from detector.evaluation.report import table
 from detector.evaluation.results import DETECTIONS, read_flat_results
 from detector.layers import count_parameters
@@ -37,11 +37,14 @@ from detector.training.callbacks import Stopwatch
 from detector.training.checkpoint_files import LAST, WholeFiles
 from detector.training.init import new_detector
 from detector.training.loggers import check_logger
+from detector.training.model_card import MODEL_CARD, CardContent, write_model_card
 from detector.training.module import DetectionModule
 from detector.training.more_epochs import finished_line
 from detector.training.processes import ending_together
+from detector.training.progress import surroundings
 from detector.training.resume import fingerprint, stopped_run, taking_up
 from detector.training.run_folder import describe, reserved, start_again, write_config
+from detector.training.run_page.callback import RUN_PAGE
 from detector.training.trainer import make_trainer, quieten
 
 
@@ -237,7 +240,8 @@ def _introduce(settings: config.Train, module: DetectionModule, data: DetectionD
 
 
 def _conclude(settings: config.Train, folder: Path, module: DetectionModule, stopwatch: Stopwatch, epochs: int) -> None:
-    files = [LAST, "metrics.csv", "curves.png"]
+    files = [LAST, "metrics.csv", "curves.png", RUN_PAGE]
+    analysis = None
     trained = f"trained {stopwatch.seconds:.0f} s"
     if stopwatch.seconds:
         trained += f", {stopwatch.images / stopwatch.seconds:.1f} images a second"
@@ -266,7 +270,12 @@ def _conclude(settings: config.Train, folder: Path, module: DetectionModule, sto
         if settings.evaluation.report and (folder / DETECTIONS).is_file():
             index = module.data.val_index
             results = read_flat_results(folder / DETECTIONS, index)
-            files += leave_report(
+            analysis = leave_report(
                 folder, index, results, module.best, settings.evaluation, "val", str(folder / files[0])
             )
+            files += REPORT_FILES
+        device = surroundings(module.trainer, module.data.loading.batch_size)
+        train_index, val_index = module.data.train_index, module.data.val_index
+        write_model_card(CardContent(settings, folder, files[0], train_index, val_index, metrics, analysis, device))
+        files.append(MODEL_CARD)
     print(f"everything lies in {folder}: {', '.join(files)}")

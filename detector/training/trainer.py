@@ -36,6 +36,7 @@ from detector.training.health.callback import Health
 from detector.training.loggers import make_loggers
 from detector.training.more_epochs import OtherLength, Progress
 from detector.training.progress import Bar, LogLines, Surroundings
+from detector.training.run_page.callback import RunPage
 from detector.training.schedule_free import AveragedWeights
 
 
@@ -50,8 +51,9 @@ def make_trainer(
         stopwatch,
         EvaluateLastEpoch(),
         EvaluationLine(),
-        BestDetections(folder),
         LogsOnDisk(),
+        RunPage(settings, folder),
+        BestDetections(folder),
         LearningRateMonitor(logging_interval="step"),
         BestCheckpoint(
             dirpath=folder,

@@ -19,6 +19,8 @@ from detector.visualization.draw import contact_sheet, draw_boxes, draw_target
 
 Curve = tuple[np.ndarray, np.ndarray]
 
+PREFIXES = ("train/", "val/", "lr")
+"""What columns of losses, measurements and learning rates begin with."""
 MAIN = ("val/AP", "val/AP50")
 """They have a panel of their own."""
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -82,16 +84,15 @@ def curves_picture(csv_path: Path, out: Path) -> None:
 
     Raises UserError where the file has no row to draw.
     """
-    with csv_path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    epochs = _epochs(rows)
-    losses = _curves(rows, "train/", epochs)
-    measured = _curves(rows, "val/", epochs)
+    curves = read_curves(csv_path)
+    losses, measured, rates = (
+        {column: curve for column, curve in curves.items() if column.startswith(prefix)} for prefix in PREFIXES
+    )
     panels = {
         "training loss": dict(sorted(losses.items(), key=lambda one: one[0] != "train/loss")),
         "AP on val": {column: curve for column, curve in measured.items() if column in MAIN},
         "more numbers on val": {column: curve for column, curve in measured.items() if column not in MAIN},
-        "learning rate": _without_twins(_curves(rows, "lr", epochs)),
+        "learning rate": rates,
     }
     panels = {title: curves for title, curves in panels.items() if curves}
     if not panels:
@@ -110,6 +111,16 @@ def curves_picture(csv_path: Path, out: Path) -> None:
         axes.set_xlim(0, 1.02 * end)
         _draw_panel(axes, title, curves)
     figure.savefig(out, dpi=110)
+
+
+def read_curves(csv_path: Path) -> dict[str, Curve]:
+    """Column of Lightning's `metrics.csv` → (epochs done [P], values [P]), for losses `train/...`, measurements `val/...` and
+    learning rates `lr...` that have a finite value; of rates that are the same all the time the first."""
+    with csv_path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    epochs = _epochs(rows)
+    losses, measured, rates = (_curves(rows, prefix, epochs) for prefix in PREFIXES)
+    return {**losses, **measured, **_without_twins(rates)}
 
 
 def _draw_panel(axes: Axes, title: str, curves: dict[str, Curve]) -> None:

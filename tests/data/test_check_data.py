@@ -11,9 +11,10 @@ from PIL import Image
 
 from detector import config
 from detector.data.check import check
+from detector.data.checks.boxes import duplicate_boxes
 from detector.data.read import read_index
-from detector.data.statistics import duplicate_boxes, statistics
-from detector.errors import UserError
+from detector.data.statistics import statistics
+from detector.errors import RunError, UserError
 
 BCCD = Path("../shared/data/bccd")
 
@@ -162,9 +163,39 @@ def test_drawn_scenes_pass(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not BCCD.exists(), reason="no BCCD")
-def test_the_two_known_defects_of_bccd_are_found_and_no_test_split_is_asked_for(tmp_path: Path) -> None:
+def test_the_known_defects_of_bccd_are_found_and_no_test_split_is_asked_for(tmp_path: Path) -> None:
     report = check(settings(tmp_path, data=config.Voc(root=str(BCCD)), image_size=320))
     assert {split: [p.kind for p in found] for split, found in report.problems.items()} == {
-        "train": ["degenerate box"],
-        "val": ["degenerate box"],
+        "train": ["degenerate box", *4 * ["near-duplicate box"]],
+        "val": ["degenerate box", *2 * ["near-duplicate box"]],
     }
+
+
+def test_what_is_to_fail_fails_once_all_is_written(tmp_path: Path) -> None:
+    write_split(tmp_path, "train", [{"image_id": 0, "category_id": 2}, {"image_id": 1, "category_id": 1}])
+    write_split(tmp_path, "val", [{"image_id": 3, "category_id": 1}, {"image_id": 2, "category_id": 2}])
+    shutil.copy(tmp_path / "train" / "0.jpg", tmp_path / "val" / "2.jpg")
+    check(settings(tmp_path, fail_on=["files", "objects", "duplicates"]))
+    for number, fail_on in enumerate((["leaks"], ["problems"])):
+        folder = tmp_path / f"failed {number}"
+        with pytest.raises(RunError, match=r"^fail_on=\[\w+\]: 1 × image in two splits; see .*report\.html$"):
+            check(settings(tmp_path, fail_on=fail_on, output=str(folder)))
+        content = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+        assert content["failed"] == {"image in two splits": 1}
+        (leak,) = content["problems"]["val"]
+        assert leak["image"]["file"] == str(tmp_path / "val" / "2.jpg")
+        assert leak["other"] == {"split": "train", "file": str(tmp_path / "train" / "0.jpg")}
+        assert (folder / "report.html").is_file()
+
+
+def test_the_json_says_of_each_problem_which_image_and_box_it_is_about(tmp_path: Path) -> None:
+    write_split(tmp_path, "train", [{"image_id": 1, "category_id": 1, "bbox": [-9, 10, 20, 5]}])
+    write_split(tmp_path, "val", [{"image_id": 0, "category_id": 2}])
+    report = check(settings(tmp_path))
+    content = json.loads((report.folder / "report.json").read_text(encoding="utf-8"))
+    (problem,) = content["problems"]["train"]
+    assert problem["kind"] == "box partly outside"
+    assert problem["group"] == "objects"
+    assert problem["image"] == {"split": "train", "file": str(tmp_path / "train" / "1.jpg")}
+    assert problem["boxes"] == [[-9, 10, 11, 15]]
+    assert content["splits"]["train"]["per_class"] == {"cat": 1, "dog": 0}
