@@ -96,10 +96,11 @@ MISTAKES = [
             "True", "tests/evaluation/test_flat_results.py"),
     Mistake("detector/evaluation/voc.py", "(iou > 0))[::-1]", "(iou > 0))", "tests/evaluation/test_voc_metrics.py"),
     # averaged weights
-    Mistake("detector/training/ema.py", "self.module.state_dict().values(), detector.state_dict().values()",
-            "self.module.parameters(), detector.parameters()", EMA),
+    Mistake("detector/training/ema.py", "for tensors in (owner._parameters, owner._buffers):", "for tensors in (owner._parameters,):", EMA),
+    Mistake("detector/training/ema.py", "id(tensor) not in seen and ", "", EMA),
+    Mistake("detector/training/ema.py", "torch._foreach_copy_(copies, originals)", "pass", EMA),
     Mistake("detector/training/ema.py", "decay = min(self.decay, self._count / (self._count + 9))", "decay = self.decay", EMA),
-    Mistake("detector/training/ema.py", "floating], 1 - decay)", "floating], decay)", EMA),
+    Mistake("detector/training/ema.py", "pairs.floating(), 1 - decay)", "pairs.floating(), decay)", EMA),
     Mistake("detector/training/ema.py", "self._count = int(self.updates)", "self._count = 0", EMA),
     Mistake("detector/training/ema.py", "(self._count + 9)", "(self._count + 90)", EMA),
     # the training loop

@@ -22,6 +22,7 @@ from detector.data.module import DetectionData
 from detector.errors import UserError
 from detector.output import new_folder, write_json
 from detector.resolve import resize_of
+from detector.training.backends import Backends
 from detector.training.init import new_detector
 from detector.training.module import DetectionModule
 from detector.training.progress import surroundings
@@ -196,7 +197,7 @@ def _trainer(recipe: config.Train, folder: Path, climb: Climb) -> L.Trainer:
         max_epochs=-1,
         max_steps=len(climb.rates),
         accumulate_grad_batches=part.accumulate,
-        callbacks=[climb],
+        callbacks=[Backends(recipe), climb],
         default_root_dir=folder,
         logger=False,
         enable_checkpointing=False,
