@@ -43,6 +43,8 @@ class DetectionModule(L.LightningModule):
         detector: a `detector.models.detector.Detector` that is an `nn.Module`; it is trained in place.
         optim: optimizer and schedule; by default AdamW with a cosine.
         ema: largest decay of the averaged weights, 0..1, which are measured and saved beside the others; 0: none.
+        scale_lr: whether `optim.lr`, which is for steps of `optim.lr_batch` images, is adapted to the images of a step; needs
+            a datamodule of the class `DetectionData`.
         clip: largest norm of the gradient, unless the trainer has a `gradient_clip_val`; 0 does not clip.
         multi_scale: batches are resized to a multiple of 32 in (1 ± multi_scale) · side, 0..1.
         adversarial: share of the steps that train on images changed against the detector, 0..1.
@@ -64,6 +66,7 @@ class DetectionModule(L.LightningModule):
         optim: OptimizerOptions | None = None,
         *,
         ema: float = config.Trainer.ema,
+        scale_lr: bool = config.Trainer.scale_lr,
         clip: float = config.Trainer.clip,
         multi_scale: float = config.Trainer.multi_scale,
         adversarial: float = config.Trainer.adversarial,
@@ -77,6 +80,7 @@ class DetectionModule(L.LightningModule):
     ) -> None:
         super().__init__()
         self.optim = AdamWOptions() if optim is None else optim
+        self.scale_lr = scale_lr
         self.clip, self.multi_scale, self.frozen_epochs, self.channels_last = (
             clip,
             multi_scale,
@@ -114,6 +118,7 @@ class DetectionModule(L.LightningModule):
             detector,
             settings.optim,
             ema=part.ema,
+            scale_lr=part.scale_lr,
             clip=part.clip,
             multi_scale=part.multi_scale,
             adversarial=part.adversarial,
@@ -155,6 +160,7 @@ class DetectionModule(L.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """The optimizer and a schedule that moves with every step."""
+        self.optim = self.optim_of_run()
         total, epochs = self._total_steps(), max(self.trainer.max_epochs or 1, 1)
         warmup = round(total * min(self.optim.warmup_epochs / epochs, 1.0))
         with options_of("optim"):
@@ -163,6 +169,15 @@ class DetectionModule(L.LightningModule):
         if schedule is None:
             return {"optimizer": optimizer}
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    @property
+    def images_a_step(self) -> int:
+        """The images of a step of the optimizer, on all devices and in all batches that it accumulates."""
+        return self.data.loading.batch_size * self.trainer.accumulate_grad_batches * self.trainer.world_size
+
+    def optim_of_run(self) -> OptimizerOptions:
+        """The optimizer, its rate adapted to the images of a step where that is asked for; the run's configuration stays."""
+        return self.optim.for_batch(self.images_a_step) if self.scale_lr else self.optim
 
     def _total_steps(self) -> int:
         """The length of the schedule.

@@ -106,8 +106,8 @@ def make_trainer(
     )
     if part.sync_batch_norm and trainer.world_size > 1 and trainer.strategy.root_device.type != "cuda":
         raise UserError(
-            f"trainer.sync_batch_norm=true: PyTorch shares the statistics of batch norms between GPUs alone, and this run is on "
-            f"{trainer.world_size} processes of a {trainer.strategy.root_device.type}: leave it out"
+            f"trainer.sync_batch_norm=true: PyTorch shares the statistics of batch norms between GPUs alone, and this run is "
+            f"on {trainer.world_size} processes of a {trainer.strategy.root_device.type}: leave it out"
         )
     if reached and reached.patience_ended and reached.planned == part.epochs:
         trainer.fit_loop.max_epochs = reached.epochs

@@ -146,7 +146,7 @@ def test_four_epochs_equal_two_then_a_resume_of_two_exactly(
         optim=optim,
         data=config.Shapes(scene_size=96, train_images=12, val_images=6, batch_size=4, workers=workers),
         trainer=config.Trainer(
-            epochs=4, accelerator="cpu", precision="fp32", progress=False, multi_scale=0.3, adversarial=0.5
+            epochs=4, accelerator="cpu", precision="fp32", progress=False, multi_scale=0.3, adversarial=0.5, scale_lr=True
         ),
         augment=config.Augment(
             name="all", mosaic=0.7, mixing_off_epochs=1, flip_horizontal=0.5, scale=0.3, hue=0.1, mixup=0.3,

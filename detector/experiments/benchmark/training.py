@@ -49,7 +49,7 @@ def repeat_a_step(settings: config.Benchmark, callbacks: list[Callback]) -> L.Tr
     recipe = as_train(settings)
     if recipe.backbone is not None:
         recipe.backbone = replace(recipe.backbone, pretrained=False)
-    part = recipe.trainer = replace(recipe.trainer, frozen_epochs=0)
+    part = recipe.trainer = replace(recipe.trainer, frozen_epochs=0, scale_lr=False)
     data = DetectionData.read(
         replace(recipe.data, workers=0, cache="none"),
         recipe.augment,
