@@ -21,11 +21,12 @@ from detector.build_detector import options_of_detector
 from detector.checkpoint import KEY, entry, in_this_format
 from detector.data.module import DetectionData
 from detector.errors import UserError, options_of
-from detector.evaluation.evaluate import evaluate
+from detector.evaluation.results import FlatResults
 from detector.models.detector import detect_batch
 from detector.optimizers import AdamWOptions, OptimizerOptions
 from detector.training.adversarial import SelfAdversary
 from detector.training.ema import AveragedDetector
+from detector.training.measuring import Findings, measure_together
 from detector.types import Batch, ImageId, Target
 
 
@@ -105,9 +106,9 @@ class DetectionModule(L.LightningModule):
         """Metrics of the last evaluation."""
         self.best: dict[str, Any] = {}
         """Metrics of the evaluation with the best AP."""
-        self.best_results: list[dict[str, Any]] | None = None
-        """COCO result entries of the last evaluation, if that is the best one."""
-        self._results: list[dict[str, Any]] = []
+        self.best_results: FlatResults | None = None
+        """What the last evaluation has found, on the first process, if that is the best one."""
+        self._findings = Findings()
         self._watched: _WatchedLosses | None = None
 
     @classmethod
@@ -275,29 +276,26 @@ class DetectionModule(L.LightningModule):
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Detections of the averaged weights, in original pixels."""
-        index = self.data.val_index
-        if self.global_rank >= len(index):  # the image is another process's
+        if self.global_rank >= len(self.data.val_index):  # the image is another process's
             return
         for target, found in zip(batch.targets, detect_batch(self.measured, batch), strict=True):
-            original = found.cpu().to_original(target.transform, target.original_size)
-            self._results += original.to_coco(target.image_id, index.category_ids)
+            self._findings.add(target.image_id, found.cpu().to_original(target.transform, target.original_size))
 
     def on_validation_epoch_end(self) -> None:
-        """Measures all detections of all processes."""
-        results, self._results = self._results, []
-        if self.trainer.world_size > 1:
-            gathered: list[Any] = [None] * self.trainer.world_size
-            torch.distributed.all_gather_object(gathered, results)
-            results = [result for part in gathered for result in part]
+        """Measures all detections of all processes, once."""
+        findings, self._findings = self._findings, Findings()
         if self.trainer.sanity_checking:
             return
         engine = config.Evaluation.engine if self.run is None else self.run.evaluation.engine
-        self.metrics = evaluate(self.data.val_index, results, engine)
+        index = self.data.val_index
+        self.metrics, results = measure_together(
+            index, findings.flat(index), engine, self.global_rank, self.trainer.world_size
+        )
         self.best_results = None
         if not self.best or (self.metrics["AP"] or 0.0) > (self.best["AP"] or 0.0):
             self.best_results = results
             self.best = {**self.metrics, "epoch": self.current_epoch + 1}
-        # equal on every rank: each has measured everything
+        # equal on every rank: the first one has sent them
         scalars = {f"val/{k}": float(v) for k, v in self.metrics.items() if isinstance(v, float)}
         self.log_dict(scalars, rank_zero_only=False)
 

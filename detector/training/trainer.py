@@ -166,5 +166,5 @@ def quieten() -> None:
     warnings.filterwarnings("ignore", module="lightning", message=".*Experiment logs directory.*")
     warnings.filterwarnings("ignore", module="lightning", message=".*module\\(s\\) in eval mode.*")
     warnings.filterwarnings("ignore", module="lightning", message=".*LeafSpec.*")
-    # equal on every process, as each has measured everything
+    # equal on every process, as the first one has sent them
     warnings.filterwarnings("ignore", module="lightning", message=".*sync_dist=True.*")
