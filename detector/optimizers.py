@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, cast
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any, ClassVar, Self, cast
 
 from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
@@ -24,11 +24,17 @@ class OptimizerOptions:
 
     averages_itself: ClassVar[bool] = False
     """Whether it averages the weights, so that there is nothing left for `trainer.ema` to do."""
+    batch_exponent: ClassVar[float] = 0.5
+    """The rate goes with this power of the images of a step: ½ where steps are divided by the gradient's own size, as AdamW's
+    (Malladi et al. 2022, "On the SDEs and scaling rules for adaptive gradient algorithms"), 1 for SGD (Goyal et al. 2017)."""
 
     name: str = MISSING
     """The kind of optimizer."""
     lr: Annotated[float, Range(0, 1000, above=True)] = 0.01
     """The learning rate after the warm-up."""
+    lr_batch: Annotated[int, Range(1, 100_000_000)] = 8
+    """The images of a step, on all devices and in all batches that it accumulates, that lr was chosen for; trainer.scale_lr
+    goes by it, and without that it changes nothing."""
     weight_decay: Annotated[float, Range(0, 100)] = 5e-4
     """How fast weights fall towards 0; norms and biases have none."""
     momentum: ShareBelowOne = 0.9
@@ -50,6 +56,13 @@ class OptimizerOptions:
         """One cycle lowers its momentum."""
         if self.schedule == "one_cycle" and self.lowest_momentum > self.momentum:
             yield "lowest_momentum", f"at most momentum={self.momentum} with schedule=one_cycle"
+
+    def for_batch(self, images: int) -> Self:
+        """The same optimizer for steps of so many images: the rate times (images / lr_batch) to the power `batch_exponent`.
+
+        For lr_batch images it is the same number, to the last bit. Weight decay and momentum stay.
+        """
+        return replace(self, lr=self.lr * (images / self.lr_batch) ** self.batch_exponent, lr_batch=images)
 
     def build(self, module: nn.Module, fused: bool = True, warmup_steps: int = 0) -> Optimizer:
         """The optimizer of all parameters of `module` that are trained.
@@ -84,6 +97,8 @@ class OptimizerOptions:
 @dataclass
 class SGDOptions(OptimizerOptions):
     """Stochastic gradient descent with Nesterov's momentum."""
+
+    batch_exponent: ClassVar[float] = 1.0
 
     name: str = "sgd"
 

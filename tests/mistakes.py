@@ -44,6 +44,11 @@ class Mistake:
 
 EMA, MODULE, TRAIN = (f"tests/training/test_{name}.py" for name in ("ema", "module", "train"))
 OPTIM = "tests/test_optimizers.py"
+BACKENDS, TRAINER, CORES = (
+    "tests/training/test_backends.py",
+    "tests/training/test_trainer.py",
+    "tests/data/test_cores.py",
+)
 CRITERION, DFL = "tests/losses/test_criterion.py", "tests/losses/test_distribution_loss.py"
 WEIGHTS, RCNN, ROI = (f"tests/models/test_{name}.py" for name in ("loss_weights", "rcnn", "roi_stage"))
 FASTER = "tests/models/test_faster_rcnn.py"
@@ -168,12 +173,27 @@ MISTAKES = [
     Mistake("detector/training/run_page/content.py", "if len(one) > MOST_POINTS else one for one in curve", "if len(one) < MOST_POINTS else one for one in curve", RUN_PAGE),
     Mistake("detector/training/model_card.py", "earlier.partition(f\"{_TO_FILL_IN}\\n\")[2] or _FIELDS", "_FIELDS", CARD),
     # averaged weights
-    Mistake("detector/training/ema.py", "self.module.state_dict().values(), detector.state_dict().values()",
-            "self.module.parameters(), detector.parameters()", EMA),
+    Mistake("detector/training/ema.py", "for tensors in (owner._parameters, owner._buffers):", "for tensors in (owner._parameters,):", EMA),
+    Mistake("detector/training/ema.py", "id(tensor) not in seen and ", "", EMA),
+    Mistake("detector/training/ema.py", "torch._foreach_copy_(copies, originals)", "pass", EMA),
     Mistake("detector/training/ema.py", "decay = min(self.decay, self._count / (self._count + 9))", "decay = self.decay", EMA),
-    Mistake("detector/training/ema.py", "floating], 1 - decay)", "floating], decay)", EMA),
+    Mistake("detector/training/ema.py", "pairs.floating(), 1 - decay)", "pairs.floating(), decay)", EMA),
     Mistake("detector/training/ema.py", "self._count = int(self.updates)", "self._count = 0", EMA),
     Mistake("detector/training/ema.py", "(self._count + 9)", "(self._count + 90)", EMA),
+    # what a device computes with, and what a rate belongs to
+    Mistake("detector/training/backends.py", 'if self.deterministic or device == "cpu":', "if self.deterministic:", BACKENDS),
+    Mistake("detector/training/backends.py", "self.one_shape and not self.deterministic", "self.one_shape", BACKENDS),
+    Mistake("detector/training/backends.py", "not recipe.trainer.multi_scale and recipe.model.fixed_shapes",
+            "not recipe.trainer.multi_scale", BACKENDS),
+    Mistake("detector/training/trainer.py", 'return "16-mixed" if', 'return "32-true" if', TRAINER),
+    Mistake("detector/training/trainer.py", "sync_batchnorm=part.sync_batch_norm", "sync_batchnorm=False", TRAINER),
+    Mistake("detector/optimizers.py", "batch_exponent: ClassVar[float] = 1.0", "batch_exponent: ClassVar[float] = 0.5", OPTIM),
+    Mistake(_MODULE, "self.data.loading.batch_size * self.trainer.accumulate_grad_batches", "self.data.loading.batch_size", MODULE),
+    Mistake("detector/training/find_lr.py", "frozen_epochs=0, scale_lr=False", "frozen_epochs=0",
+            "tests/training/test_find_lr.py"),
+    Mistake("detector/training/measuring.py", "rows[:, 2:4] -= rows[:, :2]", "pass", "tests/training/test_measuring.py"),
+    Mistake("detector/data/cores.py", "sum(core in other for other in allowed)", "len(allowed)", CORES),
+    Mistake("detector/data/cores.py", "min(int(cores) - 1, MOST)", "min(int(cores), MOST)", CORES),
     # the training loop
     Mistake(_MODULE, "targets = [target.scaled(new_side / side) for target in targets]", "pass", MODULE),
     Mistake(_MODULE, "math.ceil(batches / trainer.accumulate_grad_batches)", "batches", MODULE),

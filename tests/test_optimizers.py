@@ -152,6 +152,18 @@ def test_what_cannot_be_is_refused(part: config.OptimizerOptions, words: str) ->
         part.build_schedule(part.build(network(), fused=False), 10, 0)
 
 
+@pytest.mark.parametrize("part", [config.SGDOptions, config.AdamWOptions, config.ScheduleFreeOptions])
+def test_at_the_batch_of_the_recipe_the_rate_is_the_recipe_s_to_the_last_bit(
+    part: type[config.OptimizerOptions],
+) -> None:
+    for images in (1, 3, 7, 48, 1000):
+        assert part(lr=0.0123, lr_batch=images).for_batch(images) == part(lr=0.0123, lr_batch=images)
+    there = part(lr=0.0123, lr_batch=8).for_batch(24)
+    assert there.lr_batch == 24
+    assert there.lr == pytest.approx(0.0123 * (3 if part is config.SGDOptions else 3**0.5))
+    assert there.weight_decay == part().weight_decay
+
+
 def test_schedule_free_follows_the_equations_of_its_paper() -> None:
     # Defazio et al. 2024, algorithm 1 (AdamW form), written out with z and x apart; the library holds only y and z.
     part = config.ScheduleFreeOptions(lr=0.1, weight_decay=0.02, momentum=0.9)

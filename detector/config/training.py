@@ -50,13 +50,24 @@ class Trainer:
     ] = "auto"
     """Lightning's strategy for several devices; auto is ddp where there are several."""
     precision: Annotated[str, OneOf("auto", "bf16", "fp16", "fp32")] = "auto"
-    """Precision of training (evaluation is always fp32); auto is bf16 where the hardware multiplies in it, otherwise fp32."""
+    """Precision of training (evaluation is always fp32). auto is bf16 where the hardware multiplies in it, fp16 with scaled
+    gradients on other CUDA GPUs, otherwise fp32. In fp32 a GPU that has TF32 multiplies in it while training."""
+    deterministic: bool = False
+    """A GPU adds in one order and tries no other algorithms, so that a resumed run on one GPU ends with the same bits; slower.
+    A CPU always does so, at no cost."""
     channels_last: bool = True
     """Memory format of images and weights; faster for convolutions on most devices."""
+    sync_batch_norm: bool = False
+    """Batch norms take mean and variance over the batches of all GPUs together; for small batches on several GPUs. One
+    device alone has nothing to share."""
     compile: bool = False
     """torch.compile of the network; needs a C++ compiler on a CPU."""
     accumulate: Count = 1
     """Batches whose gradients add up to one step of the optimizer."""
+    scale_lr: bool = False
+    """Adapts optim.lr, which was chosen for steps of optim.lr_batch images, to the images that a step has in this run
+    (devices × data.batch_size × accumulate): in proportion for SGD (Goyal et al. 2017), to the square root for AdamW
+    (Malladi et al. 2022)."""
     clip: Annotated[float, Range(0, 1e9)] = 10.0
     """Largest norm of the gradient; 0 does not clip."""
     ema: ShareBelowOne = 0.9998

@@ -22,7 +22,7 @@ def from_this_machine(value: T | None) -> T | None:
     distributed = torch.distributed
     if not (distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1):
         return value
-    machine = _machine()
+    machine = name_of_machine()
     offers: list[tuple[str, bytes | None]] = [("", None)] * distributed.get_world_size()
     distributed.all_gather_object(offers, (machine, None if value is None else pickle.dumps(value)))
     if value is None:
@@ -36,7 +36,7 @@ def from_this_machine(value: T | None) -> T | None:
     return value
 
 
-def _machine() -> str:
+def name_of_machine() -> str:
     """The same for processes that see each other under /proc."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 
 from detector.data.batch import collate
 from detector.data.cache import Images, open_images
+from detector.data.cores import cores_of_this_rank, loader_processes, usable_cores
 from detector.data.dataset import DetectionDataset
 from detector.data.images.letterbox import check_image_size, check_resize
 from detector.data.images.loading import loading_limit
@@ -59,7 +60,7 @@ class DetectionData(lightning.LightningDataModule):
         image_size: side of the square that the model sees, in pixels, a multiple of 32.
         augment: what happens to training images; by default nothing.
         batch_size: images a step and a process.
-        workers: loader processes; 0 loads in the training process.
+        workers: loader processes; 0 loads in the training process; by default what the cores allow (`data/cores.py`).
         timeout: seconds after which a loader process that gives nothing ends the training.
         cache: where decoded images are kept: none, ram or disk.
         proposals_folder: where region proposals are kept; by default in the cache folder.
@@ -82,7 +83,7 @@ class DetectionData(lightning.LightningDataModule):
         augment: Augment | None = None,
         *,
         batch_size: int = Data.batch_size,
-        workers: int = Data.workers,
+        workers: int | None = Data.workers,
         timeout: int = Data.timeout,
         cache: str = Data.cache,
         proposals_folder: str | None = None,
@@ -212,7 +213,9 @@ class DetectionData(lightning.LightningDataModule):
             self._open(split)
 
     def setup(self, stage: str) -> None:
-        """On every process: those of a machine share the indices and caches of the one that filled them."""
+        """On every process: those of a machine share the indices and caches of the one that filled them, and its cores."""
+        if self.loading.workers is None:
+            self.loading = replace(self.loading, workers=loader_processes(cores_of_this_rank()))
         shared = {split: opened.shared for split, opened in self._opened.items() if opened.shared is not None}
         for split, of_machine in (from_this_machine(shared or None) or {}).items():
             if split not in self._opened:
@@ -228,7 +231,7 @@ class DetectionData(lightning.LightningDataModule):
         if opened is None or opened.source is not index:
             bare = replace(index, problems=[])
             images = open_images(bare, self.loading.cache, loading_limit(self.image_size, self.resize))
-            if self.loading.workers or self._processes()["world_size"] > 1:
+            if self.loading.workers != 0 or self._processes()["world_size"] > 1:
                 return self._take(split, share((bare, images)))
             opened = self._opened[split] = _Opened(index, bare, images)
         return opened
@@ -357,7 +360,7 @@ def _open_proposals(index: Index, data: Data, request: ProposalRequest | None) -
 def _loader(
     dataset: DetectionDataset, sampler: EpochSampler, data: Data, name: str, drop_last: bool = False
 ) -> DataLoader[Batch]:
-    workers = data.workers
+    workers = loader_processes(usable_cores()) if data.workers is None else data.workers
     return Loader(
         cast(LoadedSet[Batch], dataset),  # what it gives the loader in place of samples, see __getitems__
         name=name,

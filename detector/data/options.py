@@ -49,8 +49,10 @@ class Data:
     """What to measure on at the end, with `evaluate`; training never reads it."""
     batch_size: BatchSize = 16
     """Images a step and a process."""
-    workers: Annotated[int, Range(0, 1024)] = 2
-    """Loader processes; 0 loads in the training process."""
+    workers: Annotated[int, Range(0, 1024)] | None = None
+    """Loader processes of each training process; 0 loads in the training process. By default one for each core that it may
+    use (its share where several processes train on a machine, less where a container limits it) but one, at most 8; with a
+    single core none, or one beside a GPU."""
     timeout: Annotated[int, Range(1, 86_400)] = 120
     """Seconds after which a loader process that gives nothing ends the run."""
     cache: Annotated[str, OneOf("none", "ram", "disk")] = "none"

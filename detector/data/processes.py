@@ -19,6 +19,7 @@ from multiprocessing.context import BaseContext
 from multiprocessing.synchronize import SemLock
 from typing import Any
 
+from detector.data.cores import loader_processes, usable_cores
 from detector.data.options import Augment, Data
 
 PRELOADED = ["torch.utils.data._utils.worker", "cv2", "detector.data.dataset", "detector.data.formats.shapes"]
@@ -50,7 +51,7 @@ def loader_context() -> BaseContext:
 
 def expect_loading(data: Data | None, augment: Augment | None = None) -> None:
     """Starts the server if there will be loader processes: the earlier, the less there is to wait for later."""
-    if data is None or data.workers > 0:
+    if data is None or (loader_processes(usable_cores()) if data.workers is None else data.workers):
         start_server(augment is not None and bool(augment.albumentations or augment.blur or augment.noise))
 
 

@@ -63,6 +63,27 @@ def write_results(path: Path, results: Sequence[Mapping[str, Any]]) -> None:
     path.write_text(f"[\n{entries}\n]\n" if results else "[]\n", encoding="utf-8")
 
 
+def write_flat_results(path: Path, index: Index, results: FlatResults) -> None:
+    """Writes results of `index` as the COCO result file that `write_results` makes of their entries, to the byte."""
+    image_ids, category_ids = (
+        [json.dumps(one) for one in ids] for ids in (ids_of(index.image_ids), index.category_ids)
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not (np.isfinite(results.boxes).all() and np.isfinite(results.scores).all()):
+        raise ValueError("a box or a score is not finite, which JSON cannot say")
+    entries = ",\n".join(
+        f'{{"image_id": {image_ids[image]}, "category_id": {category_ids[label]}, "bbox": {box}, "score": {score}}}'
+        for image, label, box, score in zip(
+            results.images.tolist(),
+            results.labels.tolist(),
+            results.boxes.tolist(),
+            results.scores.tolist(),
+            strict=True,
+        )
+    )
+    path.write_text(f"[\n{entries}\n]\n" if len(results.scores) else "[]\n", encoding="utf-8")
+
+
 def read_flat_results(path: Path, index: Index) -> FlatResults:
     """Reads a COCO result file as arrays; raises as `read_results`, whose entries as `flatten` has them they are.
 

@@ -54,6 +54,8 @@ class ModelOptions:
 
     parts: ClassVar[tuple[str, ...]] = PARTS
     """The groups of parts that it is made of; of the others it has none."""
+    fixed_shapes: ClassVar[bool] = True
+    """Whether all that its layers see has one shape at every step, as long as images and batches have one size."""
 
     name: str = MISSING
     """The kind of detector."""

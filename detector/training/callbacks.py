@@ -16,7 +16,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from detector import signals
 from detector.evaluation.report import summary
-from detector.evaluation.results import DETECTIONS, write_results
+from detector.evaluation.results import DETECTIONS, write_flat_results
 from detector.models.detector import detect_batch
 from detector.output import write_picture
 from detector.training.module import DetectionModule
@@ -61,7 +61,7 @@ class BestDetections(Callback):
         if trainer.is_global_zero and module.best_results is not None:
             unfinished = self.folder / f".{DETECTIONS}.unfinished"
             with signals.written_whole(unfinished):
-                write_results(unfinished, module.best_results)
+                write_flat_results(unfinished, module.data.val_index, module.best_results)
                 unfinished.replace(self.folder / DETECTIONS)
         module.best_results = None
 

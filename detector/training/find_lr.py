@@ -22,6 +22,7 @@ from detector.data.module import DetectionData
 from detector.errors import UserError
 from detector.output import new_folder, write_json
 from detector.resolve import resize_of
+from detector.training.backends import Backends
 from detector.training.init import new_detector
 from detector.training.module import DetectionModule
 from detector.training.progress import surroundings
@@ -92,7 +93,8 @@ def find_lr(settings: config.FindLR) -> Path:
             f"lowest={settings.lowest:g} highest={settings.highest:g} steps={settings.steps}: the loss does not fall at any "
             "rate between them; try other ends, or more steps"
         )
-    print(f"suggestion: optim.lr={curve.suggestion:.2g}")
+    images = recipe.data.batch_size * recipe.trainer.accumulate
+    print(f"suggestion: optim.lr={curve.suggestion:.2g} optim.lr_batch={images}")
     return folder
 
 
@@ -184,7 +186,7 @@ def _recipe(settings: config.FindLR) -> config.Train:
     """The run whose rate is looked for, without what would move the rate or hide its effect."""
     train = config.Train(**{field.name: getattr(settings, field.name) for field in fields(config.Experiment)})
     constant = replace(train.optim, schedule="constant", warmup_epochs=0.0)
-    return replace(train, optim=constant, trainer=replace(train.trainer, ema=0.0, frozen_epochs=0))
+    return replace(train, optim=constant, trainer=replace(train.trainer, ema=0.0, frozen_epochs=0, scale_lr=False))
 
 
 def _trainer(recipe: config.Train, folder: Path, climb: Climb) -> L.Trainer:
@@ -196,7 +198,7 @@ def _trainer(recipe: config.Train, folder: Path, climb: Climb) -> L.Trainer:
         max_epochs=-1,
         max_steps=len(climb.rates),
         accumulate_grad_batches=part.accumulate,
-        callbacks=[climb],
+        callbacks=[Backends(recipe), climb],
         default_root_dir=folder,
         logger=False,
         enable_checkpointing=False,

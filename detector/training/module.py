@@ -21,11 +21,12 @@ from detector.build_detector import options_of_detector
 from detector.checkpoint import KEY, entry, in_this_format
 from detector.data.module import DetectionData
 from detector.errors import UserError, options_of
-from detector.evaluation.evaluate import evaluate
+from detector.evaluation.results import FlatResults
 from detector.models.detector import detect_batch
 from detector.optimizers import AdamWOptions, OptimizerOptions
 from detector.training.adversarial import SelfAdversary
 from detector.training.ema import AveragedDetector
+from detector.training.measuring import Findings, measure_together
 from detector.types import Batch, ImageId, Target
 
 
@@ -43,6 +44,8 @@ class DetectionModule(L.LightningModule):
         detector: a `detector.models.detector.Detector` that is an `nn.Module`; it is trained in place.
         optim: optimizer and schedule; by default AdamW with a cosine.
         ema: largest decay of the averaged weights, 0..1, which are measured and saved beside the others; 0: none.
+        scale_lr: whether `optim.lr`, which is for steps of `optim.lr_batch` images, is adapted to the images of a step; needs
+            a datamodule of the class `DetectionData`.
         clip: largest norm of the gradient, unless the trainer has a `gradient_clip_val`; 0 does not clip.
         multi_scale: batches are resized to a multiple of 32 in (1 ± multi_scale) · side, 0..1.
         adversarial: share of the steps that train on images changed against the detector, 0..1.
@@ -64,6 +67,7 @@ class DetectionModule(L.LightningModule):
         optim: OptimizerOptions | None = None,
         *,
         ema: float = config.Trainer.ema,
+        scale_lr: bool = config.Trainer.scale_lr,
         clip: float = config.Trainer.clip,
         multi_scale: float = config.Trainer.multi_scale,
         adversarial: float = config.Trainer.adversarial,
@@ -77,6 +81,7 @@ class DetectionModule(L.LightningModule):
     ) -> None:
         super().__init__()
         self.optim = AdamWOptions() if optim is None else optim
+        self.scale_lr = scale_lr
         self.clip, self.multi_scale, self.frozen_epochs, self.channels_last = (
             clip,
             multi_scale,
@@ -101,9 +106,9 @@ class DetectionModule(L.LightningModule):
         """Metrics of the last evaluation."""
         self.best: dict[str, Any] = {}
         """Metrics of the evaluation with the best AP."""
-        self.best_results: list[dict[str, Any]] | None = None
-        """COCO result entries of the last evaluation, if that is the best one."""
-        self._results: list[dict[str, Any]] = []
+        self.best_results: FlatResults | None = None
+        """What the last evaluation has found, on the first process, if that is the best one."""
+        self._findings = Findings()
         self._watched: _WatchedLosses | None = None
 
     @classmethod
@@ -114,6 +119,7 @@ class DetectionModule(L.LightningModule):
             detector,
             settings.optim,
             ema=part.ema,
+            scale_lr=part.scale_lr,
             clip=part.clip,
             multi_scale=part.multi_scale,
             adversarial=part.adversarial,
@@ -155,6 +161,7 @@ class DetectionModule(L.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """The optimizer and a schedule that moves with every step."""
+        self.optim = self.optim_of_run()
         total, epochs = self._total_steps(), max(self.trainer.max_epochs or 1, 1)
         warmup = round(total * min(self.optim.warmup_epochs / epochs, 1.0))
         with options_of("optim"):
@@ -163,6 +170,15 @@ class DetectionModule(L.LightningModule):
         if schedule is None:
             return {"optimizer": optimizer}
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    @property
+    def images_a_step(self) -> int:
+        """The images of a step of the optimizer, on all devices and in all batches that it accumulates."""
+        return self.data.loading.batch_size * self.trainer.accumulate_grad_batches * self.trainer.world_size
+
+    def optim_of_run(self) -> OptimizerOptions:
+        """The optimizer, its rate adapted to the images of a step where that is asked for; the run's configuration stays."""
+        return self.optim.for_batch(self.images_a_step) if self.scale_lr else self.optim
 
     def _total_steps(self) -> int:
         """The length of the schedule.
@@ -260,29 +276,26 @@ class DetectionModule(L.LightningModule):
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Detections of the averaged weights, in original pixels."""
-        index = self.data.val_index
-        if self.global_rank >= len(index):  # the image is another process's
+        if self.global_rank >= len(self.data.val_index):  # the image is another process's
             return
         for target, found in zip(batch.targets, detect_batch(self.measured, batch), strict=True):
-            original = found.cpu().to_original(target.transform, target.original_size)
-            self._results += original.to_coco(target.image_id, index.category_ids)
+            self._findings.add(target.image_id, found.cpu().to_original(target.transform, target.original_size))
 
     def on_validation_epoch_end(self) -> None:
-        """Measures all detections of all processes."""
-        results, self._results = self._results, []
-        if self.trainer.world_size > 1:
-            gathered: list[Any] = [None] * self.trainer.world_size
-            torch.distributed.all_gather_object(gathered, results)
-            results = [result for part in gathered for result in part]
+        """Measures all detections of all processes, once."""
+        findings, self._findings = self._findings, Findings()
         if self.trainer.sanity_checking:
             return
         engine = config.Evaluation.engine if self.run is None else self.run.evaluation.engine
-        self.metrics = evaluate(self.data.val_index, results, engine)
+        index = self.data.val_index
+        self.metrics, results = measure_together(
+            index, findings.flat(index), engine, self.global_rank, self.trainer.world_size
+        )
         self.best_results = None
         if not self.best or (self.metrics["AP"] or 0.0) > (self.best["AP"] or 0.0):
             self.best_results = results
             self.best = {**self.metrics, "epoch": self.current_epoch + 1}
-        # equal on every rank: each has measured everything
+        # equal on every rank: the first one has sent them
         scalars = {f"val/{k}": float(v) for k, v in self.metrics.items() if isinstance(v, float)}
         self.log_dict(scalars, rank_zero_only=False)
 

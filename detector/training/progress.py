@@ -13,6 +13,7 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback, TQDMProgressBar
 
+from detector.optimizers import OptimizerOptions
 from detector.training.module import DetectionModule
 from detector.types import Batch
 
@@ -27,13 +28,14 @@ DTYPES = {"32": "fp32", "16": "fp16", "bf16": "bf16"}
 
 
 class Surroundings(Callback):
-    """One line at the start: the device, the precision, the size of a step."""
+    """One line at the start: the device, the precision, the size of a step, the learning rate."""
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Prints the line, once the device is known."""
         if trainer.is_global_zero:
-            batch_size = cast(DetectionModule, pl_module).data.loading.batch_size
-            print(surroundings(trainer, batch_size), flush=True)
+            module = cast(DetectionModule, pl_module)
+            line = surroundings(trainer, module.data.loading.batch_size)
+            print(f"{line}, {learning_rate(module.optim, module.images_a_step, module.scale_lr)}", flush=True)
 
 
 def surroundings(trainer: L.Trainer, batch_size: int) -> str:
@@ -53,6 +55,19 @@ def surroundings(trainer: L.Trainer, batch_size: int) -> str:
     if trainer.accumulate_grad_batches > 1:
         line += f", a step every {trainer.accumulate_grad_batches} batches"
     return line
+
+
+def learning_rate(optim: OptimizerOptions, images: int, scaled: bool) -> str:
+    """`learning rate 0.004`, and where a step has far more or fewer images than it was chosen for, what follows from that."""
+    adapted = optim.for_batch(images)
+    if scaled:
+        return f"learning rate {adapted.lr:.3g} ({optim.lr:.3g} for {optim.lr_batch} images a step, trainer.scale_lr)"
+    line = f"learning rate {optim.lr:.3g}"
+    if 0.5 <= images / optim.lr_batch <= 2:
+        return line
+    return (
+        f"{line} (optim.lr_batch: for {optim.lr_batch} images a step; trainer.scale_lr=true makes it {adapted.lr:.3g})"
+    )
 
 
 class Bar(TQDMProgressBar):

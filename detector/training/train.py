@@ -159,6 +159,10 @@ def _fit(trainer: L.Trainer, module: DetectionModule, data: DetectionData, check
             time.sleep(0.3)
         if (first := _answered(error.__context__)) is not None:
             raise first from None
+        if "does not have a deterministic implementation" in str(error):
+            raise UserError(
+                f"trainer.deterministic=true: PyTorch has no such form of {str(error).split()[0]}"
+            ) from error
         raise
 
 

@@ -20,6 +20,7 @@ from lightning.pytorch.plugins.environments import SLURMEnvironment
 
 from detector import config
 from detector.errors import UserError
+from detector.training.backends import Backends
 from detector.training.batch_norm import EarlyStatistics
 from detector.training.callbacks import (
     BestCheckpoint,
@@ -46,6 +47,7 @@ def make_trainer(
     """Lightning's trainer, with its loggers and callbacks writing into `folder`, where a run has come as far as `reached`."""
     part = settings.trainer
     callbacks: list[Callback] = [
+        Backends(settings),
         AveragedWeights() if settings.optim.averages_itself else EarlyStatistics(),
         Surroundings(),
         stopwatch,
@@ -101,8 +103,14 @@ def make_trainer(
         enable_model_summary=False,
         enable_progress_bar=bar,
         use_distributed_sampler=False,
+        sync_batchnorm=part.sync_batch_norm,
         deterministic=False,
     )
+    if part.sync_batch_norm and trainer.world_size > 1 and trainer.strategy.root_device.type != "cuda":
+        raise UserError(
+            f"trainer.sync_batch_norm=true: PyTorch shares the statistics of batch norms between GPUs alone, and this run is "
+            f"on {trainer.world_size} processes of a {trainer.strategy.root_device.type}: leave it out"
+        )
     if reached and reached.patience_ended and reached.planned == part.epochs:
         trainer.fit_loop.max_epochs = reached.epochs
     return trainer
@@ -134,7 +142,9 @@ def lightning_precision(part: config.Trainer) -> Any:
         case "bf16":
             return "bf16-mixed"
         case "auto":
-            return "bf16-mixed" if _has_bf16(part.accelerator) else "32-true"
+            if _has_bf16(part.accelerator):
+                return "bf16-mixed"
+            return "16-mixed" if part.accelerator not in ("cpu", "mps") and torch.cuda.is_available() else "32-true"
         case other:
             raise UserError(f"trainer.precision={other}: choose one of auto, bf16, fp16, fp32")
 
@@ -158,5 +168,5 @@ def quieten() -> None:
     warnings.filterwarnings("ignore", module="lightning", message=".*Experiment logs directory.*")
     warnings.filterwarnings("ignore", module="lightning", message=".*module\\(s\\) in eval mode.*")
     warnings.filterwarnings("ignore", module="lightning", message=".*LeafSpec.*")
-    # equal on every process, as each has measured everything
+    # equal on every process, as the first one has sent them
     warnings.filterwarnings("ignore", module="lightning", message=".*sync_dist=True.*")

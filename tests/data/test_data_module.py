@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from detector import config
+from detector.data import module as module_file
 from detector.data.module import DetectionData, evaluation_loader
 from detector.data.read import read_index
 from detector.errors import UserError
@@ -125,6 +126,19 @@ def test_an_image_size_that_the_strides_do_not_divide_is_refused(size: int, near
 def test_a_loader_that_cannot_be_is_refused(key: str, value: int) -> None:
     with pytest.raises(UserError, match=rf"data\.{key}={value}: a whole number from {int(key == 'batch_size')}"):
         DetectionData.read(shapes(**{key: value}), AUGMENT, 64).train_dataloader()
+
+
+def test_loader_processes_follow_from_the_cores_of_the_rank_unless_they_are_given(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module_file, "cores_of_this_rank", lambda: 4.0)
+    monkeypatch.setattr(module_file, "usable_cores", lambda: 8.0)  # of the whole machine
+    for given, expected in ((None, 3), (0, 0), (2, 2)):
+        data = DetectionData.read(shapes(workers=given), AUGMENT, 64)
+        data.setup("fit")  # as a trainer calls it on every process
+        assert data.train_dataloader().num_workers == data.val_dataloader().num_workers == expected
+    assert DetectionData.read(shapes(workers=None), AUGMENT, 64).train_dataloader().num_workers == 7
+    assert evaluation_loader(read_index(shapes(), "val"), shapes(workers=None), 64).num_workers == 7
 
 
 def test_loading_leaves_torchs_random_numbers_alone() -> None:

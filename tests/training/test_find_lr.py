@@ -98,7 +98,7 @@ def test_the_rate_of_each_step_is_the_next_of_a_geometric_row(
 
     monkeypatch.setattr(find_lr_file.DetectionModule, "optimizer_step", optimizer_step)
     monkeypatch.setattr(find_lr_file, "LEAST_FALL", -1.0)  # so short a search need not find anything
-    trainer = config.Trainer(accelerator="cpu", precision="fp32", progress=False, accumulate=accumulate)
+    trainer = config.Trainer(accelerator="cpu", precision="fp32", progress=False, accumulate=accumulate, scale_lr=True)
     folder = find_lr(search(tiny(optim=optim, trainer=trainer), lowest=1e-6, highest=1e-2, steps=20))
     expected = [1e-6 * 10 ** (4 * k / 19) for k in range(20)]
     assert used[:: len(used) // 20] == pytest.approx(expected)
@@ -108,7 +108,9 @@ def test_the_rate_of_each_step_is_the_next_of_a_geometric_row(
     assert {file.name for file in folder.iterdir()} == {"curve.png", "curve.json"}
     said = capsys.readouterr()
     assert said.out.splitlines()[0].startswith("training on cpu (")
-    assert said.out.splitlines()[-1] == f"suggestion: optim.lr={curve['suggestion']:.2g}"
+    assert said.out.splitlines()[-1] == (
+        f"suggestion: optim.lr={curve['suggestion']:.2g} optim.lr_batch={4 * accumulate}"
+    )
     assert said.err == ""
 
 

@@ -85,6 +85,28 @@ def test_the_schedule_counts_steps_and_not_batches(tiny: Configure, monkeypatch:
     assert seen == pytest.approx(wanted)
 
 
+@pytest.mark.parametrize(
+    ("optim", "lr_batch", "scale_lr", "expected"),
+    [
+        (config.AdamWOptions, 2, True, 0.02),  # 4 images in each of 2 batches: 4 times as many
+        (config.SGDOptions, 2, True, 0.04),
+        (config.SGDOptions, 32, True, 0.0025),
+        (config.SGDOptions, 2, False, 0.01),
+    ],
+)
+def test_the_rate_belongs_to_the_images_of_a_step_where_that_is_asked_for(
+    tiny: Configure,
+    monkeypatch: pytest.MonkeyPatch,
+    optim: type[config.OptimizerOptions],
+    lr_batch: int,
+    scale_lr: bool,
+    expected: float,
+) -> None:
+    part = optim(lr=0.01, lr_batch=lr_batch, warmup_epochs=0.0, schedule="constant")
+    seen = rates(tiny(optim=part, trainer=trainer(epochs=1, accumulate=2, scale_lr=scale_lr)), monkeypatch)
+    assert seen == pytest.approx([expected] * 2, rel=1e-12)
+
+
 def test_the_warm_up_lasts_as_many_epochs_as_it_says(tiny: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
     """3 steps an epoch: 6 of warm-up, each 1/7 of the rate more than the one before, then the whole rate."""
     optim = config.AdamWOptions(lr=0.01, warmup_epochs=2.0, schedule="constant")

@@ -97,9 +97,37 @@ def test_a_log_gets_plain_lines_with_loss_rate_and_time_left(
     ]
     assert [place and place.group(1, 2) for place in places] == [(str(e), str(b)) for e in (1, 2) for b in (1, 2, 3)]
     assert any(
-        re.match(r"training on cpu \(\d+ threads?\) in fp32, batches of 4, a step every 2 batches$", line)
+        re.match(
+            r"training on cpu \(\d+ threads?\) in fp32, batches of 4, a step every 2 batches, learning rate 0\.004$",
+            line,
+        )
         for line in said.out.splitlines()
     )
+
+
+@pytest.mark.parametrize(
+    ("optim", "images", "scaled", "line"),
+    [
+        (config.AdamWOptions(), 8, False, "learning rate 0.004"),
+        (config.AdamWOptions(), 16, False, "learning rate 0.004"),
+        (
+            config.AdamWOptions(lr=0.01, lr_batch=16),
+            64,
+            True,
+            "learning rate 0.02 (0.01 for 16 images a step, trainer.scale_lr)",
+        ),
+        (
+            config.SGDOptions(),
+            64,
+            False,
+            "learning rate 0.01 (optim.lr_batch: for 8 images a step; trainer.scale_lr=true makes it 0.08)",
+        ),
+    ],
+)
+def test_the_start_says_the_learning_rate_and_the_batch_that_it_is_for(
+    optim: config.OptimizerOptions, images: int, scaled: bool, line: str
+) -> None:
+    assert progress.learning_rate(optim, images, scaled) == line
 
 
 def test_a_line_tells_the_mean_loss_since_the_last_one_the_rate_of_training_and_the_time_left_of_all(

@@ -17,7 +17,10 @@ import torch
 import detector.training.train as train_file
 from detector import config
 from detector.checkpoint import open_checkpoint
+from detector.data.index import Index
 from detector.errors import RunError, UserError
+from detector.evaluation.results import FlatResults, read_flat_results
+from detector.training import measuring
 from detector.training import module as module_file
 from detector.training.run_folder import read_config
 from detector.training.train import train
@@ -146,7 +149,7 @@ def test_four_epochs_equal_two_then_a_resume_of_two_exactly(
         optim=optim,
         data=config.Shapes(scene_size=96, train_images=12, val_images=6, batch_size=4, workers=workers),
         trainer=config.Trainer(
-            epochs=4, accelerator="cpu", precision="fp32", progress=False, multi_scale=0.3, adversarial=0.5
+            epochs=4, accelerator="cpu", precision="fp32", progress=False, multi_scale=0.3, adversarial=0.5, scale_lr=True
         ),
         augment=config.Augment(
             name="all", mosaic=0.7, mixing_off_epochs=1, flip_horizontal=0.5, scale=0.3, hue=0.1, mixup=0.3,
@@ -246,17 +249,20 @@ def test_detections_are_those_of_the_best_evaluation_and_replaced_whole(
     tiny: Configure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     aps = iter([0.2, None, 0.1])
-    measured: list[list[dict[str, object]]] = []
+    measured: list[FlatResults] = []
+    indices: list[Index] = []
 
-    def evaluate(index: object, results: list[dict[str, object]], engine: str) -> dict[str, object]:
+    def evaluate(index: Index, results: FlatResults, engine: str) -> dict[str, object]:
         measured.append(results)
+        indices.append(index)
         return {"AP": next(aps), "AP50": None}
 
-    monkeypatch.setattr(module_file, "evaluate", evaluate)
+    monkeypatch.setattr(measuring, "evaluate", evaluate)
     monkeypatch.setattr(train_file, "table", lambda metrics: "")
     folder = train(tiny(trainer=config.Trainer(epochs=3, accelerator="cpu", precision="fp32", progress=False)))
-    assert len({json.dumps(results) for results in measured}) == 3
-    assert json.loads((folder / "detections.json").read_text()) == measured[0]
+    assert len({results.scores.tobytes() for results in measured}) == 3
+    kept = read_flat_results(folder / "detections.json", indices[0])
+    assert all(np.array_equal(getattr(kept, name), value) for name, value in vars(measured[0]).items())
     assert not list(folder.glob(".*.unfinished"))
 
 

@@ -52,6 +52,7 @@ def measure_loader(settings: config.Benchmark) -> dict[str, Any]:
 
     return {
         "images_per_second": images_per_second(clock),
+        "loader_processes": loader.num_workers,
         "training_images": len(data.train_index),
         "loader_memory": _memory_figure(memory),
         "peak_memory": peak.report(),

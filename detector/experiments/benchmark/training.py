@@ -14,6 +14,7 @@ from detector.data.module import DetectionData
 from detector.experiments.benchmark.clock import Clock, device_wait, images_per_second
 from detector.experiments.benchmark.memory import PeakMemory
 from detector.resolve import resize_of
+from detector.training.backends import Backends
 from detector.training.init import new_detector
 from detector.training.module import DetectionModule
 from detector.training.trainer import lightning_precision, quieten
@@ -48,7 +49,7 @@ def repeat_a_step(settings: config.Benchmark, callbacks: list[Callback]) -> L.Tr
     recipe = as_train(settings)
     if recipe.backbone is not None:
         recipe.backbone = replace(recipe.backbone, pretrained=False)
-    part = recipe.trainer = replace(recipe.trainer, frozen_epochs=0)
+    part = recipe.trainer = replace(recipe.trainer, frozen_epochs=0, scale_lr=False)
     data = DetectionData.read(
         replace(recipe.data, workers=0, cache="none"),
         recipe.augment,
@@ -68,7 +69,7 @@ def repeat_a_step(settings: config.Benchmark, callbacks: list[Callback]) -> L.Tr
         max_epochs=-1,
         max_steps=ENDLESS,
         accumulate_grad_batches=part.accumulate,
-        callbacks=callbacks,
+        callbacks=[Backends(recipe), *callbacks],
         logger=False,
         enable_checkpointing=False,
         limit_val_batches=0,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -22,6 +23,9 @@ BACKGROUND, IGNORED = -1, -2
 @dataclass
 class SampledRegionsOptions:
     """The options of every detector that learns from sampled regions."""
+
+    fixed_shapes: ClassVar[bool] = False
+    """The number of sampled regions changes with the images."""
 
     sampled_regions: Count = 128
     """Regions of an image that a step learns from. 512 of each of 2 images are usual; more images need fewer of each."""
