@@ -18,6 +18,8 @@ from detector.data.images.letterbox import check_image_size
 from detector.data.index import AnnotatedObjects, Index, assemble
 from detector.data.paths import header_sizes
 from detector.errors import UserError
+from detector.inference.folding import fold_batch_norms
+from detector.inference.precision import compute_in, dtype_of
 from detector.models.detector import Detector, detect_batch
 from detector.models.stages import stage
 from detector.resolve import resize_of
@@ -34,20 +36,34 @@ class Predictor:
         checkpoint: see `detector.checkpoint.open_checkpoint`.
         image_size: side of the square that the model sees, in pixels; by default the one that it was trained at.
         accelerator: auto | cpu | gpu.
+        precision: auto | fp32 | bf16 | fp16; see `detector.inference.precision.dtype_of`.
+
+    The network is a copy of its own, with batch norms folded into convolutions: its weights are none to train on.
 
     Raises:
-        UserError: an image size that is no positive multiple of 32, or an accelerator that is not there.
+        UserError: an image size that is no positive multiple of 32, an accelerator that is not there, or a word for the
+            precision that is none of these.
     """
 
-    def __init__(self, checkpoint: Checkpoint, image_size: int | None = None, accelerator: str = "auto") -> None:
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        image_size: int | None = None,
+        accelerator: str = "auto",
+        precision: str = "fp32",
+    ) -> None:
         self.image_size = checkpoint.options.image_size if image_size is None else image_size
         check_image_size(self.image_size)
         self.resize = resize_of(checkpoint.options.model)
         self.checkpoint = checkpoint
         self.device = choose_device(accelerator)
-        network: Any = checkpoint.detector().to(self.device)
+        dtype = dtype_of(precision, self.device)
+        network: Any = checkpoint.detector()
+        convolutions = fold_batch_norms(network)
+        network = network.to(self.device)
         if checkpoint.run is None or checkpoint.run.trainer.channels_last:
             network = network.to(memory_format=torch.channels_last)
+        compute_in(network, dtype, self.device, convolutions)
         self._detector: Detector = network
 
     @property
