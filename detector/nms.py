@@ -208,7 +208,8 @@ class NMS:
 
     def _by_image(self, found: list[Tensor], images: int) -> list[Detections]:
         """Boxes [N, 4], scores, labels and images [N], image by image, as the detections of each, in one copy to the host."""
-        packed = torch.cat([one.reshape(len(one), width).to(found[0].dtype) for one, width in zip(found, (4, 1, 1, 1), strict=True)], dim=1).cpu()
+        columns = [one.reshape(len(one), width) for one, width in zip(found, (4, 1, 1, 1), strict=True)]
+        packed = torch.cat([one.to(found[0].dtype) for one in columns], dim=1).cpu()
         counts = packed[:, 6].long().bincount(minlength=images).tolist()
         return [
             Detections(one[:, :4], one[:, 4].to(found[1].dtype), one[:, 5].long())

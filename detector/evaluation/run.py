@@ -29,6 +29,7 @@ from detector.errors import UserError
 from detector.evaluation.evaluate import evaluate
 from detector.evaluation.report import table
 from detector.evaluation.results import DETECTIONS, read_flat_results, write_results
+from detector.inference.precision import precision_of
 from detector.inference.predictor import Predictor, choose_device, detect_originals
 from detector.models.detector import Detector
 from detector.output import output_folder, write_json, write_picture
@@ -50,7 +51,7 @@ def run(given: config.Evaluate, index: Index | None = None) -> dict[str, Any]:
     - of a checkpoint also `detections.json`, a COCO result file with the data's own ids, and `predictions.png`, the
       first images with what is annotated and what is detected.
 
-    A checkpoint is measured as during its training: averaged weights, float32, images of one size, letterboxed or
+    A checkpoint is measured as during its training: averaged weights, float32 (unless `precision` says otherwise), images of one size, letterboxed or
     stretched as the model wants them, at most 100 detections an image with a score above 0.001 (unless its `model`
     options say otherwise). Its class names are the label space, whatever the order of the data's own.
 
@@ -81,6 +82,8 @@ def _measure_file(given: config.Evaluate, file: Path) -> dict[str, Any]:
     for key in ("image_size", "suppression", "iou_threshold"):
         if getattr(given, key) is not None:
             raise UserError(f"{key}: has no meaning with detections=FILE, which no model is run for")
+    if given.precision != "fp32":
+        raise UserError(f"precision={given.precision}: has no meaning with detections=FILE, which no model is run for")
     index = read_index(given.data, given.split, _listed_classes(given.data, given.split))
     try:
         results = read_flat_results(file, index)
@@ -116,6 +119,10 @@ def evaluate_detector(detector: nn.Module, given: config.Evaluate, index: Index 
             raise UserError(f"{key}: belongs to a checkpoint; a detector in memory has its own, an option of its model")
     if index is None and given.data is None:
         raise UserError("data must be given: a detector in memory knows of none")
+    if given.precision != "fp32":
+        raise UserError(
+            f"precision={given.precision}: belongs to a checkpoint; a detector in memory is measured as it is"
+        )
     options = options_of_detector(detector)
     image_size = options.image_size if options is not None and given.image_size is None else given.image_size
     if image_size is None:
@@ -158,7 +165,7 @@ def _measure_checkpoint(given: config.Evaluate, checkpoint: Checkpoint, index: I
             data = replace(data, cache="none")  # pays over epochs; here each image is seen once
     if index is None:
         index = _index_of(checkpoint, data, given.split)
-    predictor = Predictor(checkpoint, given.image_size, given.accelerator)
+    predictor = Predictor(checkpoint, given.image_size, given.accelerator, given.precision)
     return _measure(
         given,
         index,
@@ -168,7 +175,7 @@ def _measure_checkpoint(given: config.Evaluate, checkpoint: Checkpoint, index: I
             predictor.image_size,
             predictor.resize,
             checkpoint.options.model.proposal_request(),
-            {"checkpoint": str(checkpoint.path)},
+            {"checkpoint": str(checkpoint.path), "precision": precision_of(predictor.dtype)},
         ),
     )
 

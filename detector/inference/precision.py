@@ -33,6 +33,11 @@ def dtype_of(precision: str, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if multiplies else torch.float32
 
 
+def precision_of(dtype: torch.dtype) -> str:
+    """The word of the configuration for a format: fp32 | bf16 | fp16."""
+    return next(word for word, one in DTYPES.items() if one == dtype)
+
+
 def compute_in(network: nn.Module, dtype: torch.dtype, device: torch.device, convolutions: Sequence[nn.Conv2d]) -> None:
     """Lets the `forward` of a detector compute in `dtype`, and what it gives be float32 as before.
 

@@ -21,7 +21,7 @@ from detector.errors import UserError
 from detector.inference.folding import fold_batch_norms
 from detector.inference.precision import compute_in, dtype_of
 from detector.models.detector import Detector, detect_batch
-from detector.models.stages import stage
+from detector.models.stages import StageTimer, stage
 from detector.resolve import resize_of
 from detector.types import Batch, Detections, Target
 
@@ -57,13 +57,13 @@ class Predictor:
         self.resize = resize_of(checkpoint.options.model)
         self.checkpoint = checkpoint
         self.device = choose_device(accelerator)
-        dtype = dtype_of(precision, self.device)
+        self.dtype = dtype_of(precision, self.device)
         network: Any = checkpoint.detector()
         convolutions = fold_batch_norms(network)
         network = network.to(self.device)
         if checkpoint.run is None or checkpoint.run.trainer.channels_last:
             network = network.to(memory_format=torch.channels_last)
-        compute_in(network, dtype, self.device, convolutions)
+        compute_in(network, self.dtype, self.device, convolutions)
         self._detector: Detector = network
 
     @property
@@ -109,19 +109,20 @@ class Predictor:
             for found in _at_least(self.detect(self.preprocess(pictures[start : start + batch_size])), score)
         ]
 
-    def preprocess(self, pictures: Sequence[Picture]) -> Batch:
+    def preprocess(self, pictures: Sequence[Picture], clock: StageTimer | None = None) -> Batch:
         """The pictures as the model sees them: the batch that evaluation would make of them, without objects.
 
-        Where the model asks for proposals, they are searched for here, on the whole picture as for evaluation.
+        Where the model asks for proposals, they are searched for here, on the whole picture as for evaluation. `clock`
+        measures the search where another thread than the model's does it.
         """
-        samples = [self._sample(_index(picture)) for picture in pictures]
+        samples = [self._sample(_index(picture), clock) for picture in pictures]
         return Batch(torch.stack([image for image, _ in samples]), [target for _, target in samples])
 
-    def _sample(self, index: Index) -> tuple[Tensor, Target]:
+    def _sample(self, index: Index, clock: StageTimer | None) -> tuple[Tensor, Target]:
         request = self.checkpoint.options.model.proposal_request()
         if request is None:
             return DetectionDataset(index, self.image_size, resize=self.resize)[0, 0]
-        with stage("proposals"):
+        with stage("proposals") if clock is None else clock.measuring("proposals"):
             proposals = request.search(index.image(0))[: request.limit]
         return DetectionDataset(index, self.image_size, proposals=lambda _: proposals, resize=self.resize)[0, 0]
 
