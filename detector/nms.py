@@ -87,12 +87,12 @@ class NMS:
 
     def ragged(self, predictions: Sequence[tuple[Tensor, Tensor]]) -> list[Detections]:
         """As `batch`, of images with numbers of boxes of their own: boxes [A_i, 4] or [A_i, K, 4] and scores [A_i, K]."""
-        boxes, scores = zip(*predictions, strict=True)
+        boxes, scores = map(list, zip(*predictions, strict=True))
         return self.batch(pad_sequence(boxes, batch_first=True), pad_sequence(scores, batch_first=True))
 
     def choose(self, scores: Tensor) -> Candidates:
         """The best predictions of each image by their scores [B, A, K], which nothing but their boxes is missing of."""
-        if scores.is_cuda:
+        if waiting_is_costly(scores):
             return self._ordered_at_once(scores)
         ordered = [self._ordered(one) for one in scores]
         index, values = (pad_sequence(list(one), batch_first=True) for one in zip(*ordered, strict=True))
@@ -154,12 +154,12 @@ class NMS:
         if len(boxes) == 0:
             return image
         group = labels if self.kind == "greedy" else torch.zeros_like(labels)
-        if boxes.is_cuda:
+        if waiting_is_costly(boxes):
             group = image * (labels.max() + 1) + group
         apart = (boxes.max() - boxes.min()).ceil() + 1
         boxes = boxes + (group * apart)[:, None]
         order = torch.arange(len(boxes), 0, -1, device=boxes.device, dtype=boxes.dtype)
-        if boxes.is_cuda:
+        if waiting_is_costly(boxes):
             return nms(boxes, order, self.iou_threshold)
         kept, first = [], 0
         for count in image.bincount(minlength=images).tolist():
@@ -182,7 +182,7 @@ class NMS:
         scores, labels = chosen.scores.to(exact.dtype), chosen.labels
         images, count = scores.shape
         # All pairs at once, where that is less than a row a round: for few candidates, and on a GPU, which counts launches.
-        few = images * count**2 <= MOST_PAIRS if boxes.is_cuda else count <= ALL_PAIRS
+        few = images * count**2 <= MOST_PAIRS if waiting_is_costly(boxes) else count <= ALL_PAIRS
         pairs = self._factor(exact[:, :, None], exact[:, None]) if few else None
         kept, kept_scores = [], []
         each = torch.arange(images, device=boxes.device)
@@ -215,6 +215,11 @@ class NMS:
             Detections(one[:, :4], one[:, 4].to(found[1].dtype), one[:, 5].long())
             for one in (part[: self.max_detections] for part in packed.split(counts))
         ]
+
+
+def waiting_is_costly(tensor: Tensor) -> bool:
+    """Whether the host runs ahead of the tensor's device, so that it should ask for results as seldom as it can."""
+    return tensor.is_cuda
 
 
 def _first(scores: Tensor, count: int) -> Tensor:

@@ -51,8 +51,8 @@ def run(given: config.Evaluate, index: Index | None = None) -> dict[str, Any]:
     - of a checkpoint also `detections.json`, a COCO result file with the data's own ids, and `predictions.png`, the
       first images with what is annotated and what is detected.
 
-    A checkpoint is measured as during its training: averaged weights, float32 (unless `precision` says otherwise), images of one size, letterboxed or
-    stretched as the model wants them, at most 100 detections an image with a score above 0.001 (unless its `model`
+    A checkpoint is measured as during its training: averaged weights, float32 (or `precision`), images of one size, letterboxed
+    or stretched as the model wants them, at most 100 detections an image with a score above 0.001 (unless its `model`
     options say otherwise). Its class names are the label space, whatever the order of the data's own.
 
     Args:

@@ -55,7 +55,8 @@ def make_points(
     image_size: tuple[int, int], strides: tuple[int, ...], device: torch.device, anchors: Anchors | None = None
 ) -> Points:
     """The points of an image of `image_size` (height, width): cell (i, j) of stride s has its centre at ((j+½)s, (i+½)s)."""
-    centres, all_strides, all_anchors, all_levels, levels = [], [], [], [], []
+    centres, all_strides, all_anchors, all_levels = [], [], [], []
+    levels: list[Level] = []
     first = 0
     for stride, level_anchors in zip(strides, anchors or [None] * len(strides), strict=True):
         rows, columns = (-(-side // stride) for side in image_size)

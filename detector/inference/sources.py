@@ -13,7 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from detector.data.folders import walk
+from detector.data.folders import contents, walk
 from detector.data.images.decode import decode
 from detector.data.images.headers import IMAGE_SUFFIXES, header_sizes, image_header
 from detector.data.paths import existing, nearest_names
@@ -161,8 +161,10 @@ def _folder(folder: Path) -> ImageFiles:
     places = [place for place in sorted(places) if (folder / place).is_file()]
     images = [place for place in places if Path(place).suffix.lower() in IMAGE_SUFFIXES]
     if not images:
+        inner, names = contents(folder)
         raise UserError(
-            f"source={folder}: no image in this folder or its subfolders; it has {nearest_names(places, '')}"
+            f"source={folder}: no image in this folder or its subfolders; it has "
+            f"{nearest_names([*(f'{name}/' for name in inner), *names], '')}"
         )
     files = tuple(folder / place for place in images)
     _check_readable(files, folder)
