@@ -215,6 +215,7 @@ def load(
     image_size: int | None = None,
     accelerator: str = "auto",
     plugins: Iterable[str | Path] = (),
+    precision: str = "auto",
 ) -> Predictor:
     """The trained detector of a checkpoint, ready to `predict`.
 
@@ -223,6 +224,8 @@ def load(
         image_size: side of the square that the model sees, in pixels; by default the one that it was trained at.
         accelerator: auto | cpu | gpu; auto takes a GPU where there is one.
         plugins: Python files with parts of one's own that the run was made with; they are run.
+        precision: auto | fp32 | bf16 | fp16: what the network computes in; auto is bf16 on a device that multiplies in it,
+            fp16 on other CUDA GPUs, and fp32 everywhere else.
 
     Raises:
         UserError: the file is no checkpoint, it has parts of a plugin that is not given, the size is no multiple of 32, or
@@ -233,4 +236,4 @@ def load(
     from detector.inference.predictor import Predictor
 
     load_plugins(plugins)
-    return Predictor(open_checkpoint(checkpoint), image_size, accelerator)
+    return Predictor(open_checkpoint(checkpoint), image_size, accelerator, precision)

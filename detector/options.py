@@ -196,4 +196,6 @@ RegionBoxLossKind = Annotated[str, OneOf("smooth_l1", "l1", "iou", "giou", "diou
 Device = Annotated[str, OneOf("auto", "cpu", "gpu")]
 EvaluationEngine = Annotated[str, OneOf("ultrafast", "pycocotools")]
 """What computes COCO's numbers; see `detector.evaluation.coco`."""
+Precision = Annotated[str, OneOf("auto", "fp32", "bf16", "fp16")]
+"""What a network computes in while it detects; see `detector.inference.precision.dtype_of`."""
 Split = Annotated[str, OneOf("train", "val", "test")]

@@ -1,9 +1,12 @@
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torchvision.ops import batched_nms
 
 from detector import config, nms
 from detector.errors import OptionError
@@ -230,3 +233,84 @@ def test_every_option_of_the_configuration_arrives() -> None:
     )
     assert model.build_suppression() == NMS("soft", 0.4, 0.2, 50, 9, 0.3)
     assert config.SingleShotOptions().build_suppression() == NMS()
+
+
+def varied_batch(images: int = 6, classes: int = 3, boxes: int = 60) -> tuple[Tensor, Tensor]:
+    """Images with many, few and no scores above 0, with ties, and with corners on both sides of 0."""
+    made = [random_predictions(boxes, classes, seed) for seed in range(images)]
+    all_boxes, scores = torch.stack([one for one, _ in made]), torch.stack([one for _, one in made])
+    scores = (scores * 10).ceil() / 10
+    scores[1] = 0.0
+    scores[2, 7:] = 0.0
+    return all_boxes, scores
+
+
+def assert_equal(found: Detections, expected: Detections) -> None:
+    for key in ("boxes", "scores", "labels"):
+        assert torch.equal(getattr(found, key), getattr(expected, key))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("options", [{}, {"candidates": 40}, {"max_detections": 5}, {"score_threshold": 0.45}])
+def test_a_batch_gives_what_each_image_gives_alone(kind: str, options: dict[str, float]) -> None:
+    boxes, scores = varied_batch()
+    suppression = replace(EVERYTHING, kind=kind, **options)  # type: ignore[arg-type]
+    together = suppression.batch(boxes, scores)
+    assert [len(one) > 0 for one in together] == [True, False, True, True, True, True]
+    for found, box, score in zip(together, boxes, scores, strict=True):
+        assert_equal(found, suppression(box, score))
+    numbers = [60, 60, 7, 31, 1, 0]
+    cut = [(box[:n], score[:n]) for box, score, n in zip(boxes, scores, numbers, strict=True)]
+    for found, (box, score) in zip(suppression.ragged(cut), cut, strict=True):
+        assert_equal(found, suppression(box, score))
+
+
+@pytest.mark.parametrize("layout", ["boxes first", "classes first"])
+def test_greedy_equals_torchvisions_batched_nms(layout: str) -> None:
+    boxes, scores = varied_batch()
+    if layout == "classes first":  # as a head gives them
+        scores = scores.transpose(1, 2).contiguous().transpose(1, 2)
+    for found, box, score in zip(EVERYTHING.batch(boxes, scores), boxes, scores, strict=True):
+        rows, labels = (score > 0).nonzero().unbind(1)
+        order = score[rows, labels].sort(descending=True, stable=True).indices
+        rows, labels = rows[order], labels[order]
+        exact = box[rows].double() + 30  # torchvision's own shift of the classes expects corners from 0 on
+        kept = batched_nms(exact, score[rows, labels].double(), labels, THRESHOLD)
+        assert_equal(found, Detections(box[rows][kept], score[rows, labels][kept], labels[kept]))
+
+
+class _Device(TorchDispatchMode):
+    """Counts the operations that a GPU would be waited for in."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = str(func.name())
+        indexed_by_flags = name.startswith("aten::index.") and any(
+            one is not None and one.dtype == torch.bool for one in args[1]
+        )
+        if name.split(".")[0] in _WAITS or indexed_by_flags:
+            self.waits.append(name)
+        return func(*args, **(kwargs or {}))
+
+
+_WAITS = ("aten::nonzero", "aten::_local_scalar_dense", "aten::masked_select", "torchvision::nms", "aten::bincount")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("options", [{}, {"candidates": 40}, {"max_detections": 5}])
+def test_what_runs_on_a_gpu_gives_the_same_and_waits_three_times_at_most(
+    kind: str, options: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    boxes, scores = varied_batch()
+    suppression = replace(EVERYTHING, kind=kind, **options)  # type: ignore[arg-type]
+    expected = suppression.batch(boxes, scores)
+    monkeypatch.setattr(nms, "waiting_is_costly", lambda tensor: True)
+    with _Device() as device:
+        found = suppression.batch(boxes, scores)
+    for one, other in zip(found, expected, strict=True):
+        assert_equal(one, other)
+    on_host = ["aten::bincount"]  # of what was copied there
+    assert len([one for one in device.waits if one not in on_host]) + 1 <= 3  # and the copy

@@ -31,6 +31,7 @@ from detector.options import (
     Megabytes,
     OneOf,
     OrAbsent,
+    Precision,
     Range,
     RunName,
     Seed,
@@ -118,9 +119,14 @@ class Evaluate:
     """Folder of the results; by default runs/evaluate/ID."""
     accelerator: Device = "auto"
     """The device; auto takes a GPU where there is one."""
+    precision: Precision = "fp32"
+    """What the network computes in; auto is bf16 on a device that multiplies in it, fp16 on other CUDA GPUs, else fp32."""
     evaluation: Evaluation = field(default_factory=Evaluation)
     plugins: list[str] = field(default_factory=list)
     """Python files with parts of one's own; each is run before anything is chosen."""
+
+
+Saved = Annotated[str, OneOf("pictures", "txt", "crops", "coco")]
 
 
 @dataclass
@@ -130,13 +136,26 @@ class Predict:
     checkpoint: str = MISSING
     """A `best.ckpt` or `last.ckpt` of a run, or an imported one."""
     source: str = MISSING
-    """An image, a folder or a video."""
+    """An image, a folder with its subfolders, a pattern such as 'photos/*.jpg', a video, the number of a webcam, or the
+    address of a stream (rtsp://..., http://...)."""
     output: str | None = None
     """Folder of the results; by default runs/predict/ID."""
+    save: Annotated[list[Saved], Length(0, 4)] = field(default_factory=lambda: ["pictures"])
+    """What is written beside detections.json and overview.png: pictures (with boxes; of a video one video), txt (a YOLO label
+    file a picture, with scores), crops (the pixels of each box, by class), coco (coco.json, a COCO data set)."""
     score: Share = 0.3
     """Detections below this score are neither drawn nor written."""
+    classes: Annotated[list[str], Length(0, 100_000)] = field(default_factory=list)
+    """Names of the classes to keep detections of; by default all."""
+    tiles: Annotated[int, Range(32, 100_000)] | None = None
+    """Side in pixels of tiles into which larger pictures are cut, so that small objects keep their pixels; the whole picture
+    is looked at too. By default none are."""
+    tile_overlap: Annotated[float, Range(0, 0.9)] = 0.2
+    """Share of a tile's side that it has in common with the next one: an object should fit into it."""
+    frames: Count | None = None
+    """A video, a webcam or a stream ends after so many frames; by default they are all looked at."""
     batch_size: BatchSize = 8
-    """Images that go through the network at once."""
+    """Images, or tiles, that go through the network at once."""
     image_size: ImageSize | None = None
     """By default the size that the model was trained at."""
     suppression: SuppressionKind | None = None
@@ -145,6 +164,8 @@ class Predict:
     """IoU from which a worse box is suppressed; by default the model's own."""
     accelerator: Device = "auto"
     """The device; auto takes a GPU where there is one."""
+    precision: Precision = "auto"
+    """What the network computes in; auto is bf16 on a device that multiplies in it, fp16 on other CUDA GPUs, else fp32."""
     plugins: list[str] = field(default_factory=list)
     """Python files with parts of one's own; each is run before anything is chosen."""
 

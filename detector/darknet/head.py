@@ -101,11 +101,10 @@ class DarknetHead(nn.Module):
 
     def decode(self, box_logits: Tensor, points: Points) -> Tensor:
         """Raw [..., A, 4] → boxes [..., A, 4], xyxy in input pixels."""
-        scales = [
-            box_logits.new_full((level.rows * level.columns * level.per_cell, 1), one.scale, dtype=torch.float32)
-            for one, level in zip(self.predictions, points.levels, strict=True)
-        ]
-        return offsets_to_boxes(box_logits.float(), points, torch.cat(scales))
+        scales = torch.ones_like(points.strides)
+        for i, one in enumerate(self.predictions):
+            scales = torch.where(points.level == i, one.scale, scales)
+        return offsets_to_boxes(box_logits.float(), points, scales[..., None])
 
 
 def _predictions(plan: Plan) -> list[Prediction]:

@@ -30,6 +30,7 @@ from detector.evaluation.evaluate import evaluate
 from detector.evaluation.page.page import REPORT_FILES, leave_report
 from detector.evaluation.report import table
 from detector.evaluation.results import DETECTIONS, flatten, read_flat_results, write_results
+from detector.inference.precision import precision_of
 from detector.inference.predictor import Predictor, choose_device, detect_originals
 from detector.models.detector import Detector
 from detector.output import output_folder, write_json, write_picture
@@ -53,8 +54,8 @@ def run(given: config.Evaluate, index: Index | None = None) -> dict[str, Any]:
     - of a checkpoint also `detections.json`, a COCO result file with the data's own ids, and `predictions.png`, the
       first images with what is annotated and what is detected.
 
-    A checkpoint is measured as during its training: averaged weights, float32, images of one size, letterboxed or
-    stretched as the model wants them, at most 100 detections an image with a score above 0.001 (unless its `model`
+    A checkpoint is measured as during its training: averaged weights, float32 (or `precision`), images of one size, letterboxed
+    or stretched as the model wants them, at most 100 detections an image with a score above 0.001 (unless its `model`
     options say otherwise). Its class names are the label space, whatever the order of the data's own.
 
     Args:
@@ -84,6 +85,8 @@ def _measure_file(given: config.Evaluate, file: Path) -> dict[str, Any]:
     for key in ("image_size", "suppression", "iou_threshold"):
         if getattr(given, key) is not None:
             raise UserError(f"{key}: has no meaning with detections=FILE, which no model is run for")
+    if given.precision != "fp32":
+        raise UserError(f"precision={given.precision}: has no meaning with detections=FILE, which no model is run for")
     index = read_index(given.data, given.split, _listed_classes(given.data, given.split))
     try:
         results = read_flat_results(file, index)
@@ -120,6 +123,10 @@ def evaluate_detector(detector: nn.Module, given: config.Evaluate, index: Index 
             raise UserError(f"{key}: belongs to a checkpoint; a detector in memory has its own, an option of its model")
     if index is None and given.data is None:
         raise UserError("data must be given: a detector in memory knows of none")
+    if given.precision != "fp32":
+        raise UserError(
+            f"precision={given.precision}: belongs to a checkpoint; a detector in memory is measured as it is"
+        )
     options = options_of_detector(detector)
     image_size = options.image_size if options is not None and given.image_size is None else given.image_size
     if image_size is None:
@@ -162,7 +169,7 @@ def _measure_checkpoint(given: config.Evaluate, checkpoint: Checkpoint, index: I
             data = replace(data, cache="none")  # pays over epochs; here each image is seen once
     if index is None:
         index = _index_of(checkpoint, data, given.split)
-    predictor = Predictor(checkpoint, given.image_size, given.accelerator)
+    predictor = Predictor(checkpoint, given.image_size, given.accelerator, given.precision)
     return _measure(
         given,
         index,
@@ -172,7 +179,7 @@ def _measure_checkpoint(given: config.Evaluate, checkpoint: Checkpoint, index: I
             predictor.image_size,
             predictor.resize,
             checkpoint.options.model.proposal_request(),
-            {"checkpoint": str(checkpoint.path)},
+            {"checkpoint": str(checkpoint.path), "precision": precision_of(predictor.dtype)},
         ),
     )
 

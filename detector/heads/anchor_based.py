@@ -147,10 +147,10 @@ class AnchorBasedHead(nn.Module):
 
 
 def offsets_to_boxes(offsets: Tensor, points: Points, scale_xy: float | Tensor) -> Tensor:
-    """(t_x, t_y, t_w, t_h) [..., A, 4] → xyxy boxes [..., A, 4]; `scale_xy` one factor, or [A, 1]."""
+    """(t_x, t_y, t_w, t_h) [..., A, 4] → xyxy boxes [..., A, 4]; `scale_xy` one factor, or [..., A, 1]."""
     assert points.anchors is not None
     # from the cell's centre instead of its corner: c + s·σ(t) − (s − 1)/2 = (c + ½) + s·(σ(t) − ½)
-    centres = points.centres + scale_xy * (offsets[..., :2].sigmoid() - 0.5) * points.strides[:, None]
+    centres = points.centres + scale_xy * (offsets[..., :2].sigmoid() - 0.5) * points.strides[..., None]
     sizes = points.anchors * offsets[..., 2:].clamp(max=MAX_LOG_STRETCH).exp()
     return convert(torch.cat([centres, sizes], dim=-1), "cxcywh", "xyxy")
 

@@ -141,11 +141,11 @@ def _initial_box_bias(bins: int) -> Tensor:
 
 
 def distances_to_boxes(distances: Tensor, centres: Tensor, strides: Tensor) -> Tensor:
-    """Distances [..., A, 4] (left, top, right, bottom; in strides) at `centres` [A, 2] → boxes [..., A, 4] in pixels."""
-    pixels = distances * strides[:, None]
+    """Distances [..., A, 4] (left, top, right, bottom; in strides) at `centres` [..., A, 2] → boxes [..., A, 4] in pixels."""
+    pixels = distances * strides[..., None]
     return torch.cat([centres - pixels[..., :2], centres + pixels[..., 2:]], dim=-1)
 
 
 def boxes_to_distances(boxes: Tensor, centres: Tensor, strides: Tensor) -> Tensor:
     """Boxes [..., A, 4] in pixels → distances [..., A, 4] in strides; negative where the point lies outside the box."""
-    return torch.cat([centres - boxes[..., :2], boxes[..., 2:] - centres], dim=-1) / strides[:, None]
+    return torch.cat([centres - boxes[..., :2], boxes[..., 2:] - centres], dim=-1) / strides[..., None]

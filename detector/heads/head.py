@@ -40,7 +40,7 @@ class Head(Protocol):
         """Raw predictions → float32 [B, A, K] in 0..1: the score of each class in a detection."""
 
     def decode(self, box_logits: Tensor, points: Points) -> Tensor:
-        """Raw [..., A, *] → float32 boxes [..., A, 4], xyxy in input pixels."""
+        """Raw [..., A, *] → float32 boxes [..., A, 4], xyxy in input pixels; of some of the points also (`Points.at`)."""
 
 
 @dataclass

@@ -34,7 +34,19 @@ class Points:
     """float32 [A] in pixels."""
     anchors: Tensor | None
     """float32 [A, 2] (width, height) in pixels; None where the head has no anchors."""
+    level: Tensor
+    """int64 [A]: which of `levels` each is of."""
     levels: tuple[Level, ...]
+
+    def at(self, index: Tensor) -> Points:
+        """Some of them, by their indices int64 [..., M]: each of the tensors has [..., M] in the place of its [A]."""
+        return Points(
+            self.centres[index],
+            self.strides[index],
+            None if self.anchors is None else self.anchors[index],
+            self.level[index],
+            self.levels,
+        )
 
 
 @lru_cache(maxsize=32)
@@ -43,7 +55,8 @@ def make_points(
     image_size: tuple[int, int], strides: tuple[int, ...], device: torch.device, anchors: Anchors | None = None
 ) -> Points:
     """The points of an image of `image_size` (height, width): cell (i, j) of stride s has its centre at ((j+½)s, (i+½)s)."""
-    centres, all_strides, all_anchors, levels = [], [], [], []
+    centres, all_strides, all_anchors, all_levels = [], [], [], []
+    levels: list[Level] = []
     first = 0
     for stride, level_anchors in zip(strides, anchors or [None] * len(strides), strict=True):
         rows, columns = (-(-side // stride) for side in image_size)
@@ -57,8 +70,13 @@ def make_points(
         all_strides.append(torch.full((rows * columns * per_cell,), float(stride), device=device))
         if level_anchors:
             all_anchors.append(torch.tensor(level_anchors, device=device).repeat(rows * columns, 1))
+        all_levels.append(torch.full((rows * columns * per_cell,), len(levels), device=device))
         levels.append(Level(stride, rows, columns, per_cell, first))
         first += rows * columns * per_cell
     return Points(
-        torch.cat(centres), torch.cat(all_strides), torch.cat(all_anchors) if all_anchors else None, tuple(levels)
+        torch.cat(centres),
+        torch.cat(all_strides),
+        torch.cat(all_anchors) if all_anchors else None,
+        torch.cat(all_levels),
+        tuple(levels),
     )

@@ -18,8 +18,10 @@ from detector.data.images.letterbox import check_image_size
 from detector.data.index import AnnotatedObjects, Index, assemble
 from detector.data.paths import header_sizes
 from detector.errors import UserError
+from detector.inference.folding import fold_batch_norms
+from detector.inference.precision import compute_in, dtype_of
 from detector.models.detector import Detector, detect_batch
-from detector.models.stages import stage
+from detector.models.stages import StageTimer, stage
 from detector.resolve import resize_of
 from detector.types import Batch, Detections, Target
 
@@ -34,20 +36,34 @@ class Predictor:
         checkpoint: see `detector.checkpoint.open_checkpoint`.
         image_size: side of the square that the model sees, in pixels; by default the one that it was trained at.
         accelerator: auto | cpu | gpu.
+        precision: auto | fp32 | bf16 | fp16; see `detector.inference.precision.dtype_of`.
+
+    The network is a copy of its own, with batch norms folded into convolutions: its weights are none to train on.
 
     Raises:
-        UserError: an image size that is no positive multiple of 32, or an accelerator that is not there.
+        UserError: an image size that is no positive multiple of 32, an accelerator that is not there, or a word for the
+            precision that is none of these.
     """
 
-    def __init__(self, checkpoint: Checkpoint, image_size: int | None = None, accelerator: str = "auto") -> None:
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        image_size: int | None = None,
+        accelerator: str = "auto",
+        precision: str = "fp32",
+    ) -> None:
         self.image_size = checkpoint.options.image_size if image_size is None else image_size
         check_image_size(self.image_size)
         self.resize = resize_of(checkpoint.options.model)
         self.checkpoint = checkpoint
         self.device = choose_device(accelerator)
-        network: Any = checkpoint.detector().to(self.device)
+        self.dtype = dtype_of(precision, self.device)
+        network: Any = checkpoint.detector()
+        convolutions = fold_batch_norms(network)
+        network = network.to(self.device)
         if checkpoint.run is None or checkpoint.run.trainer.channels_last:
             network = network.to(memory_format=torch.channels_last)
+        compute_in(network, self.dtype, self.device, convolutions)
         self._detector: Detector = network
 
     @property
@@ -93,19 +109,20 @@ class Predictor:
             for found in _at_least(self.detect(self.preprocess(pictures[start : start + batch_size])), score)
         ]
 
-    def preprocess(self, pictures: Sequence[Picture]) -> Batch:
+    def preprocess(self, pictures: Sequence[Picture], clock: StageTimer | None = None) -> Batch:
         """The pictures as the model sees them: the batch that evaluation would make of them, without objects.
 
-        Where the model asks for proposals, they are searched for here, on the whole picture as for evaluation.
+        Where the model asks for proposals, they are searched for here, on the whole picture as for evaluation. `clock`
+        measures the search where another thread than the model's does it.
         """
-        samples = [self._sample(_index(picture)) for picture in pictures]
+        samples = [self._sample(_index(picture), clock) for picture in pictures]
         return Batch(torch.stack([image for image, _ in samples]), [target for _, target in samples])
 
-    def _sample(self, index: Index) -> tuple[Tensor, Target]:
+    def _sample(self, index: Index, clock: StageTimer | None) -> tuple[Tensor, Target]:
         request = self.checkpoint.options.model.proposal_request()
         if request is None:
             return DetectionDataset(index, self.image_size, resize=self.resize)[0, 0]
-        with stage("proposals"):
+        with stage("proposals") if clock is None else clock.measuring("proposals"):
             proposals = request.search(index.image(0))[: request.limit]
         return DetectionDataset(index, self.image_size, proposals=lambda _: proposals, resize=self.resize)[0, 0]
 

@@ -119,4 +119,4 @@ class Normalise(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """The same pixels in the dtype of the buffers."""
-        return (images.to(self.offset.dtype) - self.offset) * self.scale
+        return (images.to(self.offset.dtype) - self.offset).mul_(self.scale)

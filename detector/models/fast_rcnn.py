@@ -100,7 +100,7 @@ class FastRCNN(nn.Module):
             with stage("heads"):
                 found = self.roi_stage.detect(levels, regions, _size(images))
         with stage("suppression"):
-            return [self.suppression(*one) for one in found]
+            return self.suppression.ragged(found)
 
 
 def _size(images: Tensor) -> tuple[int, int]:

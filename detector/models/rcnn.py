@@ -199,7 +199,7 @@ class RCNN(nn.Module):
                 scores = torch.where((boxes[..., 2:] > boxes[..., :2]).all(-1), scores, 0.0)
         with stage("suppression"):
             found = zip(boxes.split(numbers), scores.split(numbers), strict=True)
-            return [self.suppression(*one) for one in found]
+            return self.suppression.ragged(list(found))
 
     def _warped(self, images: Tensor, regions: list[Tensor]) -> Tensor:
         return warp(self.normalise(images), regions, self.region_size, self.context)

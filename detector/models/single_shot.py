@@ -78,9 +78,14 @@ class SingleShot(nn.Module):
             raw = self(images)
             with stage("heads"):
                 scores = self.head.scores(raw)
-                boxes = self.head.decode(raw["box_logits"], self._points(images))
+            with stage("suppression"):
+                chosen = self.suppression.choose(scores)
+            with stage("heads"):  # boxes of the best predictions alone
+                logits = raw["box_logits"]
+                logits = logits.gather(1, chosen.rows[..., None].expand(-1, -1, logits.shape[2]))
+                boxes = self.head.decode(logits, self._points(images).at(chosen.rows))
         with stage("suppression"):
-            return [self.suppression(*one) for one in zip(boxes, scores, strict=True)]
+            return self.suppression.suppress(chosen, boxes)
 
     def _points(self, images: Tensor) -> Points:
         return self.head.points(_size(images), images.device)

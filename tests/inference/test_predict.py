@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import math
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,13 +12,18 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
+from pycocotools.coco import COCO
 from saved_checkpoint import save_checkpoint
 
 import detector
 from detector import config
 from detector.data.formats.shapes import CLASS_NAMES
 from detector.errors import UserError
+from detector.inference import sources
 from detector.inference.predict import predict
+from detector.inference.predictor import Predictor
+from detector.inference.tiles import merged, tiles_of
+from detector.types import Batch, Detections
 
 Configure = Callable[..., config.Train]
 
@@ -212,3 +219,122 @@ def test_a_wrong_number_is_named_before_anything_is_written(
     with pytest.raises(UserError, match=said):
         _run(checkpoint, folder, tmp_path / "out", **options)
     assert not (tmp_path / "out").exists()
+
+
+def test_everything_that_is_saved_says_the_same(checkpoint: str, tmp_path: Path) -> None:
+    folder = _pictures(tmp_path / "in", {"a.png": (60, 90)})
+    _pictures(folder / "sub", {"b.jpg": (200, 100), "a.png": (50, 50)})
+    content = _run(checkpoint, folder, tmp_path / "out", score=0.6, save=["txt", "crops", "coco"])
+    out = tmp_path / "out"
+    assert {path.name for path in out.iterdir()} == {
+        *("detections.json", "overview.png", "labels", "crops", "coco.json", "classes.txt")
+    }
+    assert [entry["file"] for entry in content["pictures"]] == ["a.png", "sub/a.png", "sub/b.jpg"]
+    assert (out / "classes.txt").read_text().split() == list(CLASS_NAMES)
+    coco = COCO(str(out / "coco.json"))
+    assert sum(len(entry["boxes"]) for entry in content["pictures"]) == len(coco.anns) > 3
+    for entry, image in zip(content["pictures"], coco.loadImgs(sorted(coco.imgs)), strict=True):
+        size = entry["width"], entry["height"]
+        assert (image["file_name"], image["width"], image["height"]) == (entry["file"], *size)
+        name = entry["file"].rsplit(".", 1)[0]
+        rows = np.loadtxt(out / "labels" / f"{name}.txt", ndmin=2)
+        annotations = coco.imgToAnns[image["id"]]
+        pixels = np.asarray(Image.open(folder / entry["file"]))
+        for k, (box, score, name_of_class) in enumerate(
+            zip(entry["boxes"], entry["scores"], entry["classes"], strict=True)
+        ):
+            x1, y1, x2, y2 = box
+            label = CLASS_NAMES.index(name_of_class)
+            assert rows[k] == pytest.approx(
+                [
+                    label,
+                    (x1 + x2) / 2 / size[0],
+                    (y1 + y2) / 2 / size[1],
+                    (x2 - x1) / size[0],
+                    (y2 - y1) / size[1],
+                    score,
+                ],
+                abs=1e-5,
+            )
+            assert annotations[k]["bbox"] == pytest.approx([x1, y1, x2 - x1, y2 - y1])
+            assert coco.cats[annotations[k]["category_id"]]["name"] == name_of_class
+            crop = np.asarray(Image.open(out / "crops" / name_of_class / f"{name}_{k}.png"))
+            expected = pixels[int(y1) : math.ceil(y2), int(x1) : math.ceil(x2)]
+            assert crop.shape == expected.shape
+            if entry["file"].endswith(".png"):
+                np.testing.assert_array_equal(crop, expected)
+
+
+def test_only_detections_of_the_classes_asked_for_are_kept(checkpoint: str, tmp_path: Path) -> None:
+    folder = _pictures(tmp_path / "in", {"a.png": (60, 90)})
+    (whole,) = _run(checkpoint, folder, tmp_path / "all", score=0.2)["pictures"]
+    wanted = [CLASS_NAMES[2], CLASS_NAMES[0]]
+    (some,) = _run(checkpoint, folder, tmp_path / "some", score=0.2, classes=wanted)["pictures"]
+    kept = [i for i, name in enumerate(whole["classes"]) if name in wanted]
+    assert 0 < len(kept) < len(whole["classes"])
+    assert some["boxes"] == [whole["boxes"][i] for i in kept]
+    with pytest.raises(UserError, match=f"'{CLASS_NAMES[0]}s' is none of the checkpoint's: {CLASS_NAMES[0]}"):
+        _run(checkpoint, folder, tmp_path / "none", classes=[f"{CLASS_NAMES[0]}s"])
+
+
+def test_tiles_find_what_the_predictor_finds_in_each(checkpoint: str, tmp_path: Path) -> None:
+    folder = _pictures(tmp_path / "in", {"a.png": (90, 160), "b.png": (40, 60)})
+    content = _run(checkpoint, folder, tmp_path / "out", score=0.6, tiles=96, tile_overlap=0.3, batch_size=3)
+    large, small = content["pictures"]
+    model = detector.load(checkpoint, accelerator="cpu")
+    pixels = np.asarray(Image.open(folder / "a.png"))
+    whole, *tiles = tiles_of((90, 160), 96, 0.3)
+    assert len(tiles) == 2
+    parts = [pixels[t.top : t.bottom, t.left : t.right] for t in (whole, *tiles)]
+    found = [model.predict(part, score=0.6) for part in parts]
+    expected = merged(found, [whole, *tiles], (90, 160), model.checkpoint.options.model.build_suppression())
+    assert len(expected) > len(found[0])
+    assert large["scores"] == pytest.approx(expected.scores.tolist(), abs=1e-5)
+    assert np.array(large["boxes"]) == pytest.approx(expected.boxes.numpy(), abs=1e-2)
+    assert small["scores"] == pytest.approx(model.predict(folder / "b.png", score=0.6).scores.tolist(), abs=1e-5)
+
+
+def test_what_was_found_before_an_early_end_is_whole_json(checkpoint: str, tmp_path: Path) -> None:
+    folder = _pictures(tmp_path / "in", {f"{i}.png": (60, 90) for i in range(12)})
+    content = bytearray((folder / "9.png").read_bytes())
+    content[60:] = bytes(len(content) - 60)  # the header is whole, the pixels are not
+    (folder / "9.png").write_bytes(content)
+    with pytest.raises(UserError, match=r"9\.png"):
+        _run(checkpoint, folder, tmp_path / "out", batch_size=1, save=["coco"])
+    entries = json.loads((tmp_path / "out" / "detections.json").read_text())["pictures"]
+    assert [entry["file"] for entry in entries] == [f"{i}.png" for i in range(len(entries))]
+    assert len(json.loads((tmp_path / "out" / "coco.json").read_text())["images"]) == len(entries)
+
+
+def test_frames_end_a_video_and_mean_nothing_for_images(checkpoint: str, tmp_path: Path) -> None:
+    _video(tmp_path / "clip.mp4", frames=9)
+    content = _run(checkpoint, tmp_path / "clip.mp4", tmp_path / "out", frames=4, save=["txt"])
+    assert [entry["frame"] for entry in content["pictures"]] == [0, 1, 2, 3]
+    assert len(list((tmp_path / "out" / "labels").iterdir())) == 4
+    assert not (tmp_path / "out" / "clip.mp4").exists()
+    with pytest.raises(UserError, match="frames=4: has no meaning for images"):
+        _run(checkpoint, _pictures(tmp_path / "in", {"a.png": (60, 90)}), tmp_path / "none", frames=4)
+
+
+def test_pictures_are_read_while_the_network_computes_but_not_many_ahead(
+    checkpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = _pictures(tmp_path / "in", {f"{i:02d}.png": (60, 90) for i in range(30)})
+    read: list[str] = []
+    ahead: list[int] = []
+    decode, detect = sources.decode, Predictor.detect
+
+    def counted(file: str) -> np.ndarray:
+        read.append(file)
+        return decode(file)
+
+    def slow(self: Predictor, batch: Batch) -> list[Detections]:
+        time.sleep(0.1)
+        ahead.append(len(read) - len(ahead))
+        return detect(self, batch)
+
+    monkeypatch.setattr(sources, "decode", counted)
+    monkeypatch.setattr(Predictor, "detect", slow)
+    _run(checkpoint, folder, tmp_path / "out", batch_size=1, score=0.9)
+    assert len(ahead) == 30
+    assert 2 <= max(ahead) <= 5

@@ -29,7 +29,7 @@ def _flat_frames(count: int) -> list[np.ndarray]:
     return [np.full((48, 64, 3), (10 * i, 200 - 10 * i, 50), dtype=np.uint8) for i in range(count)]
 
 
-def _message(source: Path) -> str:
+def _message(source: Path | str) -> str:
     with pytest.raises(UserError) as caught:
         open_source(source)
     assert "\n" not in str(caught.value)
@@ -52,8 +52,51 @@ def test_a_folder_gives_its_images_by_name_and_nothing_else(tmp_path: Path) -> N
     Image.fromarray(_picture()).save(tmp_path / "folder.png" / "inner.png")
     source = open_source(tmp_path)
     assert isinstance(source, ImageFiles)
-    assert [picture.name for picture in source] == ["a.JPG", "b.png", "c.bmp"]
-    assert len(source) == 3
+    assert [picture.name for picture in source] == ["a.JPG", "b.png", "c.bmp", "folder.png/inner.png"]
+    assert len(source) == 4
+    assert source.left_out == ("notes.txt",)
+
+
+def test_a_pattern_gives_the_images_that_fit(tmp_path: Path) -> None:
+    for place in ("a.png", "b.jpg", "sub/c.png", "sub/deep/d.png"):
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(_picture()).save(tmp_path / place)
+    assert [one.name for one in open_source(f"{tmp_path}/*.png")] == ["a.png"]
+    assert [one.name for one in open_source(f"{tmp_path}/sub/**/*.png")] == ["c.png", "deep/d.png"]
+    assert "no image file fits this pattern" in _message(tmp_path / "*.bmp")
+
+
+def test_an_address_gives_the_frames_of_the_stream_there(tmp_path: Path) -> None:
+    _write_video(tmp_path / "a.mp4", _flat_frames(12))
+    source = open_source(f"file://{tmp_path}/a.mp4", frames=5)
+    assert isinstance(source, Video)
+    assert (source.file, len(source), source.size) == (Path("a.mp4"), 5, (48, 64))
+    pictures = list(source)
+    assert [picture.frame for picture in pictures] == [0, 1, 2, 3, 4]
+    assert np.abs(pictures[4].pixels.astype(int) - _flat_frames(5)[4]).max() < 12
+    assert "no video comes from this address" in _message("rtsp://127.0.0.1:9/none")  # nobody listens
+
+
+def test_a_number_is_a_webcam_unless_a_file_has_that_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    _write_video(tmp_path / "a.mp4", _flat_frames(3))
+    opened = []
+    capture = cv2.VideoCapture
+
+    def camera(number: int) -> cv2.VideoCapture:
+        opened.append(number)
+        return capture(str(tmp_path / "a.mp4"), cv2.CAP_FFMPEG)
+
+    monkeypatch.setattr(cv2, "VideoCapture", camera)
+    source = open_source("7")
+    assert isinstance(source, Video)
+    assert (len(list(source)), source.expected_frames, source.file) == (3, 0, Path("webcam_7"))
+    assert opened == [7, 7]
+    monkeypatch.undo()
+    Image.fromarray(_picture()).save(tmp_path / "7.png")
+    (tmp_path / "7.png").rename(tmp_path / "7")
+    monkeypatch.chdir(tmp_path)
+    assert "neither an image" in _message(Path("7"))
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
