@@ -176,13 +176,13 @@ def test_colour_changes_as_the_filters_of_css_are_defined(seed: int) -> None:
     image = np.random.default_rng(seed).integers(0, 256, (12, 12, 3), dtype=np.uint8)
     hue, saturation, value = np.random.default_rng(seed).uniform(-1, 1, 3) * (0.5, 0.6, 0.4)
     result = jittered(image, seed, hue=0.5, saturation=0.6, value=0.4)
-    cosine, sine, gain = np.cos(hue * np.pi), np.sin(hue * np.pi), 1 + saturation
+    c, s, gain = np.cos(hue * np.pi), np.sin(hue * np.pi), 1 + saturation
     # as published: constant, cosine's and sine's part of each coefficient
     hue_rotate = np.array(
         [
-            [0.213 + cosine * 0.787 - sine * 0.213, 0.715 - cosine * 0.715 - sine * 0.715, 0.072 - cosine * 0.072 + sine * 0.928],
-            [0.213 - cosine * 0.213 + sine * 0.143, 0.715 + cosine * 0.285 + sine * 0.140, 0.072 - cosine * 0.072 - sine * 0.283],
-            [0.213 - cosine * 0.213 - sine * 0.787, 0.715 - cosine * 0.715 + sine * 0.715, 0.072 + cosine * 0.928 + sine * 0.072],
+            [0.213 + c * 0.787 - s * 0.213, 0.715 - c * 0.715 - s * 0.715, 0.072 - c * 0.072 + s * 0.928],
+            [0.213 - c * 0.213 + s * 0.143, 0.715 + c * 0.285 + s * 0.140, 0.072 - c * 0.072 - s * 0.283],
+            [0.213 - c * 0.213 - s * 0.787, 0.715 - c * 0.715 + s * 0.715, 0.072 + c * 0.928 + s * 0.072],
         ]
     )  # fmt: skip
     saturate = np.array(
