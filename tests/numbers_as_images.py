@@ -12,6 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from torch.utils.data import get_worker_info
 
 from detector.data.batch import collate, empty_images
 from detector.data.loader import Loader, no_note
@@ -100,6 +101,15 @@ class Batches(Images):
     def __getitem__(self, i: int) -> Any:
         torch.manual_seed(i)
         return Batch(empty_images(2, 32).fill_(i), [target(0), target(i * 100)])
+
+
+class Makers(Images):
+    """The process that loads each number, in place of the number."""
+
+    def __getitem__(self, i: int) -> int:
+        information = get_worker_info()
+        assert information is not None
+        return information.id
 
 
 def send(batch: Batch) -> Any:

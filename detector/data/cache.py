@@ -58,6 +58,30 @@ class CachedImages:
         return self.buffer[self.offsets[i] : self.offsets[i + 1]].reshape(height, width, 3)
 
 
+class KeptImages:
+    """Images of a source, each asked for only once for as long as it is among those to be kept."""
+
+    def __init__(self, source: Images) -> None:
+        self.source = source
+        self._wanted: np.ndarray = np.empty(0, dtype=np.int64)
+        self._kept: dict[int, np.ndarray] = {}
+
+    def keep(self, wanted: np.ndarray) -> None:
+        """From now on images at the positions `wanted`, int64 [G], are kept and others are let go."""
+        if not np.array_equal(wanted, self._wanted):
+            self._wanted = wanted
+            self._kept = {i: self._kept[i] for i in wanted.tolist() if i in self._kept}
+
+    def image(self, i: int) -> np.ndarray:
+        """Image `i`, uint8 [height, width, 3] RGB."""
+        image = self._kept.get(i)
+        if image is None:
+            image = self.source.image(i)
+            if i in self._wanted:
+                self._kept[i] = image
+        return image
+
+
 def open_images(index: Index, cache: str, limit: Limit) -> Images:
     """The images of a split, loaded with `limit` (see `loaded_size`) and kept as `cache` says: none, ram or disk.
 

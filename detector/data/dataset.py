@@ -24,22 +24,27 @@ from detector.data.augment.random_views import (
     random_view,
 )
 from detector.data.batch import NO_SHARED_MEMORY, empty_images
-from detector.data.cache import Images, open_images
+from detector.data.cache import Images, KeptImages, open_images
 from detector.data.geometry import scaling, transform_boxes
 from detector.data.images.letterbox import GREY, check_resize, fit_square
 from detector.data.images.loading import loaded_size, loading_limit
 from detector.data.index import Index
 from detector.data.loader import no_note
 from detector.data.options import Augment
+from detector.data.sampler import Key
 from detector.errors import RunError
 from detector.types import Batch, Target
 
-Key = tuple[int, int]
-"""(epoch, position in the index)."""
+_NO_IMAGE = np.empty(0, dtype=np.int64)
+_NOT_SENT = ("_canvases", "_kept")
+"""What a process writes to, and makes for itself."""
 
 
 class DetectionDataset(Dataset[tuple[Tensor, Target]]):
     """Samples of one split: (uint8 [3, S, S] RGB, its target in pixels of that picture), S = `image_size`.
+
+    Where an image is mixed with others, in a mosaic, MixUp or CutMix, they are drawn from those that its key names, which
+    are kept decoded until a key names others; from the whole index where it names none.
 
     A loader with `collate_fn=collate` gets whole batches, each picture written only once, where it is to be.
 
@@ -47,8 +52,8 @@ class DetectionDataset(Dataset[tuple[Tensor, Target]]):
         index: what the split holds.
         image_size: side of the square that the model sees.
         augment: for training; None for evaluation, where each image is brought into the square and nothing else.
-        seed: with the epoch and the position it decides every random choice, so that a sample is the same whatever the
-            number of loader processes, and another one each epoch.
+        seed: with the key it decides every random choice, so that a sample is the same whatever the number of loader
+            processes, and another one each epoch.
         epochs: length of the training, from whose end `augment.mixing_off_epochs` counts.
         images: the index's images; decoded each time they are asked for, if not given.
         proposals: boxes float32 [P, 4] of the image at a position, in its original pixels, best first: they travel with
@@ -91,13 +96,13 @@ class DetectionDataset(Dataset[tuple[Tensor, Target]]):
         self._make_room()
 
     def _make_room(self) -> None:
-        # Two canvases and room for colour, used for every sample: fresh memory costs more than what is done with it.
-        self._canvases = np.empty((3, self.size, self.size, 3), dtype=np.uint8)
-        self._planes = np.empty((3, self.size, self.size), dtype=np.uint8)
+        # Two canvases, used for every sample: fresh memory costs more than what is done with it.
+        self._canvases = np.empty((2, self.size, self.size, 3), dtype=np.uint8)
+        self._kept = KeptImages(self.images)
 
     def __getstate__(self) -> dict[str, Any]:
         """All but what a process writes to."""
-        return {name: value for name, value in vars(self).items() if name not in ("_canvases", "_planes")}
+        return {name: value for name, value in vars(self).items() if name not in _NOT_SENT}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -130,15 +135,18 @@ class DetectionDataset(Dataset[tuple[Tensor, Target]]):
 
     def _image(self, i: int) -> np.ndarray:
         self.note(i)
-        return self.images.image(i)
+        return self._kept.image(i)
 
     def _sample(self, key: Key, planes: np.ndarray) -> Target:
         """Writes one picture into `planes`, uint8 [3, S, S]."""
-        epoch, i = key
+        epoch, i, *group = key
         if self.augment is None:
             canvas, objects, matrix = self._whole(i)
         else:
-            canvas, objects, matrix = self._augmented(np.random.default_rng([self.seed, epoch, i]), epoch, i)
+            mixed = epoch < self.mixed_epochs
+            self._kept.keep(group[0] if group and mixed else _NO_IMAGE)
+            partners = None if not mixed else group[0] if group else np.arange(len(self))
+            canvas, objects, matrix = self._augmented(np.random.default_rng([self.seed, epoch, i]), i, partners)
         cv2.split(canvas, list(planes))
         height, width = self.index.sizes[i].tolist()
         proposals = objects.proposals
@@ -158,22 +166,23 @@ class DetectionDataset(Dataset[tuple[Tensor, Target]]):
         matrix = matrix @ self._loading_matrix(i)
         return canvas, self._objects(i, matrix), matrix
 
-    def _augmented(self, rng: np.random.Generator, epoch: int, i: int) -> tuple[np.ndarray, CanvasObjects, np.ndarray]:
+    def _augmented(
+        self, rng: np.random.Generator, i: int, partners: np.ndarray | None
+    ) -> tuple[np.ndarray, CanvasObjects, np.ndarray]:
+        """Image `i` as training sees it, mixed with none but `partners`, int64 [G]; None where nothing is mixed."""
         augment = self.augment
         assert augment is not None
-        mixed = epoch < self.mixed_epochs
-        mosaic = augment.mosaic if mixed else 0.0
-        canvas, other, scratch = self._canvases
-        objects, matrix = self._scene(canvas, rng, augment, mosaic, i)
+        canvas, other = self._canvases
+        objects, matrix = self._scene(canvas, rng, augment, i, partners)
         for probability, mix in ((augment.mixup, mix_up), (augment.cutmix, cut_mix)):
-            if mixed and probability and rng.random() < probability and len(self) > 1:
+            if partners is not None and probability and rng.random() < probability:
                 # Another image: mixed with itself it would be the same picture with boxes twice or cut in two.
-                j = (i + int(rng.integers(1, len(self)))) % len(self)
-                other_objects, _ = self._scene(other, rng, augment, mosaic, j)
-                objects = mix(rng, canvas, objects, other, other_objects)
+                for j in _others(rng, i, partners, 1):
+                    other_objects, _ = self._scene(other, rng, augment, j, partners)
+                    objects = mix(rng, canvas, objects, other, other_objects)
         if augment.erasing and rng.random() < augment.erasing:
             objects = erase(rng, canvas, objects)
-        jitter_colour(rng, augment, canvas, (scratch, self._planes))
+        jitter_colour(rng, augment, canvas)
         for probability, fault in self.camera_faults:
             if rng.random() < probability:
                 canvas, objects = fault(rng, canvas, objects)
@@ -182,12 +191,13 @@ class DetectionDataset(Dataset[tuple[Tensor, Target]]):
         return canvas, objects, matrix
 
     def _scene(
-        self, canvas: np.ndarray, rng: np.random.Generator, augment: Augment, mosaic: float, i: int
+        self, canvas: np.ndarray, rng: np.random.Generator, augment: Augment, i: int, partners: np.ndarray | None
     ) -> tuple[CanvasObjects, np.ndarray]:
         """Image `i` alone or in a mosaic drawn onto the canvas: the objects seen there, and the map of image `i`."""
         members, centre = [i], None
-        if mosaic and rng.random() < mosaic:
-            members = rng.permutation([i, *rng.integers(len(self), size=len(QUADRANTS) - 1)]).tolist()
+        if partners is not None and augment.mosaic and rng.random() < augment.mosaic:
+            distinct = [i, *_others(rng, i, partners, len(QUADRANTS) - 1)]
+            members = rng.permutation(np.resize(distinct, len(QUADRANTS))).tolist()
             centre = random_centre(rng, self.size)
         view = random_view(rng, augment, self.size)
 
@@ -226,6 +236,12 @@ class DetectionDataset(Dataset[tuple[Tensor, Target]]):
             index.area[rows].copy(),
             None if self.proposals is None else transform_boxes(self.proposals(i), matrix),
         )
+
+
+def _others(rng: np.random.Generator, i: int, images: np.ndarray, count: int) -> list[int]:
+    """`count` different ones of `images`, int64 [G], without image `i`; fewer where there are not so many."""
+    drawn = images[rng.choice(len(images), min(count + 1, len(images)), replace=False)]
+    return drawn[drawn != i][:count].tolist()
 
 
 def training_samples(index: Index, image_size: int, augment: Augment, seed: int, count: int) -> Batch:

@@ -66,7 +66,7 @@ class Lookup:
     """Positions of ids. 7 and 7.0 are one id; so is "7", unless the ids themselves have both or `exact` is set."""
 
     def __init__(self, ids: Sequence[ImageId], exact: bool = False) -> None:
-        positions = {loose(identity): i for i, identity in enumerate(ids)}
+        positions = {one if isinstance(one, int) else loose(one): i for i, one in enumerate(ids)}
         self._exact = exact or len(positions) < len(ids)
         self._positions = {identity: i for i, identity in enumerate(ids)} if self._exact else positions
 
@@ -77,6 +77,10 @@ class Lookup:
             return None
         meant = identity if self._exact else loose(identity)
         return None if meant is None else self._positions.get(meant)
+
+    def of_integers(self, values: Iterable[int]) -> list[int | None]:
+        """The position of each of many integers, of at most 400 digits."""
+        return list(map(self._positions.get, values))
 
 
 def in_order(ids: Iterable[ImageId]) -> list[ImageId]:

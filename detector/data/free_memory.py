@@ -1,7 +1,9 @@
-"""How much memory this process may still take, as the machine and its container or job allow."""
+"""How much memory this process may still take, as the machine and its container or job allow; and giving some back."""
 
 from __future__ import annotations
 
+import ctypes
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,3 +45,11 @@ def _group_room(root: Path) -> Iterator[int]:
             except (OSError, ValueError):  # no limit here ("max"), or the folder is not visible from inside
                 continue
             yield room + sum(int(entries.get(name, 0)) for name in files)
+
+
+def give_back_memory() -> None:
+    """Lets the machine have what this process has freed, of which glibc keeps what lies below anything still in use."""
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # other C libraries have none
+        if trim is not None:
+            trim(0)

@@ -188,15 +188,15 @@ def assemble(
     sizes = np.asarray(sizes, dtype=np.int32).reshape(-1, 2)
     owners = np.asarray(objects.owners, dtype=np.int64)
     raw = np.asarray(objects.boxes, dtype=np.float64).reshape(-1, 4)
-    limits = sizes[owners][:, [1, 0, 1, 0]].astype(np.float64)
-    cut = np.clip(raw, 0, limits)
+    cut = np.clip(raw, 0, sizes[:, [1, 0, 1, 0]].astype(np.float64)[owners])
 
     written = _written(objects, raw)
-    finite = np.isfinite(written).all(axis=1) & np.isfinite(raw).all(axis=1)
-    degenerate = finite & (raw[:, 2:] <= raw[:, :2]).any(axis=1)
-    outside = finite & ~degenerate & (cut[:, 2:].astype(np.float32) <= cut[:, :2].astype(np.float32)).any(axis=1)
+    trained = cut.astype(np.float32)
+    finite = ~_in_any_column(~np.isfinite(written)) & ~_in_any_column(~np.isfinite(raw))
+    degenerate = finite & _in_any_column(raw[:, 2:] <= raw[:, :2])
+    outside = finite & ~degenerate & _in_any_column(trained[:, 2:] <= trained[:, :2])
     keep = finite & ~degenerate & ~outside
-    over_edge = keep & (np.abs(raw - cut) > ROUNDING).any(axis=1)
+    over_edge = keep & _in_any_column(np.abs(raw - cut) > ROUNDING)
 
     found = list(problems)
     for kind, faulty, done in (
@@ -223,7 +223,7 @@ def assemble(
         files=np.asarray(files, dtype=np.str_),
         sizes=sizes,
         offsets=offsets_of(np.bincount(owners[rows], minlength=len(sizes))),
-        boxes=cut[rows].astype(np.float32),
+        boxes=trained[rows],
         labels=labels[rows],
         crowd=crowd[rows],
         area=np.minimum(area[rows], np.finfo(np.float32).max).astype(np.float32),
@@ -236,6 +236,11 @@ def assemble(
         ),
         problems=found,
     )
+
+
+def _in_any_column(flags: np.ndarray) -> np.ndarray:
+    """bool [N] of bool [N, C]; numpy's own `any` takes several times as long for few columns."""
+    return np.logical_or.reduce(list(flags.T))
 
 
 def _written(objects: AnnotatedObjects, corners: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import functools
+import itertools
 import multiprocessing
 import multiprocessing.util
 import os
@@ -64,16 +65,20 @@ class Loader(DataLoader[T_co]):
         name: of the data, for errors: "training data".
         workers: how many processes; with 0 the caller's own process loads.
         timeout: seconds after which a process that gives nothing is given up.
+        run: so many batches that follow one another are made by one process, which may keep what they share.
         options: those of `DataLoader`.
 
     Raises:
         RunError: when batches are asked for: a process gave nothing in time, died, or found no shared memory.
     """
 
-    def __init__(self, dataset: LoadedSet[T_co], *, name: str, workers: int, timeout: float, **options: Any) -> None:
+    def __init__(
+        self, dataset: LoadedSet[T_co], *, name: str, workers: int, timeout: float, run: int = 1, **options: Any
+    ) -> None:
         self.loaded = dataset
         self.data_name = name
         self.patience = timeout
+        self.run = run
         super().__init__(
             cast(Dataset[T_co], _InSharedMemory(dataset) if workers else dataset),
             num_workers=workers,
@@ -115,6 +120,7 @@ class _Watched(_MultiProcessingDataLoaderIter):
         self._workers: list[BaseProcess] = []  # type: ignore[assignment]
         # Not the loader itself: it holds this iterator, and both would outlive their last use.
         self._loaded, self._data_name, self._patience = loader.loaded, loader.data_name, loader.patience
+        self._run = loader.run
         self._semaphore_names: list[Callable[[], Any]] = []
         shared = cast(_InSharedMemory, loader.dataset).shared
         memory = SharedMemory.allocate(16 * loader.num_workers, "a loader", writable=True)
@@ -134,6 +140,11 @@ class _Watched(_MultiProcessingDataLoaderIter):
             raise
         # Their SIGTERM is blocked, with which Python would end them at its own end, and wait.
         multiprocessing.util.Finalize(self, _kill, (self._workers,), exitpriority=100)
+
+    def _try_put_index(self) -> None:
+        turn = self._send_idx // self._run % self._num_workers
+        self._worker_queue_idx_cycle = itertools.repeat(turn)  # from which torch takes the process of the next batch
+        super()._try_put_index()
 
     def _get_data(self) -> Any:
         end = time.monotonic() + self._patience

@@ -31,7 +31,10 @@ from detector.proposals.selective_search import ProposalRequest
 from detector.types import Batch, ImageId
 
 PREFETCH = 4
-"""Batches that each loader process is ahead: enough to hide an uneven one, little memory."""
+"""Batches that each loader process is ahead at least: enough to hide an uneven one, little memory."""
+MIXED = 64
+"""Images that are mixed with one another alone, at least. A process keeps them decoded until it has made their batches:
+at 640 px at most 1.2 MB each, as much as the batches that it is ahead."""
 _SPLITS = ("train", "val")
 
 
@@ -261,12 +264,17 @@ class DetectionData(lightning.LightningDataModule):
             **_open_proposals(opened.index, self.loading, self.proposals),
         )
         current_epoch = None if self.trainer is None else self._current_epoch
+        batches = -(-MIXED // self.loading.batch_size)  # that are made of one group of images
         sampler = EpochSampler(
-            len(dataset), shuffle=True, seed=self.seed, current_epoch=current_epoch, **self._processes()
+            len(dataset),
+            shuffle=True,
+            seed=self.seed,
+            current_epoch=current_epoch,
+            group=batches * self.loading.batch_size,
+            **self._processes(),
         )
-        return _loader(
-            dataset, sampler, self.loading, "training data", drop_last=len(sampler) >= self.loading.batch_size
-        )
+        drop_last = len(sampler) >= self.loading.batch_size
+        return _loader(dataset, sampler, self.loading, "training data", drop_last, batches)
 
     def batches_per_epoch(self, world_size: int) -> int:
         """Training batches of an epoch on each of `world_size` processes; makes no loader."""
@@ -358,7 +366,7 @@ def _open_proposals(index: Index, data: Data, request: ProposalRequest | None) -
 
 
 def _loader(
-    dataset: DetectionDataset, sampler: EpochSampler, data: Data, name: str, drop_last: bool = False
+    dataset: DetectionDataset, sampler: EpochSampler, data: Data, name: str, drop_last: bool = False, run: int = 1
 ) -> DataLoader[Batch]:
     workers = loader_processes(usable_cores()) if data.workers is None else data.workers
     return Loader(
@@ -366,11 +374,12 @@ def _loader(
         name=name,
         workers=workers,
         timeout=data.timeout,
+        run=run,
         batch_size=data.batch_size,
         sampler=sampler,
         collate_fn=collate,
         drop_last=drop_last,
         pin_memory=torch.cuda.is_available(),
         persistent_workers=workers > 0,
-        prefetch_factor=PREFETCH if workers else None,
+        prefetch_factor=max(PREFETCH, run) if workers else None,  # fewer batches than a run would leave processes idle
     )

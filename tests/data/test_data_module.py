@@ -10,8 +10,10 @@ from torch.utils.data import DataLoader
 
 from detector import config
 from detector.data import module as module_file
+from detector.data.loader import Loader
 from detector.data.module import DetectionData, evaluation_loader
 from detector.data.read import read_index
+from detector.data.sampler import EpochSampler
 from detector.errors import UserError
 from detector.types import Batch
 
@@ -85,6 +87,19 @@ def test_a_last_smaller_batch_is_left_out_of_training_alone() -> None:
     data = DetectionData.read(shapes(), AUGMENT, 64)
     assert [len(batch.targets) for batch in data.train_dataloader()] == [4, 4]
     assert [len(batch.targets) for batch in data.val_dataloader()] == [4, 1]
+
+
+@pytest.mark.parametrize("batch_size", [1, 16, 24, 100])
+def test_images_that_are_mixed_are_loaded_by_one_process_whatever_the_batch_size(batch_size: int) -> None:
+    """Otherwise several would decode the same images; and with fewer batches ahead than that some would have no work."""
+    data = DetectionData.read(shapes(train_images=2, workers=3, batch_size=batch_size), AUGMENT, 64)
+    batches = data.train_dataloader()
+    assert isinstance(batches, Loader)
+    assert isinstance(batches.sampler, EpochSampler)
+    assert batches.run * batch_size == batches.sampler.group
+    assert 64 <= batches.sampler.group < 64 + batch_size
+    assert batches.prefetch_factor is not None
+    assert batches.prefetch_factor >= batches.run
 
 
 def test_fewer_images_than_a_batch_are_still_trained_on() -> None:

@@ -1,6 +1,7 @@
 import os
 import pickle
 
+import numpy as np
 import pytest
 import torch
 from painted_scenes import painted_index
@@ -10,6 +11,7 @@ from detector import config
 from detector.data.batch import collate
 from detector.data.cache import open_images
 from detector.data.dataset import DetectionDataset
+from detector.data.index import Index
 from detector.data.loader import Loader
 from detector.data.sampler import EpochSampler
 from detector.types import Batch
@@ -42,7 +44,8 @@ def loader(dataset: DetectionDataset, workers: int, shuffle: bool = True) -> Dat
         workers=workers,
         timeout=120,
         batch_size=4,
-        sampler=EpochSampler(len(dataset), shuffle=shuffle, seed=dataset.seed),
+        run=2,
+        sampler=EpochSampler(len(dataset), shuffle=shuffle, seed=dataset.seed, group=8),
         collate_fn=collate,
         persistent_workers=workers > 0,
     )
@@ -134,7 +137,44 @@ def test_batches_that_are_kept_are_not_written_over() -> None:
     batches = loader(dataset, workers=2, shuffle=False)
     kept = list(batches)
     pictures = [image for batch in kept for image in batch.images]
-    assert all(torch.equal(picture, dataset[0, i][0]) for i, picture in enumerate(pictures))
+    assert all(torch.equal(picture, dataset[key][0]) for key, picture in zip(batches.sampler, pictures, strict=True))
+
+
+class Counted:
+    """Images that list the positions at which they are asked for."""
+
+    def __init__(self, index: Index) -> None:
+        self.index = index
+        self.asked: list[int] = []
+
+    def image(self, i: int) -> np.ndarray:
+        self.asked.append(i)
+        return self.index.image(i)
+
+
+@pytest.mark.parametrize("kind", ["mosaic", "mixup"])
+def test_each_image_is_decoded_once_an_epoch_however_often_it_is_mixed(kind: str) -> None:
+    images = Counted(painted_index(count=32))
+    augment = config.Augment(name=kind, mixing_off_epochs=1, **{kind: 1.0})  # type: ignore[arg-type]
+    batches = loader(DetectionDataset(images.index, 32, augment, epochs=2, images=images), workers=0)
+    for epoch in range(2):
+        images.asked.clear()
+        epoch_of(batches, epoch)
+        assert sorted(images.asked) == list(range(32))
+
+
+def test_a_mosaic_is_made_of_four_different_images_of_the_key() -> None:
+    images = Counted(painted_index(count=32))
+    dataset = DetectionDataset(images.index, 32, config.Augment(name="mosaic", mosaic=1.0), epochs=20, images=images)
+    group, partners = np.array([4, 30, 7, 9, 12, 21]), set()
+    for epoch in range(20):
+        images.asked.clear()
+        dataset._make_room()  # forgets what it has decoded
+        dataset[epoch, 9, group if epoch % 2 else group[:4]]
+        assert len(images.asked) == len(set(images.asked)) == 4
+        assert {9} < set(images.asked) <= set(group.tolist() if epoch % 2 else group[:4].tolist())
+        partners |= set(images.asked)
+    assert partners == set(group.tolist())
 
 
 def test_targets_do_not_change_the_index_they_come_from() -> None:

@@ -20,6 +20,7 @@ from numbers_as_images import (
     PICTURE,
     Batches,
     Images,
+    Makers,
     exit_at_7,
     flip,
     hang_at_7,
@@ -67,6 +68,12 @@ def test_a_process_that_fails_ends_in_one_line_that_names_it_the_image_and_the_c
     assert stopped.value.code == 1
     said = capfd.readouterr().err
     assert re.fullmatch(rf"error: loader process [01] \(pid \d+\) of the training data {what}\n", said)
+
+
+def test_a_run_of_batches_is_made_by_one_process_in_every_epoch() -> None:
+    batches = loader(Makers(14), workers=3, run=2, persistent_workers=True, prefetch_factor=2)
+    for _ in range(2):
+        assert list(batches) == [0, 0, 1, 1, 2, 2] * 2 + [0, 0]
 
 
 def test_a_failure_leaves_no_process_of_the_loader() -> None:

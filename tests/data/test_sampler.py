@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 
 from detector.data.sampler import EpochSampler
@@ -47,3 +49,30 @@ def test_evaluation_gives_each_image_to_exactly_one_process_in_order(length: int
     assert all(share == [0] for share in surplus)  # takes part in every epoch; what it finds is not counted
     assert sorted(i for share in shares[: length or None] for i in share) == list(range(length))
     assert all(share == sorted(share) for share in shares)
+
+
+@pytest.mark.parametrize(
+    ("length", "group", "world_size"), [(50, 8, 1), (48, 8, 1), (50, 8, 2), (9, 8, 2), (5, 8, 1), (2, 8, 4), (1, 4, 1)]
+)
+def test_images_that_follow_one_another_are_mixed_with_one_another(length: int, group: int, world_size: int) -> None:
+    for rank in range(world_size):
+        keys = list(EpochSampler(length, True, seed=1, rank=rank, world_size=world_size, group=group))
+        assert [key[1] for key in keys] == [
+            key[1] for key in EpochSampler(length, True, seed=1, rank=rank, world_size=world_size)
+        ]
+        own = [key[1] for key in keys]
+        for start in range(0, len(keys), group):
+            (mixed,) = {tuple(key[2].tolist()) for key in keys[start : start + group]}  # type: ignore[misc]
+            assert len(mixed) == len(set(mixed)) == min(group, length)
+            assert mixed[: len(own)] == tuple(own[max(0, min(start, len(own) - group)) :][:group])[: len(mixed)]
+            assert {key[1] for key in keys[start : start + group]} <= set(mixed)
+
+
+def test_the_images_that_are_mixed_are_others_each_epoch() -> None:
+    sampler = EpochSampler(50, shuffle=True, seed=1, group=10)
+    companions = []
+    for epoch in range(2):
+        sampler.set_epoch(epoch)
+        groups = {tuple(sorted(key[2].tolist())) for key in sampler}  # type: ignore[misc]
+        companions.append({pair for group in groups for pair in itertools.combinations(group, 2)})
+    assert len(companions[0] & companions[1]) < 0.4 * len(companions[0])

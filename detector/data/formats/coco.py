@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from detector.data.file_values import Lookup, identifier, loose, number
-from detector.data.formats.coco_boxes import FARTHEST, box_of
+from detector.data.file_values import identifier, loose, number
 from detector.data.formats.coco_categories import Category, annotated_elsewhere, classes, read_categories
-from detector.data.formats.coco_json import Entries, load_coco
+from detector.data.formats.coco_json import CocoFile, Entries, load_coco
+from detector.data.formats.coco_objects import coco_objects
 from detector.data.formats.image_files import ImageFiles
 from detector.data.formats.split_names import SPLITS, split_named
+from detector.data.free_memory import give_back_memory
 from detector.data.images.headers import MAX_PIXELS
 from detector.data.images.orientation import annotated_as_stored, as_stored_note
-from detector.data.index import AnnotatedObjects, Index, Problem, assemble
+from detector.data.index import Index, Problem, assemble
 from detector.data.options import Coco
 from detector.data.paths import existing, header_sizes, nearest_names, relative, root_folder, split_entry
 from detector.data.problems import summarise
@@ -38,27 +38,33 @@ def read_coco(data: Coco, split: str, class_names: tuple[str, ...] | None = None
     Raises:
         UserError: the file or the folder of images is missing, the file is no COCO json, or its categories differ.
     """
+    index = _read(data, split, class_names)
+    give_back_memory()
+    return index
+
+
+def _read(data: Coco, split: str, class_names: tuple[str, ...] | None) -> Index:
     root = root_folder(data)
     key = f"data.{split}"
     path = existing(root / split_entry(data, split), key)
     where = relative(path, root)
     content = load_coco(path, key)
-    if not content["images"]:
+    if not content.images:
         raise UserError(f"{key}: {path} has no image")
     problems: list[Problem] = []
     notes: list[str] = []
     categories, category_ids, names = _label_space(data, split, path, content, class_names, notes)
 
-    images, ids = _images(content["images"], path, key, problems, where)
+    images, ids = _images(content.images, path, key, problems, where)
     finder = _image_files(data, split, path, root)
-    files = [finder.find(image["file_name"]) for image in images]
+    files = finder.find_all([image["file_name"] for image in images])
     if finder.moved:
         name, file = finder.moved[0]
         notes.append(
             f"{len(finder.moved)} images are not where {where} says and were found by the ends of their names "
             f"(first: {shown(name)} is {relative(Path(file), root)})"
         )
-    sizes = np.array([_size(image) for image in images], dtype=np.int32).reshape(-1, 2)
+    sizes = _sizes(images)
     unknown = np.flatnonzero((sizes == 0).any(axis=1))
     sizes[unknown] = header_sizes([files[i] for i in unknown])
     sized = np.all(sizes > 0, axis=1)
@@ -70,11 +76,10 @@ def read_coco(data: Coco, split: str, class_names: tuple[str, ...] | None = None
         raise UserError(f"{key}: no image of {path} can be used: {summarise(problems)}")
     problems += _shared_files([ids[i] for i in kept], [files[i] for i in kept])
 
-    left_out = {ids[i] for i in range(len(ids)) if not sized[i]}
-    objects = _objects(content["annotations"], [ids[i] for i in kept], left_out, categories, names, where, problems)
-    index = assemble(
-        names, category_ids, [ids[i] for i in kept], [files[i] for i in kept], sizes[sized], objects, problems
-    )
+    left_out = [ids[i] for i in np.flatnonzero(~sized).tolist()]
+    ids, files = [ids[i] for i in kept], [files[i] for i in kept]
+    objects = coco_objects(content.annotations, ids, left_out, categories, names, where, problems)
+    index = assemble(names, category_ids, ids, files, sizes[sized], objects, problems)
     index.notes = notes
     if annotated_as_stored(index.files.tolist(), index.sizes):
         index.as_stored = True
@@ -86,7 +91,7 @@ def _label_space(
     data: Coco,
     split: str,
     path: Path,
-    content: dict[str, list[Any]],
+    content: CocoFile,
     class_names: tuple[str, ...] | None,
     notes: list[str],
 ) -> tuple[list[tuple[Category, int | None]], tuple[ImageId, ...], tuple[str, ...]]:
@@ -152,6 +157,9 @@ def _images(
     entries: Entries, path: Path, key: str, problems: list[Problem], where: str
 ) -> tuple[Entries, list[ImageId]]:
     """The usable entries of `images` and their ids; entries that say the same twice are taken once."""
+    ids, names = [entry["id"] for entry in entries], [entry["file_name"] for entry in entries]
+    if set(map(type, ids)) == {int} and len(set(ids)) == len(ids) and max(map(abs, ids)) < 2**63 and _are_names(names):
+        return entries, ids
     seen: dict[ImageId, str] = {}
     kept = []
     for n, entry in enumerate(entries):
@@ -160,7 +168,7 @@ def _images(
         if image_id is None:
             what = f"left out: its id is {shown(entry['id'])!r}, an integer or a text is expected"
             problems.append(Problem("malformed image", place, what))
-        elif not isinstance(name, str) or not name.strip() or not name.isprintable() or len(name) > 4000:
+        elif not _are_names([name]):
             what = f"left out: its file_name is {shown(name)!r}, which is no name of a file"
             problems.append(Problem("malformed image", place, what))
         elif image_id in seen:
@@ -176,10 +184,25 @@ def _images(
     return kept, list(seen)
 
 
-def _size(image: dict[str, Any]) -> tuple[int, int]:
-    """(height, width); 0, 0 where the file does not say or no image can be so large."""
-    height, width = number(image.get("height")), number(image.get("width"))
-    return (int(height), int(width)) if height >= 1 and width >= 1 and height * width <= MAX_PIXELS else (0, 0)
+def _are_names(names: list[Any]) -> bool:
+    """Whether each can be the name of a file."""
+    return (
+        set(map(type, names)) == {str}
+        and all(map(str.strip, names))
+        and all(map(str.isprintable, names))
+        and max(map(len, names)) <= 4000
+    )
+
+
+def _sizes(images: Entries) -> np.ndarray:
+    """int32 [I, 2]: (height, width); 0, 0 where the file does not say or no image can be so large."""
+    sides = [value for image in images for value in (image.get("height"), image.get("width"))]
+    if set(map(type, sides)) != {int} or max(map(abs, sides)) > MAX_PIXELS:
+        sides = [number(value) for value in sides]
+    sizes = np.array(sides, dtype=np.float64).reshape(-1, 2)
+    with np.errstate(over="ignore"):
+        possible = (sizes >= 1).all(axis=1) & (sizes.prod(axis=1) <= MAX_PIXELS)
+    return np.where(possible[:, None], sizes, 0).astype(np.int32)
 
 
 def _image_files(data: Coco, split: str, path: Path, root: Path) -> ImageFiles:
@@ -201,6 +224,8 @@ def _image_files(data: Coco, split: str, path: Path, root: Path) -> ImageFiles:
 
 def _shared_files(ids: Sequence[ImageId], files: Sequence[str]) -> list[Problem]:
     """Files that several images share: what is annotated under one id is background under the other."""
+    if len(set(files)) == len(files):
+        return []
     first: dict[str, ImageId] = {}
     found = []
     for image_id, file in zip(ids, files, strict=True):
@@ -209,68 +234,3 @@ def _shared_files(ids: Sequence[ImageId], files: Sequence[str]) -> list[Problem]
             found.append(Problem("file under two ids", file, what))
         first.setdefault(file, image_id)
     return found
-
-
-def _objects(
-    annotations: list[Any],
-    image_ids: Sequence[ImageId],
-    left_out: set[ImageId],
-    categories: Sequence[tuple[Category, int | None]],
-    names: Sequence[str],
-    where: str,
-    problems: list[Problem],
-) -> AnnotatedObjects:
-    owner_of, without_size = Lookup(image_ids), Lookup(list(left_out))
-    category_of = Lookup([category.id for category, _ in categories])
-    owners, boxes, written, labels, crowd, area, entries = [], [], [], [], [], [], []
-
-    def report(kind: str, entry: str, what: str) -> None:
-        problems.append(Problem(kind, f"{where}, {entry}", what))
-
-    for n, annotation in enumerate(annotations):
-        if not isinstance(annotation, dict):
-            report("malformed annotation", f"annotation number {n}", f"skipped: it is {shown(annotation)}")
-            continue
-        entry = f"annotation {shown(annotation['id'])}" if "id" in annotation else f"annotation number {n}"
-        owner, category = owner_of(annotation.get("image_id")), category_of(annotation.get("category_id"))
-        if owner is None and left_out and without_size(annotation.get("image_id")) is not None:
-            continue
-        box = box_of(annotation)
-        if box is None:
-            what = f"skipped: its bbox is {shown(annotation.get('bbox'))}"
-            report(
-                "malformed annotation", entry, what + ", and its segmentation has no box" * ("bbox" not in annotation)
-            )
-        elif owner is None:
-            missing = shown(annotation.get("image_id"))
-            report("annotation of a missing image", entry, f"skipped: no image has the id {missing}")
-        elif category is None:
-            known = nearest_names([f"{one.id} ({one.name})" for one, label in categories if label is not None], "")
-            missing = shown(annotation.get("category_id"))
-            report("unknown class", entry, f"skipped: no category has the id {missing}; there are {known}")
-        elif (label := categories[category][1]) is None:
-            what = f"skipped an object of {categories[category][0].name!r}; the classes are {nearest_names(names, '')}"
-            report("unknown class", entry, what)
-        else:
-            left, top, width, height = box
-            owners.append(owner)
-            boxes.append((left, top, left + width, top + height))
-            written.append(box)
-            labels.append(label)
-            crowd.append(_is_true(annotation.get("iscrowd")))
-            entries.append(entry)
-            given, annotated = annotation.get("area"), number(annotation.get("area"))
-            possible = 0 < annotated <= FARTHEST**2
-            area.append(annotated if possible else math.nan)
-            if given is not None and width > 0 and height > 0:
-                if not possible:
-                    report("area not annotated", entry, f"its area is {shown(given)}: that of its box is taken")
-                elif annotated > (width + 1) * (height + 1):  # a mask may fill pixels that its outline only touches
-                    report("area larger than the box", entry, f"area {annotated:g} in a box of {width:g}x{height:g}")
-    return AnnotatedObjects(
-        owners, boxes, labels, crowd, where=lambda n: f"{where}, {entries[n]}", area=area, written=written
-    )
-
-
-def _is_true(flag: Any) -> bool:
-    return flag is True or abs(number(flag)) > 0

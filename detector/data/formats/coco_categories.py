@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from detector.data.file_values import Lookup, identifier, in_order, loose
-from detector.data.formats.coco_json import load_coco
+from detector.data.formats.coco_json import CocoFile, load_coco
 from detector.errors import UserError, shown
 from detector.types import ImageId
 
@@ -28,14 +28,14 @@ class Category:
     """How many annotations of the file are of this category."""
 
 
-def read_categories(content: dict[str, list[Any]], path: Path, key: str) -> list[Category]:
+def read_categories(content: CocoFile, path: Path, key: str) -> list[Category]:
     """The categories of a file, sorted by id.
 
     Raises:
         UserError: an id or a name is none, or two categories have the same id.
     """
     entries: dict[ImageId, tuple[str, str]] = {}
-    for n, entry in enumerate(content["categories"]):
+    for n, entry in enumerate(content.categories):
         category_id, name = identifier(entry["id"]), _text(entry["name"])
         if category_id is None:
             what = f"{shown(entry['id'])!r}, which is no id: an integer or a text is one"
@@ -47,9 +47,9 @@ def read_categories(content: dict[str, list[Any]], path: Path, key: str) -> list
         entries[category_id] = name, _text(entry.get("supercategory"))
     ids = in_order(entries)
     lookup, counts = Lookup(ids), [0] * len(ids)
-    for annotation in content["annotations"]:
-        if isinstance(annotation, dict) and (position := lookup(annotation.get("category_id"))) is not None:
-            counts[position] += 1
+    for value, count in content.annotations.categories():
+        if (position := lookup(value)) is not None:
+            counts[position] += count
     return [Category(one, *entries[one], count) for one, count in zip(ids, counts, strict=True)]
 
 

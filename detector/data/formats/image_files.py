@@ -39,6 +39,16 @@ class ImageFiles:
         self._listings: dict[str, dict[str, str]] = {}
         self._below: dict[str, list[str]] | None = None
 
+    def find_all(self, names: Sequence[str]) -> list[str]:
+        """`find` of each; those that lie in the first place under their very names cost next to nothing."""
+        if not self.places:
+            return [self.find(name) for name in names]
+        first = self.places[0]
+        folder, present = os.path.join(first, ""), self._listing(first)
+        return [
+            folder + present[name] if name in present and self.places[0] == first else self.find(name) for name in names
+        ]
+
     def find(self, name: str, suffix: str = "") -> str:
         """The file of an image; where there is none, the place where it would be, with `suffix` added."""
         if found := self._literally(name):
@@ -53,7 +63,7 @@ class ImageFiles:
 
     def _literally(self, name: str) -> str | None:
         for place in self.places:
-            folder, file = os.path.split(os.path.join(place, name))
+            folder, file = os.path.split(os.path.join(place, name)) if "/" in name else (place, name)
             if found := self._listing(folder).get(file):
                 if place != self.places[0]:  # the next image is probably there too
                     self.places = [place, *(other for other in self.places if other != place)]
@@ -80,6 +90,8 @@ class ImageFiles:
             for file in dict.fromkeys(self._walk()):
                 for key in {_key(os.path.basename(file)), _key(os.path.splitext(os.path.basename(file))[0])}:
                     self._below.setdefault(key, []).append(file)
+        if not self._below:
+            return None
         parts = [_key(part) for part in name.split("/") if part not in ("", ".", "..")]
         if not parts:
             return None
