@@ -16,7 +16,8 @@ from detector.models.detector import ModelOptions, Normalise
 from detector.models.stages import stage
 from detector.necks.neck import Neck
 from detector.nms import NMS
-from detector.types import Detections, Target
+from detector.targets import Target, Targets
+from detector.types import Detections
 
 
 @dataclass
@@ -60,7 +61,7 @@ class SingleShot(nn.Module):
         with stage("heads"):
             return self.head(features)
 
-    def losses(self, images: Tensor, targets: list[Target]) -> dict[str, Tensor]:
+    def losses(self, images: Tensor, targets: Sequence[Target]) -> dict[str, Tensor]:
         """Weighted scalar losses by name; their sum is what is minimised.
 
         Raises:
@@ -68,8 +69,9 @@ class SingleShot(nn.Module):
         """
         if self.criterion is None:
             raise RuntimeError("this detector was built to detect: it has no criterion and cannot be trained")
-        raw = self(images)
-        return self.criterion(self.head, raw, self._points(images), targets, _size(images))
+        points, objects = self._points(images), Targets.of(targets, images.device).objects
+        candidates = self.criterion.candidates(points, objects)
+        return self.criterion(self.head, self(images), points, objects, candidates, _size(images))
 
     @torch.no_grad()
     def detect(self, images: Tensor) -> list[Detections]:
