@@ -74,8 +74,8 @@ class Target:
 class Objects:
     """The objects of all images of a batch, one image after the other, and fillers behind them.
 
-    N, the number of rows, is a power of two, so that batches have few different shapes; it is 8 or more, so that a batch
-    without an object needs no rule of its own.
+    N, the number of rows, is one of a few (`few_sizes`), so that batches have few different shapes; it is 8 or more, so that
+    a batch without an object needs no rule of its own.
     """
 
     boxes: Tensor
@@ -201,7 +201,7 @@ def _offsets(counts: Sequence[int]) -> list[int]:
 def _numbers(targets: Sequence[Target], offsets: Sequence[int]) -> tuple[np.ndarray, KnownObjects]:
     """int64 [N, 4], for each object its label, image, rank and whether it is trained on, and what the host keeps."""
     number, counts = offsets[-1], np.diff(offsets)
-    rows = power_of_two(number)
+    rows = few_sizes(number)
     boxes = np.tile(FILLER, (rows, 1))
     numbers = np.zeros((rows, 4), dtype=np.int64)
     numbers[number:, 1] = len(targets)
@@ -215,6 +215,7 @@ def _numbers(targets: Sequence[Target], offsets: Sequence[int]) -> tuple[np.ndar
     return numbers, KnownObjects(boxes, numbers[:, 3] > 0, len(targets), largest)
 
 
-def power_of_two(number: int) -> int:
-    """The smallest power of two that is not smaller, and 8 or more."""
-    return max(8, 1 << (number - 1).bit_length())
+def few_sizes(number: int) -> int:
+    """The next larger of 8, 10, 12, 14, 16, 20, 24, 28, 32, ...: four sizes from each power of two to the next."""
+    step = max(2, 1 << max(number - 1, 0).bit_length() >> 3)
+    return max(8, -(-number // step) * step)

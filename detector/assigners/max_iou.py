@@ -82,7 +82,9 @@ class MaxIoUAssigner:
         rows = torch.arange(len(places), device=places.device)[:, None].expand_as(places)
 
         overlap = aligned_iou(
-            objects.boxes[candidates.objects], boxes.float().flatten(0, 1)[candidates.places], eps=0.0
+            objects.boxes.index_select(0, candidates.objects),
+            boxes.float().flatten(0, 1).index_select(0, candidates.places),
+            eps=0.0,
         )
         overlap = torch.where(candidates.valid, overlap, 0.0)
         nothing = overlap.new_zeros(all_places)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from detector.heads.points import Points
-from detector.targets import Objects, power_of_two
+from detector.targets import Objects, few_sizes
 
 SLACK = 1e-3
 """Cells by which the host looks further than asked, so that no rounding there leaves a pair out."""
@@ -63,7 +63,8 @@ def pairs_within(points: Points, objects: Objects, reach: np.ndarray) -> Pairs:
             start,
             (begin + low[..., 1] * a_row + low[..., 0] * a_cell).ravel(),
             np.maximum(columns * a_cell, 1).ravel(),
-            np.broadcast_to(a_row, columns.shape).ravel(),
+            (a_row - columns * a_cell).ravel(),
+            np.arange(columns.size) // len(levels),
         ]
     )
     return _listed(
@@ -75,20 +76,19 @@ def _listed(runs: Tensor, number: int, objects: Objects, all_points: int) -> Pai
     """Writes the pairs out, on the device.
 
     Args:
-        runs: int64 [5, N · L], of each object and level where its pairs end and begin in the list, the first point, the
-            number of consecutive points, and how many points further the next ones are.
+        runs: int64 [6, N · L], of each object and level where its pairs end and begin in the list, the first point, the
+            number of consecutive points, how many points there are from their end to the next ones, and the object.
         number: of all pairs.
     """
     device, count = objects.boxes.device, len(objects.boxes)
     runs = (runs.pin_memory() if device.type == "cuda" else runs).to(device, non_blocking=True)
-    place = torch.arange(power_of_two(number), device=device)
+    place = torch.arange(few_sizes(number), device=device)
     valid = place < number
     run = torch.searchsorted(runs[0], place, right=True).clamp_(max=runs.shape[1] - 1)
-    _, start, first, together, further = runs[:, run].unbind()
+    start, first, together, gap, rows = (row.index_select(0, run) for row in runs[1:])
     offset = place - start
-    rows = run // (runs.shape[1] // count)
-    points = torch.where(valid, first + offset // together * further + offset % together, 0)
-    places = torch.where(valid, objects.images[rows] * all_points + points, 0)
+    points = torch.where(valid, first + offset + offset // together * gap, 0)
+    places = torch.where(valid, objects.images.index_select(0, rows) * all_points + points, 0)
     begin, end = runs[1].view(count, -1)[:, 0], runs[0].view(count, -1)[:, -1]
     return Pairs(rows, points, places, valid, begin, end - begin)
 

@@ -68,10 +68,10 @@ class SimOTAAssigner:
         """See `Assigner`. The score of a taken pair is its IoU, its weight 1."""
         pairs = candidates
         assert pairs is not None
-        object_boxes = objects.boxes[pairs.objects]
+        object_boxes = objects.boxes.index_select(0, pairs.objects)
         inside, central = self._places(points, pairs, object_boxes)
         candidate = pairs.valid & (inside | central)
-        iou = aligned_iou(object_boxes, boxes.float().flatten(0, 1)[pairs.places], eps=0.0)
+        iou = aligned_iou(object_boxes, boxes.float().flatten(0, 1).index_select(0, pairs.places), eps=0.0)
         iou = torch.where(candidate, iou, 0.0)
         cost = _class_cost(scores.float().flatten(0, 1), pairs.places, objects.labels[pairs.objects])
         cost = cost - self.iou_weight * iou.clamp(min=1e-8).log() + OUTSIDE * ~(inside & central)
@@ -91,9 +91,9 @@ class SimOTAAssigner:
 
     def _places(self, points: Points, pairs: Pairs, objects: Tensor) -> tuple[Tensor, Tensor]:
         """bool [P] twice: the point lies in the object; it lies in the square around the object's centre."""
-        centre = points.centres[pairs.points]
+        centre = points.centres.index_select(0, pairs.points)
         inside = ((centre > objects[:, :2]) & (centre < objects[:, 2:])).all(dim=-1)
-        reach = self.centre_radius * points.strides[pairs.points, None]
+        reach = self.centre_radius * points.strides.index_select(0, pairs.points)[:, None]
         return inside, ((centre - (objects[:, :2] + objects[:, 2:]) / 2).abs() < reach).all(dim=-1)
 
 
@@ -101,8 +101,10 @@ def _class_cost(scores: Tensor, places: Tensor, labels: Tensor) -> Tensor:
     """Scores [B · A, K], places [P] and labels [P] → [P]: binary cross-entropy of the K scores of a place.
 
     The target is 1 for the label and 0 for the others: −Σ_k log(1 − p_k) over all classes, once a place, and for the label
-    log(1 − p) − log p in place of log(1 − p).
+    log(1 − p) − log p in place of log(1 − p). Pairs share places, and yet there may be fewer pairs than places.
     """
-    nothing = (1 - scores).log_().clamp_(min=-100.0).sum(dim=1)
+    few = len(places) < len(scores)
+    seen = scores.index_select(0, places) if few else scores
+    nothing = (1 - seen).log_().clamp_(min=-100.0).sum(dim=1)
     own = scores[places, labels]
-    return (1 - own).log().clamp(min=-100.0) - own.log().clamp(min=-100.0) - nothing[places]
+    return (1 - own).log().clamp(min=-100.0) - own.log().clamp(min=-100.0) - (nothing if few else nothing[places])

@@ -57,11 +57,11 @@ class TaskAlignedAssigner:
         """See `Assigner`. A pair weighs as much as its score (section 3.2, "training objective")."""
         pairs = candidates
         assert pairs is not None
-        object_boxes = objects.boxes[pairs.objects]
-        iou = aligned_iou(object_boxes, boxes.float().flatten(0, 1)[pairs.places], eps=0.0)
+        object_boxes = objects.boxes.index_select(0, pairs.objects)
+        iou = aligned_iou(object_boxes, boxes.float().flatten(0, 1).index_select(0, pairs.places), eps=0.0)
         score = scores.flatten(0, 1)[pairs.places, objects.labels[pairs.objects]].float()
         alignment = score.pow(self.alpha) * iou.pow(self.beta)
-        offset = (points.centres[pairs.points] - (object_boxes[:, :2] + object_boxes[:, 2:]) / 2).abs()
+        offset = (points.centres.index_select(0, pairs.points) - (object_boxes[:, :2] + object_boxes[:, 2:]) / 2).abs()
         half = ((object_boxes[:, 2:] - object_boxes[:, :2]) / 2).clamp(min=_least_half(points))
         inside = pairs.valid & (offset <= half).all(dim=-1)
 
