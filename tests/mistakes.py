@@ -103,7 +103,7 @@ MISTAKES = [
     Mistake("detector/training/ema.py", "self._count = int(self.updates)", "self._count = 0", EMA),
     Mistake("detector/training/ema.py", "(self._count + 9)", "(self._count + 90)", EMA),
     # the training loop
-    Mistake(_MODULE, "targets = [target.scaled(new_side / side) for target in targets]", "pass", MODULE),
+    Mistake(_MODULE, "targets = targets.scaled(new_side / side)", "pass", MODULE),
     Mistake(_MODULE, "math.ceil(batches / trainer.accumulate_grad_batches)", "batches", MODULE),
     Mistake(_MODULE, "self.optim.warmup_epochs / epochs", "self.optim.warmup_epochs / total", MODULE),
     Mistake(_MODULE, "torch.nn.utils.clip_grad_norm_(self.detector.parameters(), clip, foreach=True)", "pass", MODULE),

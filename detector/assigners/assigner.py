@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 from torch import Tensor
 
-from detector.assigners.pairs import Pairs
 from detector.heads.points import Points
 from detector.options import MISSING
 from detector.targets import Objects
@@ -39,12 +38,10 @@ class Assigner(Protocol):
     It never waits for a device and gives its tensors shapes that the host knows, so that it can be compiled.
     """
 
-    def candidates(self, points: Points, objects: Objects) -> Pairs | None:
-        """The pairs that it will look at (`pairs.pairs_within`), where those are not all: what is known before predictions."""
+    def candidates(self, points: Points, objects: Objects) -> Any:
+        """What of its work needs no predictions, such as the pairs that it will look at (`pairs.pairs_within`)."""
 
-    def __call__(
-        self, scores: Tensor, boxes: Tensor, points: Points, objects: Objects, candidates: Pairs | None
-    ) -> Assignment:
+    def __call__(self, scores: Tensor, boxes: Tensor, points: Points, objects: Objects, candidates: Any) -> Assignment:
         """A batch of B images.
 
         Args:

@@ -40,6 +40,16 @@ class MaxIoUAssignerOptions(AssignerOptions):
         return MaxIoUAssigner(**arguments(self))
 
 
+@dataclass(frozen=True)
+class Candidates:
+    """What the assigner looks at."""
+
+    cells: Tensor
+    """int64 [N, T]: the points of the cell, on each level, in which each object has its centre."""
+    near: Pairs
+    """The pairs that may overlap by more than `ignore_threshold`."""
+
+
 class MaxIoUAssigner:
     """Every anchor above `iou_threshold` and the best one. Only for heads with anchors.
 
@@ -53,8 +63,8 @@ class MaxIoUAssigner:
         self.iou_threshold = iou_threshold
         self.ignore_threshold = ignore_threshold
 
-    def candidates(self, points: Points, objects: Objects) -> Pairs:
-        """The points whose predictions can overlap an object by more than `ignore_threshold`.
+    def candidates(self, points: Points, objects: Objects) -> Candidates:
+        """The cells with the objects' centres, and the points whose predictions can overlap an object by enough.
 
         Two boxes of IoU t have one of t or more in each direction alone. So one is at most 1/t times as wide as the other, and
         their centres are at most (1/t − 1) / 2 of the width of either apart.
@@ -62,17 +72,17 @@ class MaxIoUAssigner:
         size = objects.known.boxes[:, None, 2:] - objects.known.boxes[:, None, :2]
         shift = (1 / self.ignore_threshold - 1) / 2 if self.ignore_threshold else np.inf
         reach = np.array([[level.reach * level.stride] for level in points.levels])
-        return pairs_within(points, objects, np.nan_to_num(size * shift, nan=np.inf) + reach)
+        near = pairs_within(points, objects, np.nan_to_num(size * shift, nan=np.inf) + reach)
+        return Candidates(_cells(points, objects.boxes), near)
 
     @torch.no_grad()
     def __call__(
-        self, scores: Tensor, boxes: Tensor, points: Points, objects: Objects, candidates: Pairs | None
+        self, scores: Tensor, boxes: Tensor, points: Points, objects: Objects, candidates: Candidates
     ) -> Assignment:
         """See `Assigner`. Scores and weights of taken pairs are 1."""
         assert points.anchors is not None
-        assert candidates is not None
         all_places = boxes.shape[0] * boxes.shape[1]
-        cells = _cells(points, objects.boxes)  # [N, T], T the anchors of all levels
+        cells, near = candidates.cells, candidates.near
         iou = shape_iou(points.anchors[cells], (objects.boxes[:, 2:] - objects.boxes[:, :2])[:, None])
         best = torch.zeros_like(iou, dtype=torch.bool).scatter(1, iou.argmax(dim=1, keepdim=True), True)
         taken = objects.trained[:, None] & (best | (iou > self.iou_threshold))
@@ -82,13 +92,13 @@ class MaxIoUAssigner:
         rows = torch.arange(len(places), device=places.device)[:, None].expand_as(places)
 
         overlap = aligned_iou(
-            objects.boxes.index_select(0, candidates.objects),
-            boxes.float().flatten(0, 1).index_select(0, candidates.places),
+            objects.boxes.index_select(0, near.objects),
+            boxes.float().flatten(0, 1).index_select(0, near.places),
             eps=0.0,
         )
-        overlap = torch.where(candidates.valid, overlap, 0.0)
+        overlap = torch.where(near.valid, overlap, 0.0)
         nothing = overlap.new_zeros(all_places)
-        largest = nothing.scatter_reduce(0, candidates.places, overlap, "amax")
+        largest = nothing.scatter_reduce(0, near.places, overlap, "amax")
         is_taken = nothing.scatter_reduce(0, places.flatten(), pairs, "amax") > 0
         return Assignment(places.flatten(), rows.flatten(), pairs, pairs, (largest > self.ignore_threshold) & ~is_taken)
 

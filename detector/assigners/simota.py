@@ -63,11 +63,10 @@ class SimOTAAssigner:
 
     @torch.no_grad()
     def __call__(
-        self, scores: Tensor, boxes: Tensor, points: Points, objects: Objects, candidates: Pairs | None
+        self, scores: Tensor, boxes: Tensor, points: Points, objects: Objects, candidates: Pairs
     ) -> Assignment:
         """See `Assigner`. The score of a taken pair is its IoU, its weight 1."""
         pairs = candidates
-        assert pairs is not None
         object_boxes = objects.boxes.index_select(0, pairs.objects)
         inside, central = self._places(points, pairs, object_boxes)
         candidate = pairs.valid & (inside | central)
@@ -103,7 +102,7 @@ def _class_cost(scores: Tensor, places: Tensor, labels: Tensor) -> Tensor:
     The target is 1 for the label and 0 for the others: −Σ_k log(1 − p_k) over all classes, once a place, and for the label
     log(1 − p) − log p in place of log(1 − p). Pairs share places, and yet there may be fewer pairs than places.
     """
-    few = len(places) < len(scores)
+    few = not torch.compiler.is_compiling() and len(places) < len(scores)
     seen = scores.index_select(0, places) if few else scores
     nothing = (1 - seen).log_().clamp_(min=-100.0).sum(dim=1)
     own = scores[places, labels]

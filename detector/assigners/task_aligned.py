@@ -52,11 +52,10 @@ class TaskAlignedAssigner:
 
     @torch.no_grad()
     def __call__(
-        self, scores: Tensor, boxes: Tensor, points: Points, objects: Objects, candidates: Pairs | None
+        self, scores: Tensor, boxes: Tensor, points: Points, objects: Objects, candidates: Pairs
     ) -> Assignment:
         """See `Assigner`. A pair weighs as much as its score (section 3.2, "training objective")."""
         pairs = candidates
-        assert pairs is not None
         object_boxes = objects.boxes.index_select(0, pairs.objects)
         iou = aligned_iou(object_boxes, boxes.float().flatten(0, 1).index_select(0, pairs.places), eps=0.0)
         score = scores.flatten(0, 1)[pairs.places, objects.labels[pairs.objects]].float()

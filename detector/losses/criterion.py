@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from detector.assigners.assigner import Assigner, Assignment
-from detector.assigners.pairs import Pairs
 from detector.heads.anchor_free import boxes_to_distances
 from detector.heads.head import Head
 from detector.heads.points import Points
@@ -98,8 +97,8 @@ class Criterion:
             "distribution": distribution_weight,
         }
 
-    def candidates(self, points: Points, objects: Objects) -> Pairs | None:
-        """The pairs that the assigner will look at."""
+    def candidates(self, points: Points, objects: Objects) -> Any:
+        """What the assigner finds out before there are predictions."""
         return self.assigner.candidates(points, objects)
 
     def __call__(
@@ -108,7 +107,7 @@ class Criterion:
         raw: dict[str, Tensor],
         points: Points,
         objects: Objects,
-        candidates: Pairs | None,
+        candidates: Any,
         image_size: tuple[int, int],
     ) -> dict[str, Tensor]:
         """Scalars "class", "box" and, where the head has them, "objectness" and "distribution".

@@ -7,7 +7,6 @@ from typing import Any
 from torch import Tensor, nn
 
 from detector.assigners.assigner import Assigner, Assignment
-from detector.assigners.pairs import Pairs
 from detector.heads.points import Points
 from detector.targets import Objects
 
@@ -32,14 +31,12 @@ class AssignmentCounter:
             self._original = self._criterion.assigner
             self._criterion.assigner = self
 
-    def candidates(self, points: Points, objects: Objects) -> Pairs | None:
+    def candidates(self, points: Points, objects: Objects) -> Any:
         """Those of the assigner that is watched."""
         assert self._original is not None
         return self._original.candidates(points, objects)
 
-    def __call__(
-        self, scores: Tensor, boxes: Tensor, points: Points, objects: Objects, candidates: Pairs | None
-    ) -> Assignment:
+    def __call__(self, scores: Tensor, boxes: Tensor, points: Points, objects: Objects, candidates: Any) -> Assignment:
         """What the assigner that is watched assigns, counted."""
         assert self._original is not None
         found = self._original(scores, boxes, points, objects, candidates)
