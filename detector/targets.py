@@ -143,6 +143,19 @@ class Targets(Sequence[Target]):
         labels, images, ranks, trained = numbers.unbind(dim=1)
         return Objects(boxes, labels, images, ranks, trained.bool(), self._known)
 
+    def without_crowds(self) -> list[Target]:
+        """The objects of each image that a detector is trained on; the host knows which, so nobody waits for the device."""
+        targets = []
+        for i, one in enumerate(self):
+            trained = self._known.trained[self._offsets[i] : self._offsets[i + 1]]
+            if not trained.all():
+                kept = torch.from_numpy(np.flatnonzero(trained))
+                rows = kept.to(one.boxes.device, non_blocking=True)
+                crowd, area = one.crowd[kept], one.area[kept]
+                one = replace(one, boxes=one.boxes[rows], labels=one.labels[rows], crowd=crowd, area=area)
+            targets.append(one)
+        return targets
+
     @property
     def image_ids(self) -> list[ImageId]:
         """The ids of the images."""

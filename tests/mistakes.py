@@ -135,8 +135,8 @@ MISTAKES = [
     Mistake("detector/losses/distribution.py", "gather(1, index + 1)", "gather(1, index)", DFL),
     Mistake("detector/losses/distribution.py", "target.clamp(0, bins - 1)", "target.clamp(0, bins)", DFL),
     # two stages
-    Mistake("detector/models/proposal_network.py", 'self.objectness_weight * losses["loss_objectness"]', 'losses["loss_objectness"]', WEIGHTS),
-    Mistake("detector/models/proposal_network.py", 'self.box_weight * losses["loss_rpn_box_reg"]', 'losses["loss_rpn_box_reg"]', WEIGHTS),
+    Mistake("detector/models/proposal_network.py", 'self.objectness_weight * objectness_loss', 'objectness_loss', WEIGHTS),
+    Mistake("detector/models/proposal_network.py", 'self.box_weight * box_loss', 'box_loss', WEIGHTS),
     Mistake("detector/models/roi_stage.py", "self.class_weight * class_loss", "class_loss", WEIGHTS),
     Mistake("detector/models/roi_stage.py", "self.box_weight * self.box_loss", "self.box_loss", WEIGHTS),
     Mistake("detector/models/rcnn.py", "self.class_weight * class_loss", "class_loss", WEIGHTS),
