@@ -3,68 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-ImageId = int | str
-
-
-@dataclass
-class Target:
-    """The annotated objects of one image. Zero objects are legal everywhere.
-
-    Boxes are xyxy in pixels of the image they travel with (the model's input, once a batch is made).
-    """
-
-    boxes: Tensor
-    """float32 [N, 4], continuous coordinates: width = x2 − x1."""
-    labels: Tensor
-    """int64 [N] in 0..K−1; there is no background class."""
-    crowd: Tensor
-    """bool [N], on the host: COCO's iscrowd, VOC's difficult: never trained on, ignored when scored."""
-    area: Tensor
-    """float32 [N], on the host, as annotated, in pixels² of the original image."""
-    image_id: ImageId
-    original_size: tuple[int, int]
-    """(height, width) of the image file."""
-    transform: Tensor
-    """float32 [3, 3], on the host: homogeneous original pixels → input pixels."""
-    proposals: Tensor | None = None
-    """float32 [P, 4] xyxy where objects may be, best first, in the pixels of `boxes`; None where nobody asked for any."""
-
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> Target:
-        """The same target with its boxes, labels and proposals on `device`.
-
-        The rest stays on the host, the only one to read it: a decision on a flag there makes nobody wait for a GPU.
-        """
-        return replace(
-            self,
-            boxes=self.boxes.to(device, non_blocking=non_blocking),
-            labels=self.labels.to(device, non_blocking=non_blocking),
-            proposals=None if self.proposals is None else self.proposals.to(device, non_blocking=non_blocking),
-        )
-
-    def scaled(self, factor: float) -> Target:
-        """The same target for an input `factor` times as large."""
-        proposals = None if self.proposals is None else self.proposals * factor
-        return replace(self, boxes=self.boxes * factor, proposals=proposals)
-
-    def without_crowds(self) -> Target:
-        """The objects that a detector is trained on."""
-        if not self.crowd.any():
-            return self
-        kept = (~self.crowd).nonzero()[:, 0]
-        on_device = kept.to(self.boxes.device)
-        return replace(
-            self,
-            boxes=self.boxes[on_device],
-            labels=self.labels[on_device],
-            crowd=self.crowd[kept],
-            area=self.area[kept],
-        )
+from detector.targets import ImageId as ImageId
+from detector.targets import Target as Target
+from detector.targets import Targets
 
 
 @dataclass
@@ -73,28 +20,17 @@ class Batch:
 
     images: Tensor
     """uint8 [B, 3, H, W], RGB."""
-    targets: list[Target]
+    targets: Sequence[Target]
+    """B of them: a list, or `Targets` once they are on their way to a device."""
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
-        """The batch on another device."""
-        return Batch(
-            self.images.to(device, non_blocking=non_blocking),
-            [target.to(device, non_blocking) for target in self.targets],
-        )
+        """The batch on another device, in four copies whatever its size."""
+        targets = self.targets if isinstance(self.targets, Targets) else Targets(self.targets)
+        return Batch(self.images.to(device, non_blocking=non_blocking), targets.to(device, non_blocking))
 
     def pin_memory(self) -> Batch:
         """The batch in page-locked memory; called by the data loader's pinning thread."""
-
-        targets = [
-            replace(
-                target,
-                boxes=target.boxes.pin_memory(),
-                labels=target.labels.pin_memory(),
-                proposals=None if target.proposals is None else target.proposals.pin_memory(),
-            )
-            for target in self.targets
-        ]
-        return Batch(self.images.pin_memory(), targets)
+        return Batch(self.images.pin_memory(), Targets(self.targets).pin_memory())
 
 
 @dataclass

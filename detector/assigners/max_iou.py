@@ -10,14 +10,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from detector.assigners.assigner import AssignerOptions, Assignment
-from detector.boxes import pairwise_iou
+from detector.assigners.pairs import Pairs, pairs_within, wins_its_point
+from detector.boxes import aligned_iou
 from detector.errors import OptionError
 from detector.heads.points import Points
 from detector.options import IoU, arguments
+from detector.targets import Objects
 
 
 @dataclass
@@ -37,6 +40,16 @@ class MaxIoUAssignerOptions(AssignerOptions):
         return MaxIoUAssigner(**arguments(self))
 
 
+@dataclass(frozen=True)
+class Candidates:
+    """What the assigner looks at."""
+
+    cells: Tensor
+    """int64 [N, T]: the points of the cell, on each level, in which each object has its centre."""
+    near: Pairs
+    """The pairs that may overlap by more than `ignore_threshold`."""
+
+
 class MaxIoUAssigner:
     """Every anchor above `iou_threshold` and the best one. Only for heads with anchors.
 
@@ -50,26 +63,44 @@ class MaxIoUAssigner:
         self.iou_threshold = iou_threshold
         self.ignore_threshold = ignore_threshold
 
+    def candidates(self, points: Points, objects: Objects) -> Candidates:
+        """The cells with the objects' centres, and the points whose predictions can overlap an object by enough.
+
+        Two boxes of IoU t have one of t or more in each direction alone. So one is at most 1/t times as wide as the other, and
+        their centres are at most (1/t − 1) / 2 of the width of either apart.
+        """
+        size = objects.known.boxes[:, None, 2:] - objects.known.boxes[:, None, :2]
+        shift = (1 / self.ignore_threshold - 1) / 2 if self.ignore_threshold else np.inf
+        reach = np.array([[level.reach * level.stride] for level in points.levels])
+        near = pairs_within(points, objects, np.nan_to_num(size * shift, nan=np.inf) + reach)
+        return Candidates(_cells(points, objects.boxes), near)
+
     @torch.no_grad()
-    def __call__(self, scores: Tensor, boxes: Tensor, points: Points, objects: Tensor, labels: Tensor) -> Assignment:
+    def __call__(
+        self, scores: Tensor, boxes: Tensor, points: Points, objects: Objects, candidates: Candidates
+    ) -> Assignment:
         """See `Assigner`. Scores and weights of taken pairs are 1."""
         assert points.anchors is not None
-        count, all_points = objects.shape[0], boxes.shape[0]
-        if count == 0:
-            nothing, no_scores = labels.new_zeros(0), scores.new_zeros(0, dtype=torch.float32)
-            return Assignment(nothing, nothing, no_scores, no_scores)
-        objects = objects.float()
-        candidates = _cells(points, objects)  # [N, T], T the anchors of all levels
-        iou = shape_iou(points.anchors[candidates], (objects[:, 2:] - objects[:, :2])[:, None])
-        best = torch.zeros_like(iou, dtype=torch.bool).scatter_(1, iou.argmax(dim=1, keepdim=True), True)
-        taken = best | (iou > self.iou_threshold)
-        taken &= _wins(candidates, taken, iou + best, all_points)
-
+        all_places = boxes.shape[0] * boxes.shape[1]
+        cells, near = candidates.cells, candidates.near
+        iou = shape_iou(points.anchors[cells], (objects.boxes[:, 2:] - objects.boxes[:, :2])[:, None])
+        best = torch.zeros_like(iou, dtype=torch.bool).scatter(1, iou.argmax(dim=1, keepdim=True), True)
+        taken = objects.trained[:, None] & (best | (iou > self.iou_threshold))
+        places = torch.where(objects.trained, objects.images * boxes.shape[1], 0)[:, None] + cells
+        taken = wins_its_point(places, taken, iou + best, all_places)
         pairs = taken.float().flatten()
-        rows = torch.arange(count, device=labels.device)[:, None].expand_as(candidates)
-        ignored = pairwise_iou(objects, boxes.float()).amax(dim=0) > self.ignore_threshold
-        is_taken = torch.zeros_like(ignored, dtype=torch.float32).index_put_((candidates.flatten(),), pairs, True)
-        return Assignment(candidates.flatten(), rows.flatten(), pairs, pairs, ignored & (is_taken == 0))
+        rows = torch.arange(len(places), device=places.device)[:, None].expand_as(places)
+
+        overlap = aligned_iou(
+            objects.boxes.index_select(0, near.objects),
+            boxes.float().flatten(0, 1).index_select(0, near.places),
+            eps=0.0,
+        )
+        overlap = torch.where(near.valid, overlap, 0.0)
+        nothing = overlap.new_zeros(all_places)
+        largest = nothing.scatter_reduce(0, near.places, overlap, "amax")
+        is_taken = nothing.scatter_reduce(0, places.flatten(), pairs, "amax") > 0
+        return Assignment(places.flatten(), rows.flatten(), pairs, pairs, (largest > self.ignore_threshold) & ~is_taken)
 
 
 def shape_iou(a: Tensor, b: Tensor) -> Tensor:
@@ -90,19 +121,3 @@ def _cells(points: Points, objects: Tensor) -> Tensor:
         cell = level.first + (row * level.columns + column) * level.per_cell
         indices.append(cell[:, None] + torch.arange(level.per_cell, device=objects.device))
     return torch.cat(indices, dim=1)
-
-
-def _wins(candidates: Tensor, taken: Tensor, merit: Tensor, all_points: int) -> Tensor:
-    """bool [N, T]: of the objects that take a point, the one of the greatest merit; of equal ones the first.
-
-    Through arrays of A points, not N × A pairs.
-    """
-    count = candidates.shape[0]
-    index = candidates.flatten()
-    merit = torch.where(taken, merit, -1.0)
-    best = merit.new_full((all_points,), -1.0).scatter_reduce_(0, index, merit.flatten(), "amax")
-    leads = taken & (merit == best[candidates])
-    rows = torch.arange(count, device=candidates.device)[:, None].expand_as(candidates)
-    contenders = torch.where(leads, rows, count)
-    first = contenders.new_full((all_points,), count).scatter_reduce_(0, index, contenders.flatten(), "amin")
-    return leads & (rows == first[candidates])

@@ -9,14 +9,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from detector.assigners.assigner import AssignerOptions, Assignment
-from detector.boxes import pairwise_iou
+from detector.assigners.pairs import Pairs, best_of_each_object, pairs_within, wins_its_point
+from detector.boxes import aligned_iou
 from detector.errors import OptionError
 from detector.heads.points import Points
 from detector.options import Count, Range, Weight, arguments
+from detector.targets import Objects
 
 OUTSIDE = 1e3
 """Cost of a point that does not lie both in the object and near its centre: taken only where too few do.
@@ -52,49 +55,55 @@ class SimOTAAssigner:
         self.top = top
         self.iou_weight = iou_weight
 
+    def candidates(self, points: Points, objects: Objects) -> Pairs:
+        """The points that lie in each object or near its centre."""
+        half = (objects.known.boxes[:, None, 2:] - objects.known.boxes[:, None, :2]) / 2
+        near = np.array([[self.centre_radius * level.stride] for level in points.levels])
+        return pairs_within(points, objects, np.maximum(half, near))
+
     @torch.no_grad()
-    def __call__(self, scores: Tensor, boxes: Tensor, points: Points, objects: Tensor, labels: Tensor) -> Assignment:
+    def __call__(
+        self, scores: Tensor, boxes: Tensor, points: Points, objects: Objects, candidates: Pairs
+    ) -> Assignment:
         """See `Assigner`. The score of a taken pair is its IoU, its weight 1."""
-        count, top = objects.shape[0], min(self.top, boxes.shape[0])
-        if count == 0:
-            nothing, no_scores = labels.new_zeros(0), scores.new_zeros(0, dtype=torch.float32)
-            return Assignment(nothing, nothing, no_scores, no_scores)
-        objects = objects.float()
-        inside, central = self._places(points, objects)  # [N, A] both
-        candidate, outside = inside | central, ~(inside & central)
-        iou = pairwise_iou(objects, boxes.float()).masked_fill_(~candidate, 0.0)
-        cost = _class_cost(scores.float(), labels)
-        cost.sub_(iou.clamp(min=1e-8).log_(), alpha=self.iou_weight)
-        cost.add_(outside, alpha=OUTSIDE).masked_fill_(~candidate, torch.inf)
+        pairs = candidates
+        object_boxes = objects.boxes.index_select(0, pairs.objects)
+        inside, central = self._places(points, pairs, object_boxes)
+        candidate = pairs.valid & (inside | central)
+        iou = aligned_iou(object_boxes, boxes.float().flatten(0, 1).index_select(0, pairs.places), eps=0.0)
+        iou = torch.where(candidate, iou, 0.0)
+        cost = _class_cost(scores.float().flatten(0, 1), pairs.places, objects.labels[pairs.objects])
+        cost = cost - self.iou_weight * iou.clamp(min=1e-8).log() + OUTSIDE * ~(inside & central)
+        cost = torch.where(candidate, cost, torch.inf)
 
-        wanted = iou.topk(top, dim=1).values.sum(dim=1).int().clamp(min=1)  # [N]: k
-        cheapest = cost.topk(top, dim=1, largest=False)
-        taken = torch.arange(top, device=wanted.device) < wanted[:, None]
-        taken &= cheapest.values < torch.inf
+        overlapping, there = best_of_each_object(pairs, iou, self.top)
+        wanted = torch.where(there, iou[overlapping], 0.0).sum(dim=1).int().clamp(min=1)  # [N]: k
+        cheapest, taken = best_of_each_object(pairs, -cost, self.top)  # [N, top]
+        taken = taken & (torch.arange(self.top, device=wanted.device) < wanted[:, None])
+        places = pairs.places[cheapest]
+        # of several objects a point takes the one it is cheapest for
+        taken = wins_its_point(places, taken, -cost[cheapest], scores.shape[0] * scores.shape[1])
+        target = torch.where(taken, iou[cheapest], 0.0)
+        return Assignment(
+            places.flatten(), pairs.objects[cheapest].flatten(), target.flatten(), taken.float().flatten()
+        )
 
-        chosen = torch.zeros_like(inside).scatter_(1, cheapest.indices, taken)
-        owner = cost.masked_fill_(~chosen, torch.inf).argmin(
-            dim=0
-        )  # [A]: of several objects the one it is cheapest for
-        rows = torch.arange(count, device=wanted.device)[:, None].expand(count, top)
-        taken &= owner[cheapest.indices] == rows
-        target = torch.where(taken, iou.gather(1, cheapest.indices), 0.0)
-        return Assignment(cheapest.indices.flatten(), rows.flatten(), target.flatten(), taken.float().flatten())
-
-    def _places(self, points: Points, objects: Tensor) -> tuple[Tensor, Tensor]:
-        """bool [N, A] twice: the point lies in the object; it lies in the square around the object's centre."""
-        centre = (objects[:, :2] + objects[:, 2:]) / 2
-        x, y = points.centres.unbind(dim=1)
-        x1, y1, x2, y2 = objects[..., None].unbind(dim=1)
-        inside = (x > x1) & (x < x2) & (y > y1) & (y < y2)
-        reach = self.centre_radius * points.strides
-        return inside, ((x - centre[:, :1]).abs() < reach) & ((y - centre[:, 1:]).abs() < reach)
+    def _places(self, points: Points, pairs: Pairs, objects: Tensor) -> tuple[Tensor, Tensor]:
+        """bool [P] twice: the point lies in the object; it lies in the square around the object's centre."""
+        centre = points.centres.index_select(0, pairs.points)
+        inside = ((centre > objects[:, :2]) & (centre < objects[:, 2:])).all(dim=-1)
+        reach = self.centre_radius * points.strides.index_select(0, pairs.points)[:, None]
+        return inside, ((centre - (objects[:, :2] + objects[:, 2:]) / 2).abs() < reach).all(dim=-1)
 
 
-def _class_cost(scores: Tensor, labels: Tensor) -> Tensor:
-    """[A, K] and [N] → [N, A]: binary cross-entropy of all K scores with a target of 1 for the label and 0 for the others.
+def _class_cost(scores: Tensor, places: Tensor, labels: Tensor) -> Tensor:
+    """Scores [B · A, K], places [P] and labels [P] → [P]: binary cross-entropy of the K scores of a place.
 
-    −Σ_k log(1 − p_k) over all classes, once a point, and for the label log(1 − p) − log p in place of log(1 − p).
+    The target is 1 for the label and 0 for the others: −Σ_k log(1 − p_k) over all classes, once a place, and for the label
+    log(1 − p) − log p in place of log(1 − p). Pairs share places, and yet there may be fewer pairs than places.
     """
-    positive, negative = (-probability.log().clamp(min=-100.0) for probability in (scores, 1 - scores))
-    return (positive - negative).T[labels] + negative.sum(dim=1)
+    few = not torch.compiler.is_compiling() and len(places) < len(scores)
+    seen = scores.index_select(0, places) if few else scores
+    nothing = (1 - seen).log_().clamp_(min=-100.0).sum(dim=1)
+    own = scores[places, labels]
+    return (1 - own).log().clamp(min=-100.0) - own.log().clamp(min=-100.0) - (nothing if few else nothing[places])

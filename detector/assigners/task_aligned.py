@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from detector.assigners.assigner import AssignerOptions, Assignment
-from detector.boxes import pairwise_iou
+from detector.assigners.pairs import Pairs, best_of_each_object, pairs_within, wins_its_point
+from detector.boxes import aligned_iou
 from detector.heads.points import Points
 from detector.options import Count, Exponent, arguments
+from detector.targets import Objects
 
 
 @dataclass
@@ -42,37 +45,36 @@ class TaskAlignedAssigner:
         self.alpha = alpha
         self.beta = beta
 
+    def candidates(self, points: Points, objects: Objects) -> Pairs:
+        """The points inside each object."""
+        size = objects.known.boxes[:, None, 2:] - objects.known.boxes[:, None, :2]
+        return pairs_within(points, objects, np.maximum(size / 2, _least_half(points)))
+
     @torch.no_grad()
-    def __call__(self, scores: Tensor, boxes: Tensor, points: Points, objects: Tensor, labels: Tensor) -> Assignment:
+    def __call__(
+        self, scores: Tensor, boxes: Tensor, points: Points, objects: Objects, candidates: Pairs
+    ) -> Assignment:
         """See `Assigner`. A pair weighs as much as its score (section 3.2, "training objective")."""
-        count, top = objects.shape[0], min(self.top, boxes.shape[0])
-        if count == 0:
-            nothing = labels.new_zeros(0)
-            no_scores = scores.new_zeros(0, dtype=torch.float32)
-            return Assignment(nothing, nothing, no_scores, no_scores)
-        iou = pairwise_iou(objects.float(), boxes.float())  # [N, A]
-        alignment = scores.float().T[labels].pow(self.alpha) * iou.pow(self.beta)
-        inside = _inside(points, objects)
-        # −1 keeps points outside behind points inside whose alignment is 0
-        candidates = torch.where(inside, alignment, -1.0).topk(top, dim=1).indices  # [N, top]
+        pairs = candidates
+        object_boxes = objects.boxes.index_select(0, pairs.objects)
+        iou = aligned_iou(object_boxes, boxes.float().flatten(0, 1).index_select(0, pairs.places), eps=0.0)
+        score = scores.flatten(0, 1)[pairs.places, objects.labels[pairs.objects]].float()
+        alignment = score.pow(self.alpha) * iou.pow(self.beta)
+        offset = (points.centres.index_select(0, pairs.points) - (object_boxes[:, :2] + object_boxes[:, 2:]) / 2).abs()
+        half = ((object_boxes[:, 2:] - object_boxes[:, :2]) / 2).clamp(min=_least_half(points))
+        inside = pairs.valid & (offset <= half).all(dim=-1)
 
-        chosen = torch.zeros_like(inside).scatter_(1, candidates, True) & inside
-        owner = torch.where(chosen, iou, -1.0).argmax(dim=0)  # [A]: an ambiguous point takes the object it fits best
-        chosen &= owner == torch.arange(count, device=owner.device)[:, None]
-
+        best, chosen = best_of_each_object(pairs, torch.where(inside, alignment, -torch.inf), self.top)
+        alignment, iou, places = alignment[best], iou[best], pairs.places[best]  # [N, top]
+        # an ambiguous point takes the object it fits best
+        chosen = wins_its_point(places, chosen, iou, scores.shape[0] * scores.shape[1])
         # the best-aligned point of an object gets the object's best IoU as its score (section 3.2, t̂)
-        best_alignment = torch.where(chosen, alignment, 0.0).amax(dim=1)
-        best_iou = torch.where(chosen, iou, 0.0).amax(dim=1)
-        target = alignment * (best_iou / best_alignment.clamp(min=1e-12))[:, None]
-        target = torch.where(chosen, target, 0.0).gather(1, candidates).flatten()
-        rows = torch.arange(count, device=owner.device)[:, None].expand(count, top)
-        return Assignment(candidates.flatten(), rows.flatten(), target, target)
+        best_alignment = torch.where(chosen, alignment, 0.0).amax(dim=1, keepdim=True)
+        best_iou = torch.where(chosen, iou, 0.0).amax(dim=1, keepdim=True)
+        target = torch.where(chosen, alignment * (best_iou / best_alignment.clamp(min=1e-12)), 0.0).flatten()
+        return Assignment(places.flatten(), pairs.objects[best].flatten(), target, target)
 
 
-def _inside(points: Points, objects: Tensor) -> Tensor:
-    """bool [N, A]: the point lies in the object, or in the one cell of the lowest level that an object smaller than it has."""
-    half_cell = points.strides.min() / 2
-    centre = (objects[:, :2] + objects[:, 2:]) / 2
-    half = torch.maximum((objects[:, 2:] - objects[:, :2]) / 2, half_cell)
-    offset = (points.centres[None] - centre[:, None]).abs()
-    return (offset <= half[:, None]).all(dim=-1)
+def _least_half(points: Points) -> float:
+    """Half a cell of the lowest level: an object that lies between points is as if it reached the nearest one."""
+    return min(level.stride for level in points.levels) / 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -60,8 +61,11 @@ class Trainer:
     sync_batch_norm: bool = False
     """Batch norms take mean and variance over the batches of all GPUs together; for small batches on several GPUs. One
     device alone has nothing to share."""
-    compile: bool = False
-    """torch.compile of the network; needs a C++ compiler on a CPU."""
+    compile: Annotated[str, OneOf("off", "network", "step")] = "off"
+    """What torch.compile translates: off, network, or step (network, assigner and losses in one piece; model=single_shot and
+    darknet). Evaluation uses a compiled network too. The losses stay the same; on a CPU it needs a C++ compiler."""
+    cuda_graphs: bool = False
+    """Whether what is compiled is recorded as CUDA graphs, which a GPU replays without its host; memory for each size."""
     accumulate: Count = 1
     """Batches whose gradients add up to one step of the optimizer."""
     scale_lr: bool = False
@@ -86,6 +90,15 @@ class Trainer:
     """Stop after so many evaluations without a better AP; 0 never stops early."""
     progress: bool = True
     """A progress bar in a terminal, lines in a file."""
+
+    def __post_init__(self) -> None:
+        """`compile` used to be true or false, and YAML reads off as false."""
+        self.compile = {"true": "network", "false": "off"}.get(str(self.compile).lower(), self.compile)
+
+    def contradictions(self) -> Iterator[tuple[str, str]]:
+        """Only what is compiled is recorded."""
+        if self.cuda_graphs and self.compile == "off":
+            yield "cuda_graphs", "needs trainer.compile=network or step"
 
 
 @dataclass

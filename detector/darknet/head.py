@@ -93,7 +93,8 @@ class DarknetHead(nn.Module):
 
     def points(self, image_size: tuple[int, int], device: torch.device) -> Points:
         """One point for each anchor in the centre of each cell."""
-        return make_points(image_size, self.strides, device, self.anchors)
+        reach = tuple(one.scale / 2 for one in self.predictions)
+        return make_points(image_size, self.strides, device, self.anchors, reach)
 
     def scores(self, raw: dict[str, Tensor]) -> Tensor:
         """Raw predictions → float32 [B, A, K], objectness times class."""

@@ -135,7 +135,7 @@ class AnchorBasedHead(nn.Module):
 
     def points(self, image_size: tuple[int, int], device: torch.device) -> Points:
         """A point for each anchor in the centre of each cell."""
-        return make_points(image_size, self.strides, device, self.anchors)
+        return make_points(image_size, self.strides, device, self.anchors, (self.scale_xy / 2,) * len(self.strides))
 
     def scores(self, raw: dict[str, Tensor]) -> Tensor:
         """Raw predictions → float32 [B, A, K]: σ(objectness) · σ(class)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -22,6 +23,8 @@ class Level:
     per_cell: int
     """Points a cell: its anchors, or 1."""
     first: int
+    reach: float = math.inf
+    """How far in strides, in x and in y, the centre of a prediction may lie from its point."""
 
 
 @dataclass(frozen=True)
@@ -52,13 +55,21 @@ class Points:
 @lru_cache(maxsize=32)
 @torch.inference_mode(False)  # what is kept here during an evaluation is used by training steps as well
 def make_points(
-    image_size: tuple[int, int], strides: tuple[int, ...], device: torch.device, anchors: Anchors | None = None
+    image_size: tuple[int, int],
+    strides: tuple[int, ...],
+    device: torch.device,
+    anchors: Anchors | None = None,
+    reach: tuple[float, ...] | None = None,
 ) -> Points:
-    """The points of an image of `image_size` (height, width): cell (i, j) of stride s has its centre at ((j+½)s, (i+½)s)."""
+    """The points of an image of `image_size` (height, width): cell (i, j) of stride s has its centre at ((j+½)s, (i+½)s).
+
+    `reach` of each level is that of `Level`; by default a prediction may lie anywhere.
+    """
     centres, all_strides, all_anchors, all_levels = [], [], [], []
     levels: list[Level] = []
     first = 0
-    for stride, level_anchors in zip(strides, anchors or [None] * len(strides), strict=True):
+    unknown = [math.inf] * len(strides)
+    for stride, level_anchors, reached in zip(strides, anchors or [None] * len(strides), reach or unknown, strict=True):
         rows, columns = (-(-side // stride) for side in image_size)
         per_cell = len(level_anchors) if level_anchors else 1
         y, x = torch.meshgrid(
@@ -71,7 +82,7 @@ def make_points(
         if level_anchors:
             all_anchors.append(torch.tensor(level_anchors, device=device).repeat(rows * columns, 1))
         all_levels.append(torch.full((rows * columns * per_cell,), len(levels), device=device))
-        levels.append(Level(stride, rows, columns, per_cell, first))
+        levels.append(Level(stride, rows, columns, per_cell, first, reached))
         first += rows * columns * per_cell
     return Points(
         torch.cat(centres),

@@ -117,5 +117,5 @@ def _second_stage(stage: RoIStage, levels: dict[str, Tensor], regions: int, imag
     """The pooling runs for real, on zeros: it has no weights, is cheap, and picks levels by the content of its regions."""
     real = {name: torch.zeros(level.shape) for name, level in levels.items()}
     whole = torch.tensor([[0.0, 0.0, image_size, image_size]])
-    pooled = stage.pool(real, [whole.expand(regions, 4)], [(image_size, image_size)])
+    pooled = stage.pool(real, [whole.expand(regions, 4)])
     stage.predict(pooled.to("meta"))

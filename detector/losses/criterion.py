@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from detector.assigners.assigner import Assigner
+from detector.assigners.assigner import Assigner, Assignment
 from detector.heads.anchor_free import boxes_to_distances
 from detector.heads.head import Head
 from detector.heads.points import Points
@@ -18,7 +18,7 @@ from detector.losses.box import BoxLoss
 from detector.losses.classification import ClassLoss
 from detector.losses.distribution import distribution_focal_loss
 from detector.options import MISSING, Exponent, OneOf, ShareBelowOne, Weight
-from detector.types import Target
+from detector.targets import Objects
 
 PairedBoxLoss = Callable[[Tensor, Tensor, tuple[int, int]], Tensor]
 """Predicted and annotated boxes [M, 4] in pixels, (height, width) of the image → losses [M], as `BoxLoss`."""
@@ -70,26 +70,6 @@ class CriterionOptions:
         return ClassLoss(self.classification, self.gamma, self.label_smoothing)
 
 
-@dataclass(frozen=True)
-class _Pairs:
-    """The M candidate pairs of a whole batch."""
-
-    images: Tensor
-    """int64 [M], position in the batch."""
-    points: Tensor
-    """int64 [M]."""
-    labels: Tensor
-    """int64 [M]."""
-    boxes: Tensor
-    """float32 [M, 4], of the objects."""
-    scores: Tensor
-    """float32 [M]."""
-    weights: Tensor
-    """float32 [M]."""
-    ignored: Tensor
-    """bool [B, A]."""
-
-
 class Criterion:
     """Raw predictions and targets → weighted losses.
 
@@ -110,92 +90,84 @@ class Criterion:
         self.assigner = assigner
         self.box_loss = box_loss
         self.class_loss = class_loss
-        self.box_weight = box_weight
-        self.class_weight = class_weight
-        self.distribution_weight = distribution_weight
-        self.objectness_weight = objectness_weight
+        self.weights = {
+            "class": class_weight,
+            "box": box_weight,
+            "objectness": objectness_weight,
+            "distribution": distribution_weight,
+        }
+
+    def candidates(self, points: Points, objects: Objects) -> Any:
+        """What the assigner finds out before there are predictions."""
+        return self.assigner.candidates(points, objects)
 
     def __call__(
         self,
         head: Head,
         raw: dict[str, Tensor],
         points: Points,
-        targets: list[Target],
+        objects: Objects,
+        candidates: Any,
         image_size: tuple[int, int],
     ) -> dict[str, Tensor]:
         """Scalars "class", "box" and, where the head has them, "objectness" and "distribution".
 
-        Crowds are left out of the targets.
+        With pairs (i, j) of a point and an object, s_ij the score that the assigner asks for and w_ij the weight of the pair,
+        and W = max(1, Σ w_ij):
+
+            class         Σ_i Σ_k L(logit_ik, Σ_j s_ij [k = label_j]) / W                      without objectness
+            class         Σ_ij w_ij Σ_k L(logit_ik, [k = label_j]) / W                         Redmon & Farhadi 2018, 2.2
+            objectness    Σ_i BCE(logit_i, Σ_j s_ij) / W, the ignored left out                 Redmon & Farhadi 2018, 2.1
+            box           Σ_ij w_ij L(box_i, box_j) / W
+            distribution  Σ_ij w_ij DFL(distances of point i to the sides of object j) / W     Li et al. 2020, eq. 6
+
+        each times its weight. Objectness times class is then the score that the assigner asks for: 1 with anchors that merely
+        fit, the IoU where it measures quality, as in Redmon et al. 2016, section 2.
         """
         boxes = head.decode(raw["box_logits"], points)
-        pairs = self._pair(head.scores(raw).detach(), boxes.detach(), points, targets)
-        total = pairs.weights.sum().clamp(min=1.0)
-        box_losses = self.box_loss(boxes[pairs.images, pairs.points], pairs.boxes, image_size)
-        has_objectness = "objectness_logits" in raw
-        class_loss = (self._conditional_class_loss if has_objectness else self._class_loss)(raw["class_logits"], pairs)
-        losses = {
-            "class": self.class_weight * class_loss / total,
-            "box": self.box_weight * (box_losses * pairs.weights).sum() / total,
-        }
-        if has_objectness:
-            objectness_loss = _objectness_loss(raw["objectness_logits"], pairs)
-            losses["objectness"] = self.objectness_weight * objectness_loss / total
+        found = self.assigner(head.scores(raw).detach(), boxes.detach(), points, objects, candidates)
+        labels, object_boxes = objects.labels[found.objects], objects.boxes[found.objects]
+        total = found.weights.sum().clamp(min=1.0)
+        class_logits = raw["class_logits"].flatten(0, 1)
+        losses = {}
+        if "objectness_logits" in raw:
+            losses["class"] = self._conditional_class_loss(class_logits, found, labels)
+            losses["box"] = self._box_loss(boxes, found, object_boxes, image_size)
+            losses["objectness"] = _objectness_loss(raw["objectness_logits"].flatten(), found)
+        else:
+            losses["class"] = self._class_loss(class_logits, found, labels)
+            losses["box"] = self._box_loss(boxes, found, object_boxes, image_size)
         if head.bins:
-            distribution_loss = _distribution_loss(raw["box_logits"], points, pairs, head.bins)
-            losses["distribution"] = self.distribution_weight * distribution_loss / total
-        return losses
+            losses["distribution"] = _distribution_loss(raw["box_logits"], points, found, object_boxes, head.bins)
+        return {name: self.weights[name] * loss / total for name, loss in losses.items()}
 
-    def _pair(self, scores: Tensor, boxes: Tensor, points: Points, targets: list[Target]) -> _Pairs:
-        images, indices, labels, objects, pair_scores, weights = [], [], [], [], [], []
-        ignored = torch.zeros(scores.shape[:2], dtype=torch.bool, device=scores.device)
-        for i, target in enumerate(targets):
-            target = target.without_crowds()
-            found = self.assigner(scores[i], boxes[i], points, target.boxes, target.labels)
-            images.append(torch.full_like(found.points, i))
-            indices.append(found.points)
-            labels.append(target.labels[found.objects])
-            objects.append(target.boxes[found.objects])
-            pair_scores.append(found.scores)
-            weights.append(found.weights)
-            if found.ignored is not None:
-                ignored[i] = found.ignored
-        return _Pairs(
-            torch.cat(images),
-            torch.cat(indices),
-            torch.cat(labels),
-            torch.cat(objects),
-            torch.cat(pair_scores),
-            torch.cat(weights),
-            ignored,
-        )
+    def _box_loss(self, boxes: Tensor, found: Assignment, objects: Tensor, image_size: tuple[int, int]) -> Tensor:
+        each = self.box_loss(boxes.flatten(0, 1)[found.points], objects, image_size)
+        return (each * found.weights).sum()
 
-    def _class_loss(self, class_logits: Tensor, pairs: _Pairs) -> Tensor:
+    def _class_loss(self, logits: Tensor, found: Assignment, labels: Tensor) -> Tensor:
         """Over all points: the score is the class's alone, 0 in the background."""
-        targets = torch.zeros_like(class_logits, dtype=torch.float32)
-        targets.index_put_((pairs.images, pairs.points, pairs.labels), pairs.scores, accumulate=True)
-        return self.class_loss(class_logits.float(), targets).sum()
+        targets = torch.zeros_like(logits, dtype=torch.float32)
+        targets = targets.index_put((found.points, labels), found.scores, accumulate=True)
+        return self.class_loss(logits.float(), targets).sum()
 
-    def _conditional_class_loss(self, class_logits: Tensor, pairs: _Pairs) -> Tensor:
-        """At taken points: which class, given that there is an object (Redmon & Farhadi 2018, section 2.2)."""
-        logits = class_logits[pairs.images, pairs.points].float()
-        targets = F.one_hot(pairs.labels, logits.shape[-1]).float()
-        return (self.class_loss(logits, targets).sum(dim=-1) * pairs.weights).sum()
-
-
-def _objectness_loss(objectness_logits: Tensor, pairs: _Pairs) -> Tensor:
-    """Over all points but the ignored: the pair's score at taken points, 0 elsewhere.
-
-    So that objectness times class is the score that the assigner asks for: 1 with anchors that merely fit (Redmon & Farhadi
-    2018, section 2.1), the IoU where it measures quality, as in Redmon et al. 2016, section 2.
-    """
-    targets = torch.zeros_like(objectness_logits, dtype=torch.float32)
-    targets.index_put_((pairs.images, pairs.points), pairs.scores, accumulate=True)
-    losses = F.binary_cross_entropy_with_logits(objectness_logits.float(), targets, reduction="none")
-    return losses.masked_fill(pairs.ignored, 0.0).sum()
+    def _conditional_class_loss(self, logits: Tensor, found: Assignment, labels: Tensor) -> Tensor:
+        """At taken points: which class, given that there is an object."""
+        targets = F.one_hot(labels, logits.shape[-1]).float()
+        return (self.class_loss(logits[found.points].float(), targets).sum(dim=-1) * found.weights).sum()
 
 
-def _distribution_loss(box_logits: Tensor, points: Points, pairs: _Pairs, bins: int) -> Tensor:
-    distances = boxes_to_distances(pairs.boxes, points.centres[pairs.points], points.strides[pairs.points])
-    logits = box_logits[pairs.images, pairs.points].reshape(-1, bins)
+def _objectness_loss(logits: Tensor, found: Assignment) -> Tensor:
+    """Over all points but the ignored: the pair's score at taken points, 0 elsewhere."""
+    targets = torch.zeros_like(logits, dtype=torch.float32)
+    targets = targets.index_put((found.points,), found.scores, accumulate=True)
+    losses = F.binary_cross_entropy_with_logits(logits.float(), targets, reduction="none")
+    return (losses if found.ignored is None else losses.masked_fill(found.ignored, 0.0)).sum()
+
+
+def _distribution_loss(box_logits: Tensor, points: Points, found: Assignment, objects: Tensor, bins: int) -> Tensor:
+    point = found.points % box_logits.shape[1]
+    distances = boxes_to_distances(objects, points.centres[point], points.strides[point])
+    logits = box_logits.flatten(0, 1)[found.points].reshape(-1, bins)
     per_side = distribution_focal_loss(logits, distances.reshape(-1)).reshape(-1, 4)
-    return (per_side.mean(dim=1) * pairs.weights).sum()
+    return (per_side.mean(dim=1) * found.weights).sum()

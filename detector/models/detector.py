@@ -26,8 +26,11 @@ class Detector(Protocol):
     def __call__(self, seen: Tensor, /) -> Any:
         """The network as far as it can be compiled: what it sees and what comes out are the detector's own business."""
 
-    def losses(self, images: Tensor, targets: list[Target]) -> dict[str, Tensor]:
-        """Weighted scalar losses by name; their sum is what is minimised. Crowds are not trained on."""
+    def losses(self, images: Tensor, targets: Sequence[Target]) -> dict[str, Tensor]:
+        """Weighted scalar losses by name; their sum is what is minimised. Crowds are not trained on.
+
+        In training the targets are `Targets`: a sequence whose boxes and labels lie on the device in one piece.
+        """
 
     def detect(self, images: Tensor) -> list[Detections]:
         """Detections of each image, in pixels of the images given. In float32, whatever the precision of training."""

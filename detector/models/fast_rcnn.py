@@ -18,6 +18,7 @@ from detector.models.stages import stage
 from detector.necks.channel_projection import project_channels
 from detector.necks.neck import Neck
 from detector.nms import NMS
+from detector.targets import Targets
 from detector.types import Detections, Target
 
 
@@ -82,11 +83,11 @@ class FastRCNN(nn.Module):
             levels: dict[str, Tensor] = self.neck(self.backbone(self.normalise(images)))
             return levels
 
-    def losses(self, images: Tensor, targets: list[Target]) -> dict[str, Tensor]:
+    def losses(self, images: Tensor, targets: Sequence[Target]) -> dict[str, Tensor]:
         """Weighted scalar losses `class` and `box`; proposals are those of the targets."""
-        targets = [target.without_crowds() for target in targets]
+        targets = Targets.of(targets, images.device).without_crowds()
         proposals = of_targets(images, targets, self.search, self.max_proposals)
-        return self.roi_stage.losses(self(images), proposals, targets, _size(images))
+        return self.roi_stage.losses(self(images), proposals, targets)
 
     @torch.no_grad()
     def detect(self, images: Tensor, proposals: Sequence[Tensor | None] | None = None) -> list[Detections]:

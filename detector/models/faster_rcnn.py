@@ -18,6 +18,7 @@ from detector.necks.channel_projection import project_channels
 from detector.necks.neck import Neck
 from detector.nms import NMS
 from detector.options import Count, Length, PositiveShare, Range, Weight
+from detector.targets import Targets
 from detector.types import Detections, FeatureInfo, Target
 
 if TYPE_CHECKING:
@@ -136,16 +137,16 @@ class FasterRCNN(nn.Module):
             levels: dict[str, Tensor] = self.neck(self.backbone(self.normalise(images)))
             return levels
 
-    def losses(self, images: Tensor, targets: list[Target]) -> dict[str, Tensor]:
+    def losses(self, images: Tensor, targets: Sequence[Target]) -> dict[str, Tensor]:
         """Weighted scalar losses by name; their sum is what is minimised: both stages learn together.
 
         The second stage learns from proposals as they are: no gradient goes through their corners (Ren et al. 2015,
         section 3.2, "approximate joint training").
         """
-        targets = [target.without_crowds() for target in targets]
+        targets = Targets.of(targets, images.device).without_crowds()
         levels = self(images)
-        proposals, losses = self.proposals.losses(images, levels, targets)
-        return losses | self.roi_stage.losses(levels, proposals, targets, _size(images))
+        proposals, there, losses = self.proposals.losses(images, levels, targets)
+        return losses | self.roi_stage.losses(levels, proposals.unbind(), targets, there.unbind())
 
     @torch.no_grad()
     def detect(self, images: Tensor) -> list[Detections]:

@@ -1,21 +1,31 @@
 """The region proposal network of Faster R-CNN: where there may be an object, of whatever class (Ren et al. 2015).
 
-torchvision does the work. Adapted here are the anchors, which are shares of the image, and the precision: torchvision
-computes anchors and proposals in the precision of the features, and in bfloat16 corners would be off by pixels.
+Its layers and anchors are torchvision's. What is made of them is computed for a whole batch, where torchvision waits for the
+device several times an image, and in full precision: with corners in bfloat16 boxes would be off by pixels.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
+from torchvision.ops import clip_boxes_to_image
 
 from detector.errors import OptionError
-from detector.models.regions.box_coding import full_precision
+from detector.models.regions.box_coding import decode, encode, full_precision
+from detector.models.regions.losses import SMOOTH_L1_BETA
+from detector.models.regions.sampling import match, sample
 from detector.types import FeatureInfo, Target
+
+UNWEIGHTED = (1.0, 1.0, 1.0, 1.0)
+"""Deltas of the proposal network are learned as they are."""
+TOGETHER = 2**16
+"""Boxes that a GPU suppresses at once; the bits of their comparisons take 512 MB."""
 
 
 class ProposalNetwork(nn.Module):
@@ -86,26 +96,131 @@ class ProposalNetwork(nn.Module):
             {"training": training_proposals, "testing": proposals},
             iou_threshold,
         )
+        self.positive_iou, self.negative_iou = positive_iou, negative_iou
+        self.sampled_anchors, self.positive_share = sampled_anchors, positive_share
         self.objectness_weight = objectness_weight
         self.box_weight = box_weight
 
     def forward(self, images: Tensor, features: dict[str, Tensor]) -> list[Tensor]:
         """Proposals float32 [N_i, 4] of each of the `images` [B, 3, H, W], best first, clipped to the image."""
-        self.network.training = False  # torchvision asks it whether losses are wanted
-        proposals, _ = self.network(_sizes(images), features)
-        return proposals
+        self.network.training = False  # torchvision asks it how many proposals are wanted
+        anchors, objectness, deltas, levels = self._predict(images, features)
+        proposals, there = self._propose(images, anchors, objectness, deltas, levels)
+        return [one[:count] for one, count in zip(proposals, there.sum(dim=1).tolist(), strict=True)]
 
     def losses(
-        self, images: Tensor, features: dict[str, Tensor], targets: list[Target]
-    ) -> tuple[list[Tensor], dict[str, Tensor]]:
-        """Proposals as many as training uses, and the weighted scalar losses `rpn_objectness` and `rpn_box`."""
+        self, images: Tensor, features: dict[str, Tensor], targets: Sequence[Target]
+    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """Proposals as many as training uses, and the weighted scalar losses `rpn_objectness` and `rpn_box`.
+
+        Both losses are sums over sampled anchors divided by their number (Ren et al. 2015, eq. 1): the cross entropy of all,
+        the smooth L1 loss of the positives' deltas.
+
+        Returns:
+            Proposals float32 [B, R, 4], best first; bool [B, R], which of them there are; the losses.
+        """
         self.network.training = True
-        objects = [{"boxes": target.boxes} for target in targets]
-        proposals, losses = self.network(_sizes(images), features, objects)
-        return proposals, {
-            "rpn_objectness": self.objectness_weight * losses["loss_objectness"],
-            "rpn_box": self.box_weight * losses["loss_rpn_box_reg"],
+        anchors, objectness, deltas, levels = self._predict(images, features)
+        proposals, there = self._propose(images, anchors, objectness, deltas, levels)
+        answers, wanted, changes, wanted_changes, taken = [], [], [], [], []
+        for i, target in enumerate(targets):
+            matches = match(anchors, target.boxes.to(anchors), self.positive_iou, self.negative_iou, best_too=True)
+            index, drawn = sample(matches, self.sampled_anchors, self.positive_share)
+            own, regions = matches[index], anchors[index]
+            positive = drawn & (own >= 0)
+            boxes = regions if len(target.boxes) == 0 else target.boxes.to(anchors)[own.clamp(min=0)]
+            answers.append(objectness[i, index])
+            wanted.append(positive)
+            changes.append(deltas[i, index])
+            wanted_changes.append(encode(regions, torch.where(positive[:, None], boxes, regions), UNWEIGHTED))
+            taken.append(drawn)
+        positive, drawn = torch.cat(wanted), torch.cat(taken)
+        number = drawn.sum().clamp(min=1)
+        each = F.binary_cross_entropy_with_logits(torch.cat(answers), positive.to(objectness), reduction="none")
+        away = F.smooth_l1_loss(torch.cat(changes), torch.cat(wanted_changes), beta=SMOOTH_L1_BETA, reduction="none")
+        objectness_loss = torch.where(drawn, each, 0.0).sum() / number
+        box_loss = torch.where(positive, away.sum(dim=1), 0.0).sum() / number
+        losses = {
+            "rpn_objectness": self.objectness_weight * objectness_loss,
+            "rpn_box": self.box_weight * box_loss,
         }
+        return proposals, there, losses
+
+    def _predict(self, images: Tensor, features: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor, list[int]]:
+        """Anchors [A, 4], the same for every image, objectness logits [B, A], deltas [B, A, 4], and anchors of each level."""
+        levels = list(features.values())
+        objectness, deltas = self.network.head(levels)
+        # [B, anchors, H, W] → [B, H · W · anchors], and so the four deltas of each
+        flat = [one.permute(0, 2, 3, 1).flatten(1) for one in objectness]
+        flat_deltas = [one.unflatten(1, (-1, 4)).permute(0, 3, 4, 1, 2).flatten(1, 3) for one in deltas]
+        (anchors,) = self.network.anchor_generator(_sizes(images[:1]), levels)
+        return anchors, torch.cat(flat, dim=1), torch.cat(flat_deltas, dim=1), [one.shape[1] for one in flat]
+
+    @torch.no_grad()
+    def _propose(
+        self, images: Tensor, anchors: Tensor, objectness: Tensor, deltas: Tensor, levels: list[int]
+    ) -> tuple[Tensor, Tensor]:
+        """Boxes [B, R, 4], best first, and bool [B, R]: the best of each level after suppression, whatever their number."""
+        wanted, candidates = self.network.post_nms_top_n(), self.network.pre_nms_top_n()
+        sizes = [min(candidates, number) for number in levels]
+        first = [sum(levels[:i]) for i in range(len(levels))]
+        parts = zip(objectness.split(levels, dim=1), sizes, first, strict=True)
+        index = torch.cat([part.topk(size, dim=1).indices + start for part, size, start in parts], dim=1)
+        chosen = decode(
+            anchors[index].flatten(0, 1), deltas.gather(1, index[..., None].expand(-1, -1, 4)).flatten(0, 1), UNWEIGHTED
+        )
+        boxes = clip_boxes_to_image(chosen, (images.shape[-2], images.shape[-1])).unflatten(0, index.shape)
+        scores = objectness.gather(1, index).sigmoid()
+        large = (boxes[..., 2:] - boxes[..., :2] >= self.network.min_size).all(dim=-1)
+        scores = torch.where(large, scores, -1.0)
+        kept = suppressed_apart(boxes.flatten(0, 1), scores.flatten(), sizes * len(images), self.network.nms_thresh)
+        scores = torch.where(kept.view_as(scores), scores, -1.0)
+        best, order = scores.topk(min(wanted, scores.shape[1]), dim=1)
+        return boxes.gather(1, order[..., None].expand(-1, -1, 4)), best >= 0
+
+
+def suppressed_apart(
+    boxes: Tensor, scores: Tensor, sizes: Sequence[int], iou_threshold: float, together: int | None = None
+) -> Tensor:
+    """Greedy suppression within each of many groups that lie one after the other.
+
+    A GPU is waited for once in each call, so it gets many groups at a time, moved apart so far that none overlaps another. The
+    comparisons grow with the square of the boxes of a call: on a CPU, where nothing is waited for, each group has its own.
+
+    Args:
+        boxes: float [N, 4] xyxy.
+        scores: float [N].
+        sizes: numbers of boxes of the groups; their sum is N.
+        iou_threshold: of two boxes that overlap more the one with the lower score is dropped.
+        together: boxes that one call gets, unless a single group has more; by default what suits the device.
+
+    Returns:
+        bool [N]: what is kept.
+    """
+    from torchvision.ops import nms  # here: it takes seconds, which options need not wait for
+
+    if together is None:
+        together = 0 if boxes.device.type == "cpu" else TOGETHER
+    dtype = boxes.dtype if boxes.device.type == "mps" else torch.float64
+    kept = torch.zeros(len(boxes), dtype=torch.bool, device=boxes.device)
+    start, number = 0, 0
+    calls: list[list[int]] = []
+    for size in sizes:
+        if not calls or number + size > together:
+            calls.append([])
+            number = 0
+        calls[-1].append(size)
+        number += size
+    spread = boxes.abs().amax() * 2 + 1 if len(boxes) else 0.0
+    for call in calls:
+        end = start + sum(call)
+        apart = boxes[start:end].to(dtype)
+        if len(call) > 1:
+            group = torch.arange(len(call)).repeat_interleave(torch.tensor(call)).to(boxes.device, non_blocking=True)
+            apart = apart + (group * spread)[:, None]
+        kept.index_fill_(0, nms(apart, scores[start:end].to(dtype), iou_threshold) + start, True)
+        start = end
+    return kept
 
 
 def _check_anchors(sizes: Sequence[float], ratios: Sequence[float]) -> None:

@@ -21,6 +21,7 @@ from detector.models.regions.warp import warp
 from detector.models.stages import count_regions, stage
 from detector.nms import NMS
 from detector.options import Count, IoU, Range, RegionBoxLossKind, Weight
+from detector.targets import Targets
 from detector.types import Detections, Target
 
 
@@ -152,12 +153,12 @@ class RCNN(nn.Module):
         deltas = self.box_changes(features).unflatten(1, (self.classes, 4))
         return full_precision(self.class_logits(features)), full_precision(deltas)
 
-    def losses(self, images: Tensor, targets: list[Target]) -> dict[str, Tensor]:
+    def losses(self, images: Tensor, targets: Sequence[Target]) -> dict[str, Tensor]:
         """Weighted scalar losses `class` and `box`; regions of all images go through the network together.
 
         Proposals are those of the targets; the objects' own boxes and the whole image are regions too.
         """
-        targets = [target.without_crowds() for target in targets]
+        targets = Targets.of(targets, images.device).without_crowds()
         with torch.no_grad():
             proposals = of_targets(images, targets, self.search, self.max_proposals)
             samples = [

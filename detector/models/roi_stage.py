@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from detector.boxes import clip
@@ -13,18 +15,12 @@ from detector.errors import OptionError
 from detector.models.detector import ModelOptions
 from detector.models.regions.box_coding import decode, full_precision
 from detector.models.regions.losses import RegionBoxLoss, class_loss
+from detector.models.regions.pool import RegionPool
 from detector.models.regions.sampling import RegionSampler, SampledRegionsOptions, Samples
 from detector.models.stages import count_regions
 from detector.options import Channels, IoU, Range, RegionBoxLossKind, Weight
 from detector.types import FeatureInfo, Target
 
-HIGHEST = 5
-"""Regions are read from levels up to P5; a P6 is the proposal network's alone (Lin et al. 2017, section 4.1, footnote 2)."""
-SAMPLING = 2
-"""Points that RoIAlign reads in each direction of a cell: 4 a cell (He et al. 2017, section 3)."""
-CANONICAL_SIDE, CANONICAL_LEVEL = 224, 4
-"""Regions of 224² pixels are read from P4, of half the side from P3, ... (Lin et al. 2017, eq. 1): at every level a region
-is 14 to 28 points wide, about as many as RoIAlign reads of it, so the rule holds for images of any size."""
 SMALLEST_SIDE = 1e-2
 """Pixels. What is left of a box in the image must be as large, or it is no detection."""
 
@@ -99,15 +95,11 @@ class RoIStage(nn.Module):
             if value < 1:
                 raise OptionError(key, "must be 1 or more", value)
         from torchvision.models.detection.faster_rcnn import TwoMLPHead  # here: it takes seconds
-        from torchvision.ops import MultiScaleRoIAlign
 
         (channels,) = set(features.channels)
-        levels = [name for name, stride in zip(features.names, features.strides, strict=True) if stride <= 2**HIGHEST]
         self.classes = classes
         self.sampler = sampler
-        self.pool = MultiScaleRoIAlign(
-            levels, pool_size, SAMPLING, canonical_scale=CANONICAL_SIDE, canonical_level=CANONICAL_LEVEL
-        )
+        self.pool = RegionPool(features, pool_size)
         self.layers = TwoMLPHead(channels * pool_size**2, width)
         self.class_logits = nn.Linear(width, classes + 1)
         self.box_changes = nn.Linear(width, 4 if class_agnostic_boxes else 4 * classes)
@@ -115,11 +107,9 @@ class RoIStage(nn.Module):
         self.class_weight = class_weight
         self.box_weight = box_weight
 
-    def forward(
-        self, features: dict[str, Tensor], regions: list[Tensor], size: tuple[int, int]
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, features: dict[str, Tensor], regions: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Class logits [R, K + 1] of all regions, background last, and box deltas [R, K or 1, 4], both in full precision."""
-        return self.predict(self.pool(features, regions, [size] * len(regions)))
+        return self.predict(self.pool(features, regions))
 
     def predict(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
         """As `forward`, of what was pooled of the regions [R, C, pool_size, pool_size]."""
@@ -127,20 +117,24 @@ class RoIStage(nn.Module):
         return full_precision(self.class_logits(x)), full_precision(self.box_changes(x)).unflatten(1, (-1, 4))
 
     def losses(
-        self, features: dict[str, Tensor], regions: list[Tensor], targets: list[Target], size: tuple[int, int]
+        self,
+        features: dict[str, Tensor],
+        regions: Sequence[Tensor],
+        targets: Sequence[Target],
+        there: Sequence[Tensor] | None = None,
     ) -> dict[str, Tensor]:
         """Weighted scalar losses `class` and `box`.
 
         The objects' own boxes are regions too, so that an object that no region found has a positive. Targets have no
-        crowds (`Target.without_crowds`); `size` is (height, width) of the input.
+        crowds (`Target.without_crowds`). `there`, bool [N_i] of each image, says which of the regions count; by default all.
         """
+        samples = []
         with torch.no_grad():
-            samples = [
-                self.sampler(torch.cat([one, target.boxes.to(one)]), target, self.classes)
-                for one, target in zip(regions, targets, strict=True)
-            ]
+            for i, (one, target) in enumerate(zip(regions, targets, strict=True)):
+                counting = None if there is None else F.pad(there[i], (0, len(target.boxes)), value=True)
+                samples.append(self.sampler(torch.cat([one, target.boxes.to(one)]), target, self.classes, counting))
         together = Samples.together(samples)
-        logits, deltas = self(features, [one.regions for one in samples], size)
+        logits, deltas = self(features, [one.regions for one in samples])
         return {
             "class": self.class_weight * class_loss(logits, together),
             "box": self.box_weight * self.box_loss(deltas, together),
@@ -155,7 +149,7 @@ class RoIStage(nn.Module):
         """
         numbers = [len(one) for one in regions]
         count_regions(sum(numbers))
-        logits, deltas = self(features, regions, size)
+        logits, deltas = self(features, regions)
         boxes = clip(decode(torch.cat(regions), deltas, self.box_loss.weights), size)
         visible = (boxes[..., 2:] - boxes[..., :2] >= SMALLEST_SIDE).all(-1)
         scores = torch.where(visible, logits.softmax(-1)[:, : self.classes], 0.0)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,8 @@ from detector.models.detector import ModelOptions, Normalise
 from detector.models.stages import stage
 from detector.necks.neck import Neck
 from detector.nms import NMS
-from detector.types import Detections, Target
+from detector.targets import Objects, Target, Targets
+from detector.types import Detections
 
 
 @dataclass
@@ -60,7 +62,7 @@ class SingleShot(nn.Module):
         with stage("heads"):
             return self.head(features)
 
-    def losses(self, images: Tensor, targets: list[Target]) -> dict[str, Tensor]:
+    def losses(self, images: Tensor, targets: Sequence[Target]) -> dict[str, Tensor]:
         """Weighted scalar losses by name; their sum is what is minimised.
 
         Raises:
@@ -68,8 +70,28 @@ class SingleShot(nn.Module):
         """
         if self.criterion is None:
             raise RuntimeError("this detector was built to detect: it has no criterion and cannot be trained")
-        raw = self(images)
-        return self.criterion(self.head, raw, self._points(images), targets, _size(images))
+        points, objects = self._points(images), Targets.of(targets, images.device).objects
+        return self._losses(images, points, objects, self.criterion.candidates(points, objects))
+
+    def _losses(self, images: Tensor, points: Points, objects: Objects, candidates: Any) -> dict[str, Tensor]:
+        assert self.criterion is not None
+        return self.criterion(self.head, self(images), points, objects, candidates, _size(images))
+
+    def compile_losses(self, mode: str | None = None) -> None:
+        """Compiles network, assigner and losses in one piece, once for all batches, whatever they hold.
+
+        Numbers of images and of objects are symbols in it. So are the sides of images where `images` says so
+        (`torch._dynamo.maybe_mark_dynamic`); otherwise another size is compiled anew.
+        """
+        compiled = torch.compile(self._losses, mode=mode)
+
+        def of_any_size(images: Tensor, *annotated: Any) -> dict[str, Tensor]:
+            for tensor in _tensors(annotated):
+                torch._dynamo.maybe_mark_dynamic(tensor, 0)
+            losses: dict[str, Tensor] = compiled(images, *annotated)
+            return losses
+
+        self._losses = of_any_size  # type: ignore[method-assign]
 
     @torch.no_grad()
     def detect(self, images: Tensor) -> list[Detections]:
@@ -89,6 +111,18 @@ class SingleShot(nn.Module):
 
     def _points(self, images: Tensor) -> Points:
         return self.head.points(_size(images), images.device)
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    """All tensors in dataclass objects and tuples."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, tuple):
+        for one in value:
+            yield from _tensors(one)
+    elif is_dataclass(value):
+        for field in fields(value):
+            yield from _tensors(getattr(value, field.name))
 
 
 def _size(images: Tensor) -> tuple[int, int]:

@@ -8,6 +8,7 @@ raising the whole loss also moves boxes and confuses classes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -42,7 +43,7 @@ class SelfAdversary:
         """Whether the images of this step are attacked."""
         return self.share > 0 and np.random.default_rng((self.seed, step, 0x5A7)).random() < self.share
 
-    def attacked(self, detector: Any, images: Tensor, targets: list[Target]) -> Tensor:
+    def attacked(self, detector: Any, images: Tensor, targets: Sequence[Target]) -> Tensor:
         """The images [B, 3, H, W], uint8 or float 0..255, changed so that the detector's loss rises; float 0..255.
 
         The detector stays as it is, in its gradients and in its buffers too: the statistics of its batch norms would

@@ -23,11 +23,12 @@ from detector.errors import UserError
 from detector.output import new_folder, write_json
 from detector.resolve import resize_of
 from detector.training.backends import Backends
+from detector.targets import ImageId
 from detector.training.init import new_detector
 from detector.training.module import DetectionModule
 from detector.training.progress import surroundings
 from detector.training.trainer import lightning_precision, quieten
-from detector.types import Batch, Target
+from detector.types import Batch
 
 FEWEST_STEPS = 20
 """Fewest steps: with fewer nothing is left of a curve once it is smoothed."""
@@ -171,7 +172,7 @@ def has_diverged(losses: Sequence[float]) -> bool:
 class _Searching(DetectionModule):
     """A loss that explodes ends the search, where in training it would be a mistake."""
 
-    def _watch(self, losses: dict[str, Tensor], targets: list[Target]) -> None:
+    def _watch(self, losses: dict[str, Tensor], image_ids: list[ImageId]) -> None:
         pass
 
 

@@ -24,10 +24,11 @@ from detector.errors import UserError, options_of
 from detector.evaluation.results import FlatResults
 from detector.models.detector import detect_batch
 from detector.optimizers import AdamWOptions, OptimizerOptions
+from detector.targets import ImageId, Targets
 from detector.training.adversarial import SelfAdversary
 from detector.training.ema import AveragedDetector
 from detector.training.measuring import Findings, measure_together
-from detector.types import Batch, ImageId, Target
+from detector.types import Batch
 
 
 class DetectionModule(L.LightningModule):
@@ -52,7 +53,8 @@ class DetectionModule(L.LightningModule):
         adversarial_strength: how far such a change moves every pixel, of 0..255.
         frozen_epochs: the first epochs, with the whole backbone frozen; for detectors of this project.
         channels_last: memory format of images and weights.
-        compile: whether the detector's `forward` is compiled.
+        compile: off, network (the detector's `forward` is compiled) or step (all of its losses, where it can).
+        cuda_graphs: whether what is compiled is recorded as CUDA graphs.
         seed: start of the random choices of multi_scale and adversarial.
         run: the configuration of the run, for its checkpoints.
         training_images: what tells the training images from others, for its checkpoints.
@@ -74,7 +76,8 @@ class DetectionModule(L.LightningModule):
         adversarial_strength: float = config.Trainer.adversarial_strength,
         frozen_epochs: int = config.Trainer.frozen_epochs,
         channels_last: bool = config.Trainer.channels_last,
-        compile: bool = config.Trainer.compile,  # noqa: A002  # the word of the configuration
+        compile: str = config.Trainer.compile,  # noqa: A002  # the word of the configuration
+        cuda_graphs: bool = config.Trainer.cuda_graphs,
         seed: int = config.Train.seed,
         run: config.Train | None = None,
         training_images: dict[str, Any] | None = None,
@@ -99,8 +102,9 @@ class DetectionModule(L.LightningModule):
         if channels_last:
             self.detector = self.detector.to(memory_format=torch.channels_last)
         self.ema = AveragedDetector(self.detector, ema) if ema and not self.optim.averages_itself else None
-        if compile:
-            self.detector.compile()
+        self.compiled = compile != "off"
+        if self.compiled:
+            self._compile(compile == "step", "reduce-overhead" if cuda_graphs else None)
         self.adversary = SelfAdversary(adversarial, adversarial_strength, seed)
         self.metrics: dict[str, Any] = {}
         """Metrics of the last evaluation."""
@@ -110,6 +114,20 @@ class DetectionModule(L.LightningModule):
         """What the last evaluation has found, on the first process, if that is the best one."""
         self._findings = Findings()
         self._watched: _WatchedLosses | None = None
+
+    def _compile(self, step: bool, mode: str | None) -> None:
+        """Compiles what is trained and what is measured; neither is translated again during a training."""
+        if not step:
+            self.detector.compile(mode=mode)
+        elif hasattr(self.detector, "compile_losses"):
+            self.detector.compile_losses(mode=mode)
+        else:
+            name = type(self.detector).__name__ if self.options is None else f"model={self.options.model.name}"
+            raise UserError(f"trainer.compile=step: {name} compiles its network alone: trainer.compile=network")
+        if self.ema is not None:
+            self.ema.module.compile(mode=mode)
+        elif step:
+            self.detector.compile(mode=mode)
 
     @classmethod
     def of_run(cls, settings: config.Train, detector: nn.Module, training_images: dict[str, Any] | None = None) -> Self:
@@ -127,6 +145,7 @@ class DetectionModule(L.LightningModule):
             frozen_epochs=part.frozen_epochs,
             channels_last=part.channels_last,
             compile=part.compile,
+            cuda_graphs=part.cuda_graphs,
             seed=settings.seed,
             run=settings,
             training_images=training_images,
@@ -216,6 +235,14 @@ class DetectionModule(L.LightningModule):
             else:
                 backbone.freeze(part.frozen_stages, part.freeze_norm)
 
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        """In a handful of copies that nobody waits for."""
+        moved = batch.to(device, non_blocking=device.type == "cuda")
+        if self.compiled:
+            # symbols in what is compiled: the last batch may be a smaller one
+            torch._dynamo.maybe_mark_dynamic(moved.images, 0)
+        return moved
+
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """The sum of the detector's losses."""
         images, targets = self._rescaled(batch)
@@ -223,9 +250,10 @@ class DetectionModule(L.LightningModule):
             images = self.adversary.attacked(self.detector, images, targets)
         losses = self.detector.losses(images, targets)
         total = torch.stack(list(losses.values())).sum()
-        self._watch(losses, batch.targets)
-        self.log("train/loss", total.detach(), prog_bar=True, batch_size=len(targets))
-        self.log_dict({f"train/{k}": v.detach() for k, v in losses.items()}, prog_bar=True, batch_size=len(targets))
+        self._watch(losses, targets.image_ids)
+        # not for Lightning's bar, for which each of them would be read, and waited for, at every step
+        self.log("train/loss", total.detach(), batch_size=len(targets))
+        self.log_dict({f"train/{k}": v.detach() for k, v in losses.items()}, batch_size=len(targets))
         return total
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_index: int) -> None:
@@ -236,9 +264,9 @@ class DetectionModule(L.LightningModule):
     def _stepped(self, batch_index: int) -> bool:
         return (batch_index + 1) % self.trainer.accumulate_grad_batches == 0 or self.trainer.is_last_batch
 
-    def _rescaled(self, batch: Batch) -> tuple[Tensor, list[Target]]:
+    def _rescaled(self, batch: Batch) -> tuple[Tensor, Targets]:
         """The images, contiguous as the network wants them, and in multi-scale training at another size each step."""
-        images, targets = batch.images, batch.targets
+        images, targets = batch.images, Targets.of(batch.targets, batch.images.device)
         spread = self.multi_scale
         if spread:
             side = images.shape[-1]
@@ -247,19 +275,22 @@ class DetectionModule(L.LightningModule):
             new_side = max(32, round(side * random.uniform(1 - spread, 1 + spread) / 32) * 32)
             if new_side != side:
                 images = F.interpolate(images.float(), (new_side, new_side), mode="bilinear", antialias=True)
-                targets = [target.scaled(new_side / side) for target in targets]
+                targets = targets.scaled(new_side / side)
         if self.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
+        if self.compiled:
+            for dimension in (0, 2, 3) if spread else (0,):
+                torch._dynamo.maybe_mark_dynamic(images, dimension)
         return images, targets
 
-    def _watch(self, losses: dict[str, Tensor], targets: list[Target]) -> None:
+    def _watch(self, losses: dict[str, Tensor], image_ids: list[ImageId]) -> None:
         """Looks at the losses one step late on a GPU, where looking at once would make the host wait for each step."""
         now = _WatchedLosses(
             self.current_epoch + 1,
             self.global_step + 1,
             list(losses),
             torch.stack([loss.detach() for loss in losses.values()]).to("cpu", non_blocking=True),
-            [target.image_id for target in targets],
+            image_ids,
             torch.cuda.Event() if self.device.type == "cuda" else None,
         )
         if now.copied is not None:

@@ -104,7 +104,7 @@ class Bar(TQDMProgressBar):
     def get_metrics(self, trainer: L.Trainer, pl_module: L.LightningModule) -> dict[str, Any]:
         """The losses, the sum first."""
         columns = os.get_terminal_size(sys.stdout.fileno()).columns
-        return losses_in(columns - ROOM_OF_THE_REST, trainer.progress_bar_metrics)
+        return losses_in(columns - ROOM_OF_THE_REST, trainer.callback_metrics)
 
 
 def losses_in(room: int, metrics: Mapping[str, Any]) -> dict[str, str]:

@@ -119,9 +119,10 @@ def make_trainer(
 def _check_health(settings: config.Train) -> None:
     if settings.callbacks.health_every < 0:
         raise UserError(f"callbacks.health_every={settings.callbacks.health_every}: must be 1 or more, or 0 for never")
-    if settings.trainer.compile:
+    if settings.trainer.compile != "off":
         raise UserError(
-            "callbacks=health looks into layers, which trainer.compile=true melts into one: leave one of them out"
+            f"callbacks=health looks into layers, which trainer.compile={settings.trainer.compile} melts into one: "
+            "leave one of them out"
         )
 
 

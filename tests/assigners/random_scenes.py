@@ -9,6 +9,7 @@ from torch import Tensor
 
 from detector.assigners.assigner import Assigner, Assignment
 from detector.heads.points import Anchors, Points, make_points
+from detector.targets import Target, Targets
 
 ANCHORS: Anchors = (((6.0, 9.0), (14.0, 8.0)), ((20.0, 24.0), (40.0, 18.0)))
 
@@ -44,6 +45,20 @@ def scene(
         torch.cat([low, low + size], dim=1),
         torch.randint(0, 3, (objects,), generator=generator),
     )
+
+
+def assign(assigner: Assigner, *scenes: Scene) -> Assignment:
+    """What is assigned in a batch of scenes that have equal points."""
+    objects = Targets([target(one) for one in scenes]).objects
+    points = scenes[0].points
+    scores, boxes = torch.stack([one.scores for one in scenes]), torch.stack([one.boxes for one in scenes])
+    return assigner(scores, boxes, points, objects, assigner.candidates(points, objects))
+
+
+def target(one: Scene, crowd: bool = False) -> Target:
+    count = len(one.labels)
+    crowds = torch.full((count,), crowd)
+    return Target(one.objects, one.labels, crowds, torch.ones(count), 0, (96, 96), torch.eye(3))
 
 
 def with_duplicates(one: Scene) -> Scene:
@@ -83,11 +98,31 @@ def taken(found: Assignment) -> dict[int, tuple[int, float]]:
 
 def assert_pairs_depend_on_the_number_of_objects_alone(assigner: Assigner, first: Scene, second: Scene) -> None:
     assert len(first.objects) == len(second.objects)
-    assert len(assigner(*first).points) == len(assigner(*second).points) > 0
+    assert len(assign(assigner, first).points) == len(assign(assigner, second).points) > 0
 
 
 def assert_nothing_is_taken(found: Assignment) -> None:
-    assert found.points.numel() == found.objects.numel() == found.scores.numel() == found.weights.numel() == 0
+    assert not found.scores.any()
+    assert not found.weights.any()
     assert found.points.dtype == found.objects.dtype == torch.int64
     assert found.scores.dtype == torch.float32
     assert found.ignored is None or not found.ignored.any()
+
+
+def assert_a_batch_is_its_images(assigner: Assigner, *scenes: Scene) -> None:
+    """Bit for bit, with an image without objects and one of crowds between the others."""
+    empty = scene(0, side=scenes[0].points.levels[0].columns * 8)
+    empty = scenes[0]._replace(objects=empty.objects, labels=empty.labels)
+    together = [scenes[0], empty, *scenes[1:], empty]
+    found = assign(assigner, *together)
+    all_points, first = len(scenes[0].boxes), 0
+    pairs = taken(found)
+    for i, one in enumerate(together):
+        alone = assign(assigner, one)
+        expected = {i * all_points + p: (first + g, score) for p, (g, score) in taken(alone).items()}
+        assert {p: pair for p, pair in pairs.items() if p // all_points == i} == expected
+        assert bool(expected) == bool(len(one.labels))
+        if found.ignored is not None:
+            assert alone.ignored is not None
+            assert torch.equal(found.ignored.reshape(-1, all_points)[i], alone.ignored)
+        first += len(one.labels)

@@ -3,8 +3,10 @@ import torch
 from random_scenes import (
     ANCHORS,
     Scene,
+    assert_a_batch_is_its_images,
     assert_nothing_is_taken,
     assert_pairs_depend_on_the_number_of_objects_alone,
+    assign,
     iou,
     on_predictions,
     scene,
@@ -58,7 +60,7 @@ SCENES = {
 @pytest.mark.parametrize("iou_threshold", [0.213, 1.0])
 def test_equals_the_rule_written_with_loops(name: str, iou_threshold: float) -> None:
     one = SCENES[name]
-    found = MaxIoUAssigner(iou_threshold, 0.7)(*one)
+    found = assign(MaxIoUAssigner(iou_threshold, 0.7), one)
     chosen, ignored = by_the_paper(one, iou_threshold, 0.7)
     assert taken(found) == {p: (g, 1.0) for p, g in chosen.items()}
     assert found.ignored is not None
@@ -67,7 +69,7 @@ def test_equals_the_rule_written_with_loops(name: str, iou_threshold: float) -> 
 
 
 def test_something_is_ignored_in_the_scenes_that_are_compared() -> None:
-    ignored = [MaxIoUAssigner()(*one).ignored for one in SCENES.values()]
+    ignored = [assign(MaxIoUAssigner(), one).ignored for one in SCENES.values()]
     assert sum(mask.sum().item() for mask in ignored if mask is not None) > 10
 
 
@@ -79,19 +81,24 @@ def test_each_object_has_at_least_one_point_where_no_two_share_a_cell() -> None:
             objects=torch.cat([centres - side / 2, centres + side / 2], dim=1),
             labels=torch.zeros(len(corners), dtype=torch.int64),
         )
-        owners = {which for which, _ in taken(MaxIoUAssigner(iou_threshold=1.0)(*crowd)).values()}
+        owners = {which for which, _ in taken(assign(MaxIoUAssigner(iou_threshold=1.0), crowd)).values()}
         assert owners == set(range(len(corners)))
 
 
 def test_a_centre_on_the_images_edge_belongs_to_the_last_cell() -> None:
     edge = scene(0, ANCHORS)._replace(objects=torch.tensor([[90.0, 90.0, 102.0, 102.0]]), labels=torch.tensor([0]))
-    found = taken(MaxIoUAssigner()(*edge))
+    found = taken(assign(MaxIoUAssigner(), edge))
     assert found
     assert {tuple(edge.points.centres[p].tolist()) for p in found} <= {(92.0, 92.0), (88.0, 88.0)}
 
 
 def test_no_object_takes_nothing() -> None:
-    assert_nothing_is_taken(MaxIoUAssigner()(*scene(0, ANCHORS)))
+    assert_nothing_is_taken(assign(MaxIoUAssigner(), scene(0, ANCHORS)))
+
+
+def test_a_batch_is_assigned_as_its_images_are() -> None:
+    scenes = on_predictions(scene(7, ANCHORS)), with_duplicates(scene(30, ANCHORS, seed=1)), scene(1, ANCHORS, seed=2)
+    assert_a_batch_is_its_images(MaxIoUAssigner(), *scenes)
 
 
 def test_the_number_of_pairs_depends_on_the_number_of_objects_alone() -> None:
@@ -108,7 +115,7 @@ def test_shape_iou_is_the_iou_of_boxes_on_one_centre() -> None:
 
 def test_degenerate_objects_give_finite_values() -> None:
     flat = scene(0, ANCHORS)._replace(objects=torch.tensor([[10.0, 10.0, 10.0, 10.0]]), labels=torch.tensor([0]))
-    assert MaxIoUAssigner()(*flat).scores.isfinite().all()
+    assert assign(MaxIoUAssigner(), flat).scores.isfinite().all()
 
 
 def test_levels_of_other_sides_and_numbers_of_anchors() -> None:
@@ -119,7 +126,7 @@ def test_levels_of_other_sides_and_numbers_of_anchors() -> None:
     boxes = torch.cat([points.centres - 5, points.centres + 5], dim=1)
     wide = Scene(torch.rand(len(boxes), 3, generator=generator), boxes, points, one.objects, one.labels)
     chosen, _ = by_the_paper(wide, 0.213, 0.7)
-    assert taken(MaxIoUAssigner()(*wide)) == {p: (g, 1.0) for p, g in chosen.items()}
+    assert taken(assign(MaxIoUAssigner(), wide)) == {p: (g, 1.0) for p, g in chosen.items()}
 
 
 @pytest.mark.parametrize("options", [{"iou_threshold": 1.5}, {"ignore_threshold": -0.1}])

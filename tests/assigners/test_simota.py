@@ -5,8 +5,10 @@ import torch
 from random_scenes import (
     ANCHORS,
     Scene,
+    assert_a_batch_is_its_images,
     assert_nothing_is_taken,
     assert_pairs_depend_on_the_number_of_objects_alone,
+    assign,
     iou,
     on_predictions,
     scene,
@@ -60,7 +62,7 @@ SCENES = {
 @pytest.mark.parametrize(("radius", "top"), [(2.5, 10), (1.0, 4)])
 def test_equals_the_papers_rule_written_with_loops(name: str, radius: float, top: int) -> None:
     one = SCENES[name]
-    pairs = taken(SimOTAAssigner(radius, top)(*one))
+    pairs = taken(assign(SimOTAAssigner(radius, top), one))
     expected = by_the_paper(one, radius, top)
     assert {p: which for p, (which, _) in pairs.items()} == {p: which for p, (which, _) in expected.items()}
     for point, (_, score) in pairs.items():
@@ -68,14 +70,14 @@ def test_equals_the_papers_rule_written_with_loops(name: str, radius: float, top
 
 
 def test_some_objects_get_more_points_than_others() -> None:
-    counts = [len([w for w, _ in taken(SimOTAAssigner()(*SCENES["few"])).values() if w == g]) for g in range(7)]
+    counts = [len([w for w, _ in taken(assign(SimOTAAssigner(), SCENES["few"])).values() if w == g]) for g in range(7)]
     assert max(counts) > min(counts) >= 1
 
 
 def test_a_taken_pair_weighs_one_also_where_nothing_overlaps() -> None:
     far = scene(5)
     far = far._replace(boxes=torch.zeros_like(far.boxes))
-    found = SimOTAAssigner()(*far)
+    found = assign(SimOTAAssigner(), far)
     assert len(taken(found)) == 5
     assert set(found.weights.tolist()) == {0.0, 1.0}
     assert not found.scores.any()
@@ -85,11 +87,16 @@ def test_each_object_smaller_than_a_cell_has_a_point() -> None:
     for offset in torch.arange(0, 16, 0.5).tolist():
         low = 40.0 + offset
         tiny = scene(0)._replace(objects=torch.tensor([[low, low, low + 1, low + 1]]), labels=torch.tensor([0]))
-        assert taken(SimOTAAssigner()(*tiny))
+        assert taken(assign(SimOTAAssigner(), tiny))
 
 
 def test_no_object_takes_nothing() -> None:
-    assert_nothing_is_taken(SimOTAAssigner()(*scene(0)))
+    assert_nothing_is_taken(assign(SimOTAAssigner(), scene(0)))
+
+
+def test_a_batch_is_assigned_as_its_images_are() -> None:
+    scenes = on_predictions(scene(7)), with_duplicates(scene(30, seed=1)), scene(1, seed=2)
+    assert_a_batch_is_its_images(SimOTAAssigner(), *scenes)
 
 
 def test_the_number_of_pairs_depends_on_the_number_of_objects_alone() -> None:
@@ -99,7 +106,7 @@ def test_the_number_of_pairs_depends_on_the_number_of_objects_alone() -> None:
 def test_scores_of_exactly_0_and_1_have_a_finite_cost() -> None:
     sure = scene(9)
     sure = sure._replace(scores=sure.scores.round())
-    found = SimOTAAssigner()(*sure)
+    found = assign(SimOTAAssigner(), sure)
     assert found.scores.isfinite().all()
     assert taken(found)
 

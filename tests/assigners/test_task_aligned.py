@@ -1,5 +1,6 @@
 import random_scenes
 import torch
+from random_scenes import Scene, assert_a_batch_is_its_images, assert_nothing_is_taken, assign
 
 from detector.assigners.task_aligned import TaskAlignedAssigner
 from detector.heads.points import Points, make_points
@@ -7,7 +8,7 @@ from detector.heads.points import Points, make_points
 CPU = torch.device("cpu")
 
 
-def scene(objects: int, classes: int = 3, side: int = 96, seed: int = 0) -> tuple[torch.Tensor, ...]:
+def scene(objects: int, classes: int = 3, side: int = 96, seed: int = 0) -> Scene:
     generator = torch.Generator().manual_seed(seed)
     points = make_points((side, side), (8, 16), CPU)
     count = len(points.strides)
@@ -17,7 +18,7 @@ def scene(objects: int, classes: int = 3, side: int = 96, seed: int = 0) -> tupl
     low = torch.rand(objects, 2, generator=generator) * (side - 40)
     truth = torch.cat([low, low + torch.rand(objects, 2, generator=generator) * 36 + 4], dim=1)
     labels = torch.randint(0, classes, (objects,), generator=generator)
-    return scores, boxes, points, truth, labels  # type: ignore[return-value]
+    return Scene(scores, boxes, points, truth, labels)
 
 
 def iou(a: list[float], b: list[float]) -> float:
@@ -57,9 +58,9 @@ def by_the_paper(
 
 def test_equals_the_papers_rule_written_with_loops() -> None:
     for seed in range(5):
-        scores, boxes, points, truth, labels = scene(objects=7, seed=seed)
-        found = TaskAlignedAssigner(top=5)(scores, boxes, points, truth, labels)  # type: ignore[arg-type]
-        expected = by_the_paper(scores, boxes, points, truth, labels, top=5)  # type: ignore[arg-type]
+        one = scene(objects=7, seed=seed)
+        found = assign(TaskAlignedAssigner(top=5), one)
+        expected = by_the_paper(*one, top=5)
         taken = found.scores > 0
         assert sorted(found.points[taken].tolist()) == sorted(p for p, (_, score) in expected.items() if score > 0)
         for point, which, score in zip(found.points[taken], found.objects[taken], found.scores[taken], strict=True):
@@ -69,7 +70,7 @@ def test_equals_the_papers_rule_written_with_loops() -> None:
 
 def test_equals_the_rule_with_several_anchors_a_cell() -> None:
     one = random_scenes.on_predictions(random_scenes.scene(7, random_scenes.ANCHORS))
-    found = TaskAlignedAssigner(top=5)(*one)
+    found = assign(TaskAlignedAssigner(top=5), one)
     expected = {p: pair for p, pair in by_the_paper(*one, top=5).items() if pair[1] > 0}
     pairs = random_scenes.taken(found)
     assert {p: which for p, (which, _) in pairs.items()} == {p: which for p, (which, _) in expected.items()}
@@ -78,26 +79,26 @@ def test_equals_the_rule_with_several_anchors_a_cell() -> None:
 
 
 def test_a_point_answers_for_one_object_at_most() -> None:
-    scores, boxes, points, truth, labels = scene(objects=30, seed=1)
-    found = TaskAlignedAssigner()(scores, boxes, points, truth, labels)  # type: ignore[arg-type]
+    found = assign(TaskAlignedAssigner(), scene(objects=30, seed=1))
     taken = found.points[found.scores > 0]
     assert len(taken) == len(set(taken.tolist()))
 
 
 def test_an_object_smaller_than_a_cell_has_a_point() -> None:
-    scores, _, points, _, _ = scene(objects=1)
+    one = scene(objects=1)
     for offset in torch.arange(0, 8, 0.5):
         tiny = torch.tensor([[40 + offset, 40 + offset, 42 + offset, 42 + offset]])
-        reaching = torch.cat([points.centres - 6, points.centres + 6], dim=1)  # type: ignore[attr-defined]
-        found = TaskAlignedAssigner()(scores, reaching, points, tiny, torch.tensor([0]))  # type: ignore[arg-type]
+        reaching = torch.cat([one.points.centres - 6, one.points.centres + 6], dim=1)
+        found = assign(TaskAlignedAssigner(), one._replace(boxes=reaching, objects=tiny, labels=torch.tensor([0])))
         assert (found.scores > 0).any()
 
 
 def test_no_object_and_two_thousand_objects_are_legal() -> None:
-    scores, boxes, points, truth, labels = scene(objects=0)
-    empty = TaskAlignedAssigner()(scores, boxes, points, truth, labels)  # type: ignore[arg-type]
-    assert empty.points.numel() == empty.scores.numel() == 0
-    scores, boxes, points, truth, labels = scene(objects=2000, side=320)
-    crowded = TaskAlignedAssigner()(scores, boxes, points, truth, labels)  # type: ignore[arg-type]
+    assert_nothing_is_taken(assign(TaskAlignedAssigner(), scene(objects=0)))
+    crowded = assign(TaskAlignedAssigner(), scene(objects=2000, side=320))
     assert crowded.scores.isfinite().all()
     assert crowded.scores.max() <= 1.0
+
+
+def test_a_batch_is_assigned_as_its_images_are() -> None:
+    assert_a_batch_is_its_images(TaskAlignedAssigner(), scene(7), scene(30, seed=1), scene(1, seed=2))

@@ -79,12 +79,16 @@ class NearestAssigner:
     def __init__(self, points: int) -> None:
         self.points = points
 
-    def __call__(self, scores, boxes, points, objects, labels):
-        centres = (objects[:, :2] + objects[:, 2:]) / 2
+    def candidates(self, points, objects):
+        return None
+
+    def __call__(self, scores, boxes, points, objects, candidates):
+        centres = (objects.boxes[:, :2] + objects.boxes[:, 2:]) / 2
         found = torch.cdist(centres, points.centres).topk(self.points, largest=False).indices
-        rows = torch.arange(len(objects), device=labels.device)[:, None].expand_as(found)
-        ones = torch.ones(found.numel(), device=scores.device)
-        return Assignment(found.flatten(), rows.flatten(), ones, ones)
+        rows = torch.arange(len(centres), device=scores.device)[:, None].expand_as(found)
+        places = found + torch.where(objects.trained, objects.images, 0)[:, None] * len(points.centres)
+        weights = objects.trained.float()[:, None].expand_as(found).flatten()
+        return Assignment(places.flatten(), rows.flatten(), weights, weights)
 
 
 @dataclass

@@ -7,13 +7,15 @@ from torch import Tensor
 from torchvision.ops import generalized_box_iou_loss
 
 from detector.assigners.assigner import Assignment
+from detector.assigners.pairs import Pairs
 from detector.heads.anchor_based import AnchorBasedHead
 from detector.heads.anchor_free import AnchorFreeHead
 from detector.heads.points import Points
 from detector.losses.box import BoxLoss
 from detector.losses.classification import ClassLoss
 from detector.losses.criterion import Criterion
-from detector.types import FeatureInfo, Target
+from detector.targets import Objects, Target, Targets
+from detector.types import FeatureInfo
 
 CLASSES, SIDE = 3, 32
 FEATURES = FeatureInfo(("P4", "P5"), (8, 8), (16, 32))
@@ -29,8 +31,13 @@ class Fixed:
     ) -> None:
         self.scores, self.weights = torch.tensor(scores), torch.tensor(weights)
 
-    def __call__(self, scores: Tensor, boxes: Tensor, points: Points, objects: Tensor, labels: Tensor) -> Assignment:
-        ignored = torch.zeros(len(boxes), dtype=torch.bool)
+    def candidates(self, points: Points, objects: Objects) -> None:
+        return None
+
+    def __call__(
+        self, scores: Tensor, boxes: Tensor, points: Points, objects: Objects, candidates: Pairs | None
+    ) -> Assignment:
+        ignored = torch.zeros(boxes.shape[0] * boxes.shape[1], dtype=torch.bool)
         ignored[[0, 2]] = True
         first = torch.tensor([1, 4, 1]), torch.tensor([0, 1, 1])
         return Assignment(*first, self.scores, self.weights, ignored)
@@ -48,6 +55,10 @@ def target(labels: tuple[int, int] = (2, 0)) -> Target:
     )
 
 
+def objects(one: Target) -> Objects:
+    return Targets([one]).objects
+
+
 @pytest.fixture
 def head() -> AnchorBasedHead:
     return AnchorBasedHead(FEATURES, CLASSES, [[[0.5, 0.5]], [[0.9, 0.9]]], SIDE)
@@ -63,7 +74,7 @@ def raw() -> dict[str, Tensor]:
 def measured(head: AnchorBasedHead, raw: dict[str, Tensor], kind: str = "bce") -> dict[str, Tensor]:
     criterion = Criterion(Fixed(), BoxLoss("giou"), ClassLoss(kind), class_weight=1.0, objectness_weight=1.0)
     points = head.points((SIDE, SIDE), torch.device("cpu"))
-    return criterion(head, raw, points, [target()], (SIDE, SIDE))
+    return criterion(head, raw, points, objects(target()), None, (SIDE, SIDE))
 
 
 def cross_entropy(logit: float, wanted: float) -> float:
@@ -130,7 +141,7 @@ def all_four(raw: dict[str, Tensor]) -> FourWeights:
 
     def measure(**weights: float) -> dict[str, Tensor]:
         criterion = Criterion(Fixed(), BoxLoss("giou"), ClassLoss("bce"), **weights)
-        return criterion(head, raw, points, [target()], (SIDE, SIDE))
+        return criterion(head, raw, points, objects(target()), None, (SIDE, SIDE))
 
     return measure
 
@@ -153,7 +164,7 @@ def test_each_pair_s_box_loss_counts_by_its_weight(
     criterion = Criterion(
         Fixed(weights=(0.3, 0.9, 0.0)), BoxLoss("giou"), ClassLoss("bce"), box_weight=2.0, objectness_weight=1.0
     )
-    losses = criterion(head, raw, head.points((SIDE, SIDE), torch.device("cpu")), [target()], (SIDE, SIDE))
+    losses = criterion(head, raw, head.points((SIDE, SIDE), torch.device("cpu")), objects(target()), None, (SIDE, SIDE))
     each = generalized_box_iou_loss(BOXES[0, [1, 4]], target().boxes)
     expected = 2.0 * (0.3 * each[0] + 0.9 * each[1]) / 1.2
     assert losses["box"].item() == pytest.approx(expected.item(), rel=1e-5)
@@ -164,14 +175,14 @@ def test_the_sum_of_weights_below_one_does_not_enlarge_a_loss(
 ) -> None:
     monkeypatch.setattr(head, "decode", lambda logits, points: BOXES)
     criterion = Criterion(Fixed(weights=(0.3, 0.0, 0.0)), BoxLoss("giou"), ClassLoss("bce"), box_weight=1.0)
-    losses = criterion(head, raw, head.points((SIDE, SIDE), torch.device("cpu")), [target()], (SIDE, SIDE))
+    losses = criterion(head, raw, head.points((SIDE, SIDE), torch.device("cpu")), objects(target()), None, (SIDE, SIDE))
     each = generalized_box_iou_loss(BOXES[0, [1]], target().boxes[:1])
     assert losses["box"].item() == pytest.approx(0.3 * each.item(), rel=1e-5)
 
 
 def test_classes_at_taken_points_count_by_the_weight_of_the_pair(head: AnchorBasedHead, raw: dict[str, Tensor]) -> None:
     criterion = Criterion(Fixed(weights=(0.3, 0.9, 0.0)), BoxLoss("giou"), ClassLoss("bce"), class_weight=1.0)
-    losses = criterion(head, raw, head.points((SIDE, SIDE), torch.device("cpu")), [target()], (SIDE, SIDE))
+    losses = criterion(head, raw, head.points((SIDE, SIDE), torch.device("cpu")), objects(target()), None, (SIDE, SIDE))
     logits = raw["class_logits"][0].tolist()
     each = [
         sum(cross_entropy(logits[p][k], float(k == wanted)) for k in range(CLASSES)) for p, wanted in ((1, 2), (4, 0))
@@ -186,7 +197,7 @@ def test_the_scores_of_two_pairs_of_one_point_and_class_add_up(head: AnchorBased
     assigner = Fixed(scores=(0.5, 0.6, 0.25), weights=(1.0, 1.0, 0.5))
     criterion = Criterion(assigner, BoxLoss("giou"), ClassLoss("bce"), class_weight=1.0)
     points = head.points((SIDE, SIDE), torch.device("cpu"))
-    losses = criterion(head, raw, points, [target((1, 1))], (SIDE, SIDE))
+    losses = criterion(head, raw, points, objects(target((1, 1))), None, (SIDE, SIDE))
     wanted = {(1, 1): 0.75, (4, 1): 0.6}
     logits = raw["class_logits"][0].tolist()
     expected = sum(cross_entropy(logits[p][k], wanted.get((p, k), 0.0)) for p in range(5) for k in range(CLASSES))
@@ -196,7 +207,7 @@ def test_the_scores_of_two_pairs_of_one_point_and_class_add_up(head: AnchorBased
 def test_the_objectness_of_two_pairs_of_one_point_adds_up(head: AnchorBasedHead, raw: dict[str, Tensor]) -> None:
     assigner = Fixed(scores=(0.5, 0.6, 0.25), weights=(1.0, 1.0, 0.0))
     criterion = Criterion(assigner, BoxLoss("giou"), ClassLoss("bce"), objectness_weight=1.0)
-    losses = criterion(head, raw, head.points((SIDE, SIDE), torch.device("cpu")), [target()], (SIDE, SIDE))
+    losses = criterion(head, raw, head.points((SIDE, SIDE), torch.device("cpu")), objects(target()), None, (SIDE, SIDE))
     logits = raw["objectness_logits"][0].tolist()
     expected = cross_entropy(logits[1], 0.75) + cross_entropy(logits[3], 0.0) + cross_entropy(logits[4], 0.6)
     assert losses["objectness"].item() == pytest.approx(expected / 2, rel=1e-5)
@@ -211,7 +222,7 @@ def test_the_distribution_is_learned_in_strides_of_the_point_s_own_level() -> No
     generator = torch.Generator().manual_seed(2)
     raw = {"class_logits": torch.zeros(1, 5, CLASSES), "box_logits": torch.randn(1, 5, 32, generator=generator)}
     criterion = Criterion(Fixed(weights=(1.0, 0.5, 0.0)), BoxLoss("giou"), ClassLoss("bce"), distribution_weight=1.0)
-    losses = criterion(head, raw, points, [target()], (SIDE, SIDE))
+    losses = criterion(head, raw, points, objects(target()), None, (SIDE, SIDE))
     expected = 0.0
     for point, stride, weight, sides in ((1, 16, 1.0, (22.0, 5.0, -4.0, 22.0)), (4, 32, 0.5, (6.0, 8.0, 12.0, 9.0))):
         for side, pixels in enumerate(sides):

@@ -9,7 +9,7 @@ import torch
 from detector import config
 from detector.checkpoint import build
 from detector.errors import UserError
-from detector.types import Target
+from detector.targets import Target, Targets
 
 ANCHOR_FREE, ANCHOR_BASED = config.AnchorFreeHeadOptions(convolutions=1), config.AnchorBasedHeadOptions()
 PAIRS = [
@@ -70,7 +70,9 @@ def test_losses_of_a_batch_equal_those_of_its_images_weighted_by_their_pairs(
         raw = detector(pictures[i : i + 1])
         points = detector.head.points((96, 96), pictures.device)
         boxes = detector.head.decode(raw["box_logits"], points)
-        found = detector.criterion.assigner(detector.head.scores(raw)[0], boxes[0], points, one.boxes, one.labels)
+        objects = Targets([one]).objects
+        candidates = detector.criterion.candidates(points, objects)
+        found = detector.criterion.assigner(detector.head.scores(raw), boxes, points, objects, candidates)
         total = found.weights.sum().item()
         whole += total
         for name, loss in detector.losses(pictures[i : i + 1], [one]).items():

@@ -7,11 +7,12 @@ from collections.abc import Callable
 import pytest
 import torch
 from torchvision.models.detection.image_list import ImageList
-from torchvision.ops import box_iou
+from torchvision.ops import box_iou, nms
 
 from detector import config
 from detector.checkpoint import build
 from detector.data.read import read_index
+from detector.models.proposal_network import suppressed_apart
 
 Configure = Callable[..., config.Train]
 
@@ -35,3 +36,19 @@ def test_several_anchors_answer_for_an_object_by_default(tiny: Configure, side: 
     assert len(large) > 50
     assert answering.float().mean() > 5
     assert (answering > 0).float().mean() > 0.9
+
+
+@pytest.mark.parametrize("together", [0, 30, 10_000])
+def test_groups_are_suppressed_apart_however_many_at_a_time(together: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    low = torch.rand(90, 2, generator=generator) * 20 - 5
+    boxes = torch.cat([low, low + 8], dim=1)
+    scores = torch.rand(90, generator=generator)
+    sizes = [20, 1, 30, 0, 39]
+    kept = suppressed_apart(boxes, scores, sizes, 0.3, together)
+    start = 0
+    for size in sizes:
+        own = slice(start, start + size)
+        assert kept[own].nonzero()[:, 0].tolist() == sorted(nms(boxes[own], scores[own], 0.3).tolist())
+        start += size
+    assert 5 < kept.sum() < 60

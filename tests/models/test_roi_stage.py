@@ -30,14 +30,14 @@ def test_a_region_is_read_from_the_level_of_its_size(side: float, level: str) ->
     region, features = torch.tensor([[3.0, 2.0, 3 + side, 2 + side]]), levels(1)
     stride = dict(zip(PYRAMID.names, PYRAMID.strides, strict=True))[level]
     expected = roi_align(features[level], [region], (7, 7), 1 / stride, 2)
-    torch.testing.assert_close(stage.pool(features, [region], [SIZE]), expected)
+    torch.testing.assert_close(stage.pool(features, [region]), expected)
 
 
 def test_a_region_larger_than_any_is_read_from_p5_and_not_from_p6() -> None:
     stage = RoIStage(PYRAMID, 3, RegionSampler())
     region, features = torch.tensor([[-900.0, -900.0, 1200.0, 1200.0]]), levels(1)
     expected = roi_align(features["P5"], [region], (7, 7), 1 / 32, 2)
-    torch.testing.assert_close(stage.pool(features, [region], [SIZE]), expected)
+    torch.testing.assert_close(stage.pool(features, [region]), expected)
 
 
 def test_boxes_are_clipped_and_those_outside_the_image_have_no_score() -> None:
@@ -66,13 +66,11 @@ def test_one_box_for_all_classes_comes_out_as_one() -> None:
 
 @pytest.mark.parametrize("side", [64, 320])
 def test_images_of_another_size_are_read_at_the_same_places(side: int) -> None:
-    """torchvision keeps the scales of the levels from the first images it sees."""
     stage, fresh = (RoIStage(PYRAMID, 3, RegionSampler()) for _ in range(2))
     region = torch.tensor([[3.0, 2.0, 50.0, 60.0]])
-    stage.pool(levels(1), [region], [SIZE])
+    stage.pool(levels(1), [region])
     features = {
         name: torch.rand(1, 6, side // stride, side // stride)
         for name, stride in zip(PYRAMID.names, PYRAMID.strides, strict=True)
     }
-    size = [(side, side)]
-    torch.testing.assert_close(stage.pool(features, [region], size), fresh.pool(features, [region], size))
+    torch.testing.assert_close(stage.pool(features, [region]), fresh.pool(features, [region]))

@@ -9,7 +9,7 @@ from detector.checkpoint import build
 from detector.models.detector import Normalise
 from detector.models.single_shot import SingleShot
 from detector.nms import KINDS, NMS
-from detector.types import Target
+from detector.targets import Target, Targets
 
 
 def target(boxes: list[list[float]], labels: list[int], crowd: list[bool] | None = None) -> Target:
@@ -73,10 +73,11 @@ def test_losses_of_a_batch_equal_those_of_its_images_weighted_by_their_targets(d
     for i in range(3):
         raw = detector(pictures[i : i + 1])
         points = detector._points(pictures)  # type: ignore[operator]
-        boxes = detector.head.decode(raw["box_logits"], points)[0]  # type: ignore[union-attr, operator]
-        found = detector.criterion.assigner(  # type: ignore[union-attr, operator]
-            raw["class_logits"][0].sigmoid(), boxes, points, targets[i].boxes, targets[i].labels
-        )
+        boxes = detector.head.decode(raw["box_logits"], points)  # type: ignore[union-attr, operator]
+        objects = Targets([targets[i]]).objects
+        candidates = detector.criterion.candidates(points, objects)  # type: ignore[union-attr, operator]
+        scores = raw["class_logits"].sigmoid()
+        found = detector.criterion.assigner(scores, boxes, points, objects, candidates)  # type: ignore[union-attr, operator]
         total = found.scores.sum().item()
         for name, loss in detector.losses(pictures[i : i + 1], [targets[i]]).items():  # type: ignore[operator]
             unnormalised[name] += loss.item() * max(total, 1.0)

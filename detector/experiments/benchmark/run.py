@@ -17,6 +17,7 @@ from detector.errors import UserError
 from detector.experiments.benchmark.health import measure_health
 from detector.experiments.benchmark.loader import measure_loader
 from detector.experiments.benchmark.machine import describe_machine
+from detector.experiments.benchmark.operations import measure_operations, table
 from detector.experiments.benchmark.prediction import measure_prediction
 from detector.experiments.benchmark.training import measure_training
 from detector.inference.predictor import choose_device
@@ -27,6 +28,7 @@ PHASES: dict[str, Callable[[config.Benchmark], dict[str, Any]]] = {
     "train": measure_training,
     "predict": measure_prediction,
     "health": measure_health,
+    "operations": measure_operations,
 }
 
 
@@ -37,7 +39,8 @@ def run(settings: config.Benchmark) -> dict[str, Any]:
 
     Returns:
         `config`, the whole experiment; `machine`; and by phase the figures of `measure_loader`, `measure_training`,
-        `measure_prediction` and `measure_health`: median, min and max over the repeats, with their unit.
+        `measure_prediction` and `measure_health`: median, min and max over the repeats, with their unit; of
+        `measure_operations` the numbers, which are the same at each repeat.
 
     Raises:
         UserError: a setting of the benchmark or of the experiment cannot be; the data is not what it should be; a
@@ -49,6 +52,8 @@ def run(settings: config.Benchmark) -> dict[str, Any]:
         if phase in settings.measure:
             print(f"measuring: {phase}", file=sys.stderr, flush=True)
             report[phase] = _in_new_process(phase, function, settings)
+    if "operations" in report:
+        print(table(report["operations"]), file=sys.stderr)
     print(json.dumps(report, indent=2))
     file = (
         Path(settings.output) if settings.output else new_folder(Path(settings.runs) / "benchmark") / "benchmark.json"

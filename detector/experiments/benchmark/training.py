@@ -1,4 +1,4 @@
-"""A training step as `scripts/train.py` runs it, on one batch that is already on the device."""
+"""A training step as `scripts/train.py` runs it, on one batch that lies in host memory, copying it included."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 import lightning as L
+import torch
 from lightning.pytorch.callbacks import Callback
 
 from detector import config
@@ -61,6 +62,8 @@ def repeat_a_step(settings: config.Benchmark, callbacks: list[Callback]) -> L.Tr
     )
     module = DetectionModule.of_run(recipe, new_detector(recipe, data.class_names)[0])
     batch = next(iter(data.train_dataloader()))
+    if torch.cuda.is_available():
+        batch = batch.pin_memory()  # as the loader hands batches over
 
     trainer = L.Trainer(
         accelerator=part.accelerator,
@@ -77,7 +80,7 @@ def repeat_a_step(settings: config.Benchmark, callbacks: list[Callback]) -> L.Tr
         enable_progress_bar=False,
         use_distributed_sampler=False,
     )
-    trainer.fit(module, itertools.repeat(batch.to(trainer.strategy.root_device)), val_dataloaders=[])
+    trainer.fit(module, itertools.repeat(batch), val_dataloaders=[])
     return trainer
 
 

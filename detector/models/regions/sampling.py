@@ -105,9 +105,14 @@ class RegionSampler:
                 self.negative_iou,
             )
 
-    def __call__(self, regions: Tensor, target: Target, classes: int) -> Samples:
-        """`min(number, N)` samples of regions [N, 4], of an image with K = `classes`; none is legal on both sides."""
+    def __call__(self, regions: Tensor, target: Target, classes: int, there: Tensor | None = None) -> Samples:
+        """`min(number, N)` samples of regions [N, 4], of an image with K = `classes`; none is legal on both sides.
+
+        `there`, bool [N], says which of them are regions; the others only fill up.
+        """
         matches = match(regions, target.boxes, self.positive_iou, self.negative_iou, self.lowest_iou)
+        if there is not None:
+            matches = torch.where(there, matches, IGNORED)
         index, taken = sample(matches, self.number, self.positive_share)
         regions, matches = regions[index], matches[index]
         positive = taken & (matches >= 0)
@@ -124,17 +129,27 @@ class RegionSampler:
 
 
 def match(
-    regions: Tensor, boxes: Tensor, positive_iou: float = 0.5, negative_iou: float = 0.5, lowest_iou: float = 0.0
+    regions: Tensor,
+    boxes: Tensor,
+    positive_iou: float = 0.5,
+    negative_iou: float = 0.5,
+    lowest_iou: float = 0.0,
+    best_too: bool = False,
 ) -> Tensor:
     """Regions [N, 4] against objects [M, 4] → int64 [N]: the object of each region, BACKGROUND or IGNORED.
 
     Thresholds as in `RegionSampler`. In an image without objects every region is background, whatever `lowest_iou` is.
+    With `best_too` the regions that overlap an object most are positives whatever their IoU (Ren et al. 2015, section 3.1.2).
     """
     if len(boxes) == 0:
         return torch.full((len(regions),), BACKGROUND, dtype=torch.int64, device=regions.device)
-    iou, nearest = pairwise_iou(regions, boxes).max(dim=1)
+    overlap = pairwise_iou(regions, boxes)
+    iou, nearest = overlap.max(dim=1)
     background = torch.where((iou < negative_iou) & (iou >= lowest_iou), BACKGROUND, IGNORED)
-    return torch.where(iou >= positive_iou, nearest, background)
+    positive = iou >= positive_iou
+    if best_too and len(regions):
+        positive = positive | (overlap == overlap.amax(dim=0)).any(dim=1)
+    return torch.where(positive, nearest, background)
 
 
 def sample(matches: Tensor, number: int, positive_share: float) -> tuple[Tensor, Tensor]:
@@ -144,14 +159,16 @@ def sample(matches: Tensor, number: int, positive_share: float) -> tuple[Tensor,
         Indices int64 [S], S = min(number, N), in no order, and bool [S]: which of them were drawn. Where there are too
         few positives and negatives, the rest of the indices is there to fill up.
     """
+    size = min(number, len(matches))
     chance = torch.rand(len(matches), device=matches.device)
-    positive = _some(matches >= 0, chance, int(number * positive_share))
-    drawn = positive | _some(matches == BACKGROUND, chance, number - positive.sum())
-    index = torch.where(drawn, chance, 2.0).argsort()[:number]
+    positive = _some(matches >= 0, chance, size, int(number * positive_share))
+    drawn = positive | _some(matches == BACKGROUND, chance, size, number - positive.sum())
+    index = torch.where(drawn, chance, 2.0).topk(size, largest=False).indices
     return index, drawn[index]
 
 
-def _some(candidates: Tensor, chance: Tensor, number: int | Tensor) -> Tensor:
-    """bool [N]: the `number` of the candidates [N] with the smallest chance, or all where there are fewer."""
-    rank = torch.where(candidates, chance, 2.0).argsort().argsort()
-    return candidates & (rank < number)
+def _some(candidates: Tensor, chance: Tensor, most: int, number: int | Tensor) -> Tensor:
+    """bool [N]: the `number` of the candidates [N] with the smallest chance, `most` or less, or all where there are fewer."""
+    index = torch.where(candidates, chance, 2.0).topk(most, largest=False).indices
+    first = torch.arange(most, device=chance.device) < number
+    return torch.zeros_like(candidates).scatter(0, index, first) & candidates

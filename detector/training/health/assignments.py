@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from detector.assigners.assigner import Assigner, Assignment
 from detector.heads.points import Points
+from detector.targets import Objects
 
 
 class AssignmentCounter:
@@ -28,14 +29,21 @@ class AssignmentCounter:
         if self._criterion is not None and self.levels:
             self._taken = dict.fromkeys(self.levels, 0)
             self._original = self._criterion.assigner
-            self._criterion.assigner = self._assign
+            self._criterion.assigner = self
 
-    def _assign(self, scores: Tensor, boxes: Tensor, points: Points, objects: Tensor, labels: Tensor) -> Assignment:
+    def candidates(self, points: Points, objects: Objects) -> Any:
+        """Those of the assigner that is watched."""
         assert self._original is not None
-        found = self._original(scores, boxes, points, objects, labels)
+        return self._original.candidates(points, objects)
+
+    def __call__(self, scores: Tensor, boxes: Tensor, points: Points, objects: Objects, candidates: Any) -> Assignment:
+        """What the assigner that is watched assigns, counted."""
+        assert self._original is not None
+        found = self._original(scores, boxes, points, objects, candidates)
+        places = found.points % boxes.shape[1]
         for name, level in zip(self.levels, points.levels, strict=True):
             end = level.first + level.rows * level.columns * level.per_cell
-            inside = (found.points >= level.first) & (found.points < end) & (found.weights > 0)
+            inside = (places >= level.first) & (places < end) & (found.weights > 0)
             self._taken[name] = self._taken[name] + inside.sum()
         return found
 

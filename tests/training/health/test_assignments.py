@@ -41,12 +41,16 @@ def test_taken_points_are_counted_by_the_stride_of_their_level(
     strides: Counter[int] = Counter()
     original = detector.criterion.assigner
 
-    def watched(scores: torch.Tensor, boxes: torch.Tensor, points: object, *objects: torch.Tensor) -> object:
-        found = original(scores, boxes, points, *objects)
-        strides.update(points.strides[found.points[found.weights > 0]].int().tolist())  # type: ignore[attr-defined]
-        return found
+    class Watched:
+        candidates = original.candidates
 
-    detector.criterion.assigner = watched
+        def __call__(self, scores: torch.Tensor, boxes: torch.Tensor, points: Any, *objects: Any) -> Any:
+            found = original(scores, boxes, points, *objects)
+            taken = found.points[found.weights > 0] % len(points.strides)
+            strides.update(points.strides[taken].int().tolist())
+            return found
+
+    watched = detector.criterion.assigner = Watched()
     counter = AssignmentCounter(detector)
     images = torch.randint(0, 256, (2, 3, 96, 96), dtype=torch.uint8)
     targets = [target([[4, 4, 14, 15], [20, 20, 80, 90]]), target([[50, 2, 60, 9]])]

@@ -75,7 +75,7 @@ def test_dead_units_are_flagged_by_name_and_the_fixed_twin_is_not(
 @pytest.mark.parametrize(
     ("trainer", "callbacks", "words"),
     [
-        ({"compile": True}, WATCHED, "trainer.compile"),
+        ({"compile": "network"}, WATCHED, "trainer.compile"),
         ({}, config.Callbacks(name="health", health_every=-1), "health_every=-1"),
     ],
 )
