@@ -22,8 +22,8 @@ from detector.data.module import DetectionData
 from detector.errors import UserError
 from detector.output import new_folder, write_json
 from detector.resolve import resize_of
-from detector.training.backends import Backends
 from detector.targets import ImageId
+from detector.training.backends import Backends
 from detector.training.init import new_detector
 from detector.training.module import DetectionModule
 from detector.training.progress import surroundings

@@ -12,7 +12,7 @@ import lightning as L
 from lightning.pytorch.callbacks import Callback
 
 from detector import config
-from detector.evaluation.results import DETECTIONS, read_results
+from detector.evaluation.results import DETECTIONS, read_flat_results
 from detector.output import write_text
 from detector.training.module import DetectionModule
 from detector.training.progress import surroundings
@@ -50,7 +50,7 @@ class RunPage(Callback):
         self._images = PicturedImages(module.data.val_index, IMAGES)
         earlier = self.folder / DETECTIONS
         if module.best and earlier.is_file() and earlier.stat().st_size <= _MOST_BYTES:
-            self._pictures = self._images.pictures(read_results(earlier, module.data.val_index))
+            self._pictures = self._images.pictures(read_flat_results(earlier, module.data.val_index))
             self._pictures_epoch = module.best["epoch"]
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from detector.data.images.loading import load_image
 from detector.data.index import Index
 from detector.evaluation.per_image import match_detections
-from detector.evaluation.results import flatten
+from detector.evaluation.results import FlatResults
 from detector.visualization.page.embedded import data_uri, jpeg
 
 SHOWN_SCORE = 0.3
@@ -22,17 +22,17 @@ class PicturedImages:
 
     def __init__(self, index: Index, count: int) -> None:
         self.index = index.subset(range(min(count, len(index))))
-        self._ids = {self.index.image_id(i) for i in range(len(self.index))}
         self._sources: list[str] = []
 
-    def pictures(self, results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """The images as a page's scripts take them, with the detections among `results`, COCO result entries of the whole
-        split, that have at least `SHOWN_SCORE`."""
+    def pictures(self, results: FlatResults) -> list[dict[str, Any]]:
+        """The images as a page's scripts take them, with the detections among `results`, those of the whole split, that
+        have at least `SHOWN_SCORE`."""
         if not self._sources:
             for i in range(len(self.index)):
                 picture = load_image(self.index, i, 2 * _LONGEST_SIDE)
                 self._sources.append(data_uri(jpeg(picture, _LONGEST_SIDE, _QUALITY)))
-        found = flatten(self.index, [one for one in results if one["image_id"] in self._ids])
+        own = results.images < len(self.index)
+        found = FlatResults(results.images[own], results.labels[own], results.boxes[own], results.scores[own])
         matched = match_detections(self.index, found)
         kinds = np.where(matched.true, "right", np.where(matched.false, "wrong", "ignored")).tolist()
         names, annotations = self.index.class_names, self.index.annotations
