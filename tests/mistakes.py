@@ -115,7 +115,7 @@ MISTAKES = [
     Mistake("detector/visualization/page/shell.py", '.replace("<", "\\\\u003c")', "", PAGE_SHELL),
     Mistake("detector/visualization/page/shell.py", "<h1>{escape(title)}</h1>", "<h1>{title}</h1>", PAGE_SHELL),
     Mistake("detector/visualization/page/embedded.py", 'newbyteorder("<")', 'newbyteorder(">")', PAGE_SHELL),
-    Mistake("detector/visualization/page/heat_map.js", "frame.top - place.top) / place.high", "frame.top - place.top) / place.cell - 0.5", SHELL_IN_BROWSER),
+    Mistake("detector/visualization/page/heat_map.js", "frame.top - place.top) / place.high", "frame.top) / place.high", SHELL_IN_BROWSER),
     # averaged weights
     Mistake("detector/training/ema.py", "self.module.state_dict().values(), detector.state_dict().values()",
             "self.module.parameters(), detector.parameters()", EMA),
