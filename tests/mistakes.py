@@ -172,6 +172,7 @@ MISTAKES = [
     Mistake("detector/training/run_page/images.py", "matched.found_with < SHOWN_SCORE", "matched.found_with < 0", RUN_PAGE),
     Mistake("detector/training/run_page/content.py", "if len(one) > MOST_POINTS else one for one in curve", "if len(one) < MOST_POINTS else one for one in curve", RUN_PAGE),
     Mistake("detector/training/model_card.py", "earlier.partition(f\"{_TO_FILL_IN}\\n\")[2] or _FIELDS", "_FIELDS", CARD),
+    Mistake("detector/visualization/page/heat_map.js", "frame.top - place.top) / place.high", "frame.top) / place.high", SHELL_IN_BROWSER),
     # averaged weights
     Mistake("detector/training/ema.py", "for tensors in (owner._parameters, owner._buffers):", "for tensors in (owner._parameters,):", EMA),
     Mistake("detector/training/ema.py", "id(tensor) not in seen and ", "", EMA),

@@ -190,6 +190,24 @@ def test_a_phone_is_wide_enough(browser: Any, made: Shown, scheme: str) -> None:
     assert opened.is_silent()
 
 
+@pytest.mark.slow
+def test_a_move_of_the_slider_is_quick_with_as_many_detections_as_a_page_holds(browser: Any, tmp_path: Path) -> None:
+    index = synthetic_index(2500, 80, 7.3, 0)
+    results = synthetic_results(index, image_difficulty(index, 1), 0.6, 93, 2)
+    leave_report(tmp_path, index, results, evaluate(index, results), Evaluation(), "val", None)
+    opened = opened_page(browser, tmp_path)
+    assert opened.page.evaluate("detections.count") > 190_000
+    for section in ("classes", "confusion", "subsets", "images"):
+        opened.page.locator(f"#{section}").scroll_into_view_if_needed()
+        opened.page.wait_for_timeout(300)
+        seconds = opened.page.evaluate(
+            "[0.61, 0.7, 0.5, 0.8, 0.4, 0.9, 0.55].map((score) => {"
+            "const start = performance.now(); setThreshold(score); return (performance.now() - start) / 1000 })"
+        )
+        assert sorted(seconds)[3] < 0.1, section
+    assert opened.is_silent()
+
+
 def test_ignored_objects_and_pictures_that_are_not_there(browser: Any, tmp_path: Path) -> None:
     """Crowds, no picture inside the page, and files that have gone: boxes are drawn on empty ground."""
     index = synthetic_index(8, 3, 6, 1, crowds=0.3)
