@@ -77,6 +77,8 @@ class Tied(nn.Module):
         super().__init__()
         self.first, self.second = nn.Linear(2, 2, bias=False), nn.Linear(2, 2, bias=False)
         self.second.weight = self.first.weight
+        self.seen: Tensor
+        self.derived: Tensor
         self.register_buffer("derived", torch.ones(2), persistent=False)
         self.register_buffer("seen", torch.zeros(2))
 
@@ -85,15 +87,17 @@ def test_a_tied_weight_moves_once_and_replaced_buffers_are_followed() -> None:
     module = Tied()
     nn.init.zeros_(module.first.weight)
     average = AveragedDetector(module, 0.9998)
+    copy = average.module
+    assert isinstance(copy, Tied)
     nn.init.ones_(module.first.weight)
     average.update(module)  # decay 1 / 10
-    torch.testing.assert_close(average.module.second.weight, torch.full((2, 2), 0.9))
+    torch.testing.assert_close(copy.second.weight, torch.full((2, 2), 0.9))
     module.seen, module.derived = torch.full((2,), 11.0), torch.full((2,), 7.0)
-    average.module.seen = average.module.seen.clone()
+    copy.seen = copy.seen.clone()
     average.update(module)  # decay 2 / 11
-    torch.testing.assert_close(average.module.seen, torch.full((2,), 9.0))
-    assert torch.equal(average.module.derived, torch.ones(2))
-    assert average.module.first.weight is average.module.second.weight
+    torch.testing.assert_close(copy.seen, torch.full((2,), 9.0))
+    assert torch.equal(copy.derived, torch.ones(2))
+    assert copy.first.weight is copy.second.weight
 
 
 def test_the_average_with_statistics_of_its_own_learns_to_detect(

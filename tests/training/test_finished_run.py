@@ -8,7 +8,9 @@ import pytest
 import torch
 
 from detector import config
+from detector.data.index import Index
 from detector.errors import UserError
+from detector.evaluation.results import FlatResults
 from detector.training.run_folder import read_config
 from detector.training.train import train
 
@@ -113,14 +115,13 @@ def test_a_run_that_patience_ended_is_finished(tiny: Configure, capsys: pytest.C
 def test_a_validation_split_without_objects_trains_and_keeps_the_last_checkpoint(
     tiny: Configure, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, every: int
 ) -> None:
-    from detector.training import module as module_file
+    from detector.evaluation.evaluate import evaluate
+    from detector.training import measuring
 
-    measure = module_file.evaluate
+    def of_nothing(index: Index, results: FlatResults, engine: str) -> dict[str, object]:
+        return {**evaluate(index, results, engine), "AP": None, "AP50": None}
 
-    def of_nothing(index: object, results: list[dict[str, object]], engine: str) -> dict[str, object]:
-        return {**measure(index, results, engine), "AP": None, "AP50": None}  # type: ignore[arg-type]
-
-    monkeypatch.setattr(module_file, "evaluate", of_nothing)
+    monkeypatch.setattr(measuring, "evaluate", of_nothing)
     folder = train(tiny(trainer=trainer(2, patience=1, evaluate_every=every)))
     assert (folder / "last.ckpt").is_file()
     assert not (folder / "best.ckpt").exists()

@@ -75,7 +75,7 @@ def _process(rank: int, folder: str) -> None:
         calls += 1
         return evaluate(*arguments)
 
-    measuring.evaluate = counted  # type: ignore[attr-defined]
+    measuring.evaluate = counted  # type: ignore[assignment]
     index, findings = index_of(list(range(IMAGES))), Findings()
     for image in range(rank, IMAGES, 2):
         findings.add(image, found_in(image))
