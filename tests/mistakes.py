@@ -263,7 +263,7 @@ MISTAKES = [
     Mistake("detector/necks/pan.py", 'initialise(self, "kaiming", activation)', "pass", NECKS),
     Mistake("detector/heads/anchor_free.py", "-math.log((1 - prior_probability) / prior_probability)", "0.0", HEADS),
     Mistake("detector/heads/anchor_free.py", "INITIAL_DISTANCE = 2.0", "INITIAL_DISTANCE = 7.5", HEADS),
-    Mistake("detector/nms.py", "index[flat[index] > self.score_threshold]", "index[flat[index] >= 0]", NMS),
+    Mistake("detector/nms.py", "((flat > self.score_threshold) & (flat >= least)).nonzero()", "(flat >= 0).nonzero()", NMS),
     # arithmetic
     Mistake("detector/arithmetic/dependence.py", "_fewest([*after.whole, all_of_it.int()])", "after.whole", DEPENDENCE),
     Mistake("detector/arithmetic/pixel_intervals.py", "return PixelIntervals(axes, whole)\n\n\ndef _without", "return PixelIntervals(axes, False)\n\n\ndef _without", FIELDS),

@@ -16,6 +16,7 @@ from html_elements import data_of, policy, script_hash
 from detector import config
 from detector.data.read import read_index
 from detector.errors import UserError
+from detector.evaluation.results import flatten
 from detector.training.run_page import callback
 from detector.training.run_page.callback import RunPage
 from detector.training.run_page.content import MOST_POINTS, Progress, run_page
@@ -105,7 +106,7 @@ def test_detections_are_marked_as_they_fit_the_objects() -> None:
         results.append(
             {"image_id": index.image_id(i), "category_id": index.category_ids[0], "bbox": [0, 0, 2, 2], "score": 0.8}
         )
-    pictures = pictured.pictures(results)
+    pictures = pictured.pictures(flatten(index, results))
     assert len(pictures) == 2
     for i, picture in enumerate(pictures):
         objects = len(index.target(i).labels)
