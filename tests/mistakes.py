@@ -95,6 +95,8 @@ _TIMM, _EFFICIENTNET = "detector/backbones/timm.py", "detector/backbones/efficie
 _DARKNET_LAYERS = "detector/darknet/layers.py"
 TIMM, TORCHVISION = "tests/backbones/test_timm.py", "tests/backbones/test_backbones.py"
 
+_ANALYSIS = "tests/evaluation/analysis"
+
 MISTAKES = [
     # measuring
     Mistake("detector/evaluation/coco.py", "ranks(index.image_ids)[results.images],\n            results.boxes",
@@ -116,6 +118,25 @@ MISTAKES = [
     Mistake("detector/visualization/page/shell.py", "<h1>{escape(title)}</h1>", "<h1>{title}</h1>", PAGE_SHELL),
     Mistake("detector/visualization/page/embedded.py", 'newbyteorder("<")', 'newbyteorder(">")', PAGE_SHELL),
     Mistake("detector/visualization/page/heat_map.js", "frame.top - place.top) / place.high", "frame.top) / place.high", SHELL_IN_BROWSER),
+    # taking an evaluation apart
+    Mistake("detector/evaluation/analysis/matching.py", "np.where(ignored, IGNORED, np.where(matches < 0, NOTHING, matches))",
+            "np.where(matches < 0, NOTHING, matches)", f"{_ANALYSIS}/test_image_matches.py"),
+    Mistake("detector/evaluation/analysis/tide.py", "kept = ~of_kind | repaired[counted]", "kept = ~of_kind | of_kind",
+            f"{_ANALYSIS}/test_tide.py"),
+    Mistake("detector/evaluation/analysis/tide.py", "& ~found[one])", ")", f"{_ANALYSIS}/test_tide.py"),
+    Mistake("detector/evaluation/analysis/confusion.py", "if free[detection] and not taken[one]:", "if free[detection]:",
+            f"{_ANALYSIS}/test_confusion_matrix.py"),
+    Mistake("detector/evaluation/analysis/image_cost.py", "false_per_true = (f - gone) / (n + more)", "false_per_true = f / n",
+            f"{_ANALYSIS}/test_image_cost.py"),
+    Mistake("detector/evaluation/analysis/olrp.py", "lrp = (loss / (1 - tau) +", "lrp = (loss +", f"{_ANALYSIS}/test_olrp.py"),
+    Mistake("detector/evaluation/analysis/calibration.py", "counted = matched.found[0] != IGNORED",
+            "counted = matched.found[0] != -3", f"{_ANALYSIS}/test_detection_calibration.py"),
+    Mistake("detector/evaluation/analysis/operating_points.py", "last = np.append(scores[1:] != scores[:-1], True)",
+            "last = np.full(len(scores), True)", f"{_ANALYSIS}/test_operating_points.py"),
+    Mistake("detector/evaluation/analysis/subsets.py", "rank == 1]] = iou[rank == 1]", "rank == 0]] = iou[rank == 0]",
+            f"{_ANALYSIS}/test_subsets.py"),
+    Mistake("detector/evaluation/analysis/label_errors.py", "other[other] = ~found[errors.object[other]]", "pass",
+            f"{_ANALYSIS}/test_label_errors.py"),
     # averaged weights
     Mistake("detector/training/ema.py", "self.module.state_dict().values(), detector.state_dict().values()",
             "self.module.parameters(), detector.parameters()", EMA),

@@ -58,17 +58,18 @@ def _add_gains(costs: np.ndarray, images: np.ndarray, true: np.ndarray, objects:
     by_image = np.argsort(owners, kind="stable")
     owners, place = owners[by_image], place[by_image]
 
-    weight, certain = _weights(n, int(objects.sum()), missed)
+    counts, kind = np.unique(np.append(0, missed), return_inverse=True)
+    kind = kind[1:]
+    weight, certain = _weights(n, int(objects.sum()), counts)
     now = np.maximum.accumulate((n / (n + f))[::-1])[::-1] @ weight[0]
     changed = np.flatnonzero((missed > 0) | (np.bincount(owners, minlength=len(objects)) > 0))
     for some in _chunks(changed, len(f)):
         start, stop = np.searchsorted(owners, (some[0], some[-1] + 1))
         cells = np.searchsorted(some, owners[start:stop]) * len(f) + place[start:stop]
         gone = np.cumsum(np.bincount(cells, minlength=len(some) * len(f)).reshape(len(some), len(f)), axis=1)
-        more = missed[some]
-        right = n + more[:, None]
+        right = n + missed[some, None]
         best_from_here = np.maximum.accumulate((right / (right + f - gone))[:, ::-1], axis=1)[:, ::-1]
-        costs[some] += certain[more] + np.einsum("br,br->b", best_from_here, weight[more]) - now
+        costs[some] += certain[kind[some]] + np.einsum("br,br->b", best_from_here, weight[kind[some]]) - now
 
 
 def _may_be_best(n: np.ndarray, f: np.ndarray, more: int, gone: int) -> np.ndarray:
@@ -82,13 +83,12 @@ def _may_be_best(n: np.ndarray, f: np.ndarray, more: int, gone: int) -> np.ndarr
     return false_per_true < least_behind
 
 
-def _weights(n: np.ndarray, positives: int, missed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """At how many of the recalls the precision of each place counts, float64 [m + 1, R], where 0 to m objects more are found
-    before all others; and how many recalls these reach, float64 [m + 1]."""
+def _weights(n: np.ndarray, positives: int, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """At how many of the recalls the precision of each place counts, float64 [C, R], where [C] numbers of objects more are
+    found before all others; and how many recalls these reach, float64 [C]."""
     reached = np.searchsorted(RECALLS, np.arange(positives + 1) / positives, side="right")
     reached[0] = 0  # a recall of 0 is reached with the first object, too
     first = np.append(0, n)  # the objects found up to the place before
-    counts = np.arange(int(missed.max(initial=0)) + 1)
     upto = reached[np.minimum(first + counts[:, None], positives)]
     return np.diff(upto, axis=1).astype(np.float64), upto[:, 0].astype(np.float64)
 

@@ -28,6 +28,24 @@ def test_no_threshold_has_a_better_f1_and_a_higher_one_is_worse(seed: int) -> No
             assert ours == pytest.approx(expected, nan_ok=True)
 
 
+def test_precision_and_recall_are_those_of_sklearn() -> None:
+    metrics = pytest.importorskip("sklearn.metrics")
+    one = match_images(*as_index(make_case(3)))
+    curves = score_curves(one)
+    for k in range(one.classes):
+        chosen = one.labels == k
+        found = one.found[0, chosen] >= 0
+        if not found.any():
+            continue
+        precision, recall, thresholds = metrics.precision_recall_curve(found, one.scores[chosen])
+        for s, point in enumerate(SCORE_POINTS):
+            place = np.searchsorted(thresholds, point)
+            true, false = int(curves.true[k, 0, s]), int(curves.false[k, 0, s])
+            assert true == pytest.approx(recall[place] * found.sum())
+            if true + false:
+                assert true / (true + false) == pytest.approx(precision[place])
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_curves_count_detections_with_at_least_each_score(seed: int) -> None:
     one = hard_matches(seed)

@@ -6,6 +6,7 @@ from analysed_cases import as_index, chosen, hard_matches, iou_of
 from synthetic_detections import image_difficulty, synthetic_index, synthetic_results
 from tide_cases import make_case
 
+from detector.data.index import AnnotatedObjects, assemble
 from detector.evaluation.analysis.matching import Matched, match_images
 from detector.evaluation.analysis.overlaps import overlaps_with_objects
 from detector.evaluation.analysis.subsets import Subsets, subsets
@@ -97,3 +98,34 @@ def test_what_is_only_in_one_bin_wrong_costs_ap_there_alone() -> None:
     subset = measured(match_images(index, results))["size"]
     assert subset.ap[:3].max() == 0
     assert subset.ap[3:6][subset.objects[3:6] > 0].min() == pytest.approx(1)
+
+
+def test_a_false_detection_between_two_objects_counts_where_objects_are_crowded() -> None:
+    """One of class 1 lies on two objects of class 0, the second by 0.44; class 1 has an object in such a crowd, too."""
+    boxes = np.array(
+        [[0, 0, 90, 90], [45, 0, 90, 90], [0, 200, 90, 90], [45, 200, 90, 90], [300, 300, 60, 60]], dtype=np.float64
+    )
+    labels = np.array([0, 0, 0, 1, 1])
+    index = assemble(
+        ("a", "b"),
+        (1, 2),
+        (1,),
+        ("",),
+        np.array([[400, 400]]),
+        AnnotatedObjects(
+            np.zeros(5, dtype=np.int64),
+            np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1),
+            labels,
+            np.zeros(5, dtype=bool),
+            str,
+        ),
+    )
+    found = FlatResults(
+        np.zeros(6, dtype=np.int64),
+        np.append(labels, 1),
+        np.concatenate([boxes, [[10, 0, 90, 90]]]),
+        np.array([0.5, 0.5, 0.5, 0.5, 0.5, 0.9]),
+    )
+    crowding = measured(match_images(index, found))["crowding"]
+    assert crowding.objects.tolist() == [1, 0, 4, 0]
+    assert crowding.ap[:, 0] == pytest.approx([1, np.nan, (1 + 0.5) / 2, np.nan], nan_ok=True)
