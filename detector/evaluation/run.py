@@ -27,7 +27,7 @@ from detector.data.problems import summarise
 from detector.data.read import read_index
 from detector.errors import UserError
 from detector.evaluation.evaluate import evaluate
-from detector.evaluation.page.page import leave_report
+from detector.evaluation.page.page import REPORT_FILES, leave_report
 from detector.evaluation.report import table
 from detector.evaluation.results import DETECTIONS, flatten, read_flat_results, write_results
 from detector.inference.predictor import Predictor, choose_device, detect_originals
@@ -101,7 +101,7 @@ def _measure_file(given: config.Evaluate, file: Path) -> dict[str, Any]:
         **_measured(index, given.split),
     }
     report = leave_report(folder, index, results, metrics, given.evaluation, given.split, str(file))
-    return _conclude(folder, metrics, METRICS, *report)
+    return _conclude(folder, metrics, METRICS, *(REPORT_FILES if report else ()))
 
 
 def evaluate_detector(detector: nn.Module, given: config.Evaluate, index: Index | None = None) -> dict[str, Any]:
@@ -221,7 +221,7 @@ def _measure(given: config.Evaluate, index: Index, data: Data, measured: _Measur
     write_picture(folder / PREDICTIONS, pictured.picture(index.class_names))
     model = next(iter(measured.named.values()))
     report = leave_report(folder, index, flat, metrics, given.evaluation, given.split, model)
-    return _conclude(folder, metrics, METRICS, DETECTIONS, PREDICTIONS, *report)
+    return _conclude(folder, metrics, METRICS, DETECTIONS, PREDICTIONS, *(REPORT_FILES if report else ()))
 
 
 class _Pictured:

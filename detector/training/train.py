@@ -26,7 +26,7 @@ from detector.data.problems import (
     summarise,
 )
 from detector.errors import RunError, UserError
-from detector.evaluation.page.page import leave_report
+from detector.evaluation.page.page import REPORT_FILES, leave_report
 from detector.evaluation.report import table
 from detector.evaluation.results import DETECTIONS, read_flat_results
 from detector.layers import count_parameters
@@ -266,7 +266,6 @@ def _conclude(settings: config.Train, folder: Path, module: DetectionModule, sto
         if settings.evaluation.report and (folder / DETECTIONS).is_file():
             index = module.data.val_index
             results = read_flat_results(folder / DETECTIONS, index)
-            files += leave_report(
-                folder, index, results, module.best, settings.evaluation, "val", str(folder / files[0])
-            )
+            leave_report(folder, index, results, module.best, settings.evaluation, "val", str(folder / files[0]))
+            files += REPORT_FILES
     print(f"everything lies in {folder}: {', '.join(files)}")

@@ -16,6 +16,7 @@ from detector.output import write_text
 from detector.visualization.page.shell import Figure, Section, own_text, page
 
 REPORT = "report.html"
+REPORT_FILES = (ANALYSIS, REPORT)
 SCRIPTS = (
     "evaluation",
     "counting",
@@ -52,8 +53,10 @@ def leave_report(
     options: Evaluation,
     split: str,
     model: str | None,
-) -> list[str]:
-    """Writes `analysis.json` and `report.html` into the folder, if `options.report` asks for them; returns their names.
+) -> dict[str, Any] | None:
+    """Writes `analysis.json` and `report.html` into the folder (`REPORT_FILES`) and returns what the first one holds.
+
+    None, and neither of them, where `options.report` is off.
 
     Args:
         folder: of `metrics.json`.
@@ -65,10 +68,10 @@ def leave_report(
         model: the checkpoint, or the file of detections.
     """
     if not options.report:
-        return []
+        return None
     analysis = leave_analysis(folder, index, results, metrics, options.engine, split, model)
     write_page(folder, analysis, index, options.report_mb)
-    return [ANALYSIS, REPORT]
+    return analysis
 
 
 def write_page(folder: Path, analysis: Mapping[str, Any], index: Index, pictures_mb: float) -> None:
