@@ -153,7 +153,6 @@ MISTAKES = [
     Mistake("detector/visualization/page/shell.py", '.replace("<", "\\\\u003c")', "", PAGE_SHELL),
     Mistake("detector/visualization/page/shell.py", "<h1>{escape(title)}</h1>", "<h1>{title}</h1>", PAGE_SHELL),
     Mistake("detector/visualization/page/embedded.py", 'newbyteorder("<")', 'newbyteorder(">")', PAGE_SHELL),
-    Mistake("detector/visualization/page/heat_map.js", "frame.top - place.top) / place.high", "frame.top - place.top) / place.cell - 0.5", SHELL_IN_BROWSER),
     # what is wrong with data
     Mistake(_HASH, "for flipped in (0, *(1 << bit for bit in range(_BAND))):", "for flipped in (0,):", HASH),
     Mistake(_HASH, "signs[1, 1::2] = -1 if orientation.left_right else 1", "signs[1, 0::2] = -1 if orientation.left_right else 1", HASH),

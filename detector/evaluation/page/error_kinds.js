@@ -29,7 +29,7 @@ function buildErrorKinds() {
       const value = state.chosen === null ? olrp[key] : olrp.per_class[key][state.chosen];
       return { name, help, value, text: fixed(value) };
     }),
-    hint: "At the score of each class that makes it lowest (Oksuz et al. 2021): 1 where nothing is found, 0 where everything is, without a false detection, at IoU 1.",
+    hint: "At the score of each class that makes it lowest (Oksuz et al. 2018): 1 where nothing is found, 0 where everything is, without a false detection, at IoU 1.",
   });
   const holder = element("div", "", {}, olrpBars());
   const rows = range(CLASSES.length).map((label) => ({ label }));

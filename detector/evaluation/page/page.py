@@ -54,9 +54,9 @@ def leave_report(
     split: str,
     model: str | None,
 ) -> dict[str, Any] | None:
-    """Writes `analysis.json` and `report.html` into the folder, if `options.report` asks for them.
+    """Writes `analysis.json` and `report.html` into the folder (`REPORT_FILES`) and returns what the first one holds.
 
-    Returns what is in `analysis.json`, or None.
+    None, and neither of them, where `options.report` is off.
 
     Args:
         folder: of `metrics.json`.
