@@ -216,7 +216,11 @@ def suppressed_apart(
         end = start + sum(call)
         apart = boxes[start:end].to(dtype)
         if len(call) > 1:
-            group = torch.arange(len(call)).repeat_interleave(torch.tensor(call)).to(boxes.device, non_blocking=True)
+            group = (
+                torch.arange(len(call))
+                .repeat_interleave(torch.tensor(call))
+                .to(boxes.device, non_blocking=boxes.is_cuda)
+            )
             apart = apart + (group * spread)[:, None]
         kept.index_fill_(0, nms(apart, scores[start:end].to(dtype), iou_threshold) + start, True)
         start = end
