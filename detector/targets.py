@@ -83,19 +83,11 @@ class Objects:
     labels: Tensor
     """int64 [N] in 0..K−1."""
     images: Tensor
-    """int64 [N], position of the object's image in the batch."""
-    ranks: Tensor
-    """int64 [N], position of the object among those of its image."""
+    """int64 [N], position of the object's image in the batch; of a filler B."""
     trained: Tensor
     """bool [N]: neither a crowd nor a filler."""
     known: KnownObjects
     """What the host knows of them, without asking the device."""
-
-    def padded(self, values: Tensor) -> Tensor:
-        """[N, ...], a row for each object → [B, M, ...], M the largest number of an image; 0 where there is no object."""
-        rows = values.new_zeros((self.known.batch_size + 1, self.known.largest, *values.shape[1:]))
-        # fillers go to an image behind the last one
-        return rows.index_put((self.images, self.ranks), values)[:-1]
 
 
 @dataclass(frozen=True)
@@ -106,10 +98,6 @@ class KnownObjects:
     """float32 [N, 4], as `Objects.boxes`."""
     trained: np.ndarray
     """bool [N]."""
-    batch_size: int
-    """B."""
-    largest: int
-    """M, the largest number of objects of an image, at least 1."""
 
 
 class Targets(Sequence[Target]):
@@ -124,7 +112,7 @@ class Targets(Sequence[Target]):
         self._proposal_offsets = _offsets([0 if one.proposals is None else len(one.proposals) for one in self._each])
         numbers, self._known = _numbers(self._each, self._offsets)
         proposals = [one.proposals for one in self._each if one.proposals is not None]
-        # boxes [N, 4]; label, image, rank and whether it is trained on, int64 [N, 4]; proposals [P, 4] of all images
+        # boxes [N, 4]; label, image and whether it is trained on, int64 [N, 3]; proposals [P, 4] of all images
         self._tensors = (
             torch.from_numpy(self._known.boxes),
             torch.from_numpy(numbers),
@@ -134,14 +122,15 @@ class Targets(Sequence[Target]):
     @classmethod
     def of(cls, targets: Sequence[Target], device: torch.device | str) -> Targets:
         """Any sequence of targets as one of this kind, on `device`."""
-        return (targets if isinstance(targets, Targets) else cls(targets)).to(device, non_blocking=True)
+        asynchronous = torch.device(device).type == "cuda"
+        return (targets if isinstance(targets, Targets) else cls(targets)).to(device, asynchronous)
 
     @property
     def objects(self) -> Objects:
         """All objects of the batch, on the device."""
         boxes, numbers, _ = self._tensors
-        labels, images, ranks, trained = numbers.unbind(dim=1)
-        return Objects(boxes, labels, images, ranks, trained.bool(), self._known)
+        labels, images, trained = numbers.unbind(dim=1)
+        return Objects(boxes, labels, images, trained.bool(), self._known)
 
     def without_crowds(self) -> list[Target]:
         """The objects of each image that a detector is trained on; the host knows which, so nobody waits for the device."""
@@ -150,7 +139,7 @@ class Targets(Sequence[Target]):
             trained = self._known.trained[self._offsets[i] : self._offsets[i + 1]]
             if not trained.all():
                 kept = torch.from_numpy(np.flatnonzero(trained))
-                rows = kept.to(one.boxes.device, non_blocking=True)
+                rows = kept.to(one.boxes.device, non_blocking=one.boxes.is_cuda)
                 crowd, area = one.crowd[kept], one.area[kept]
                 one = replace(one, boxes=one.boxes[rows], labels=one.labels[rows], crowd=crowd, area=area)
             targets.append(one)
@@ -166,22 +155,22 @@ class Targets(Sequence[Target]):
 
         The rest stays on the host, the only one to read it: a decision on a flag there makes nobody wait for a GPU.
         """
-        return self._with(tuple(one.to(device, non_blocking=non_blocking) for one in self._tensors))
+        return self._with(*(one.to(device, non_blocking=non_blocking) for one in self._tensors))
 
     def pin_memory(self) -> Self:
         """The targets in page-locked memory, from which a GPU takes them without making the host wait."""
-        return self._with(tuple(one.pin_memory() for one in self._tensors))
+        return self._with(*(one.pin_memory() for one in self._tensors))
 
     def scaled(self, factor: float) -> Self:
         """The targets for an input `factor` times as large."""
         boxes, numbers, proposals = self._tensors
-        scaled = self._with((boxes * factor, numbers, proposals * factor))
+        scaled = self._with(boxes * factor, numbers, proposals * factor)
         scaled._known = replace(self._known, boxes=self._known.boxes * np.float32(factor))
         return scaled
 
-    def _with(self, tensors: tuple[Tensor, Tensor, Tensor]) -> Self:
+    def _with(self, boxes: Tensor, numbers: Tensor, proposals: Tensor) -> Self:
         other = copy.copy(self)
-        other._tensors = tensors
+        other._tensors = boxes, numbers, proposals
         return other
 
     def __len__(self) -> int:
@@ -212,20 +201,18 @@ def _offsets(counts: Sequence[int]) -> list[int]:
 
 
 def _numbers(targets: Sequence[Target], offsets: Sequence[int]) -> tuple[np.ndarray, KnownObjects]:
-    """int64 [N, 4], for each object its label, image, rank and whether it is trained on, and what the host keeps."""
+    """int64 [N, 3], for each object its label, its image and whether it is trained on, and what the host keeps."""
     number, counts = offsets[-1], np.diff(offsets)
     rows = few_sizes(number)
     boxes = np.tile(FILLER, (rows, 1))
-    numbers = np.zeros((rows, 4), dtype=np.int64)
+    numbers = np.zeros((rows, 3), dtype=np.int64)
     numbers[number:, 1] = len(targets)
     if number:
         boxes[:number] = torch.cat([one.boxes for one in targets]).cpu().numpy()
         numbers[:number, 0] = torch.cat([one.labels for one in targets]).cpu().numpy()
         numbers[:number, 1] = np.repeat(np.arange(len(targets)), counts)
-        numbers[:number, 2] = np.arange(number) - np.repeat(offsets[:-1], counts)
-        numbers[:number, 3] = ~torch.cat([one.crowd for one in targets]).cpu().numpy()
-    largest = max(int(counts.max(initial=0)), 1)
-    return numbers, KnownObjects(boxes, numbers[:, 3] > 0, len(targets), largest)
+        numbers[:number, 2] = ~torch.cat([one.crowd for one in targets]).cpu().numpy()
+    return numbers, KnownObjects(boxes, numbers[:, 2] > 0)
 
 
 def few_sizes(number: int) -> int:

@@ -49,6 +49,7 @@ BACKENDS, TRAINER, CORES = (
     "tests/training/test_trainer.py",
     "tests/data/test_cores.py",
 )
+_PAIRS, _ASSIGNERS = "detector/assigners/pairs.py", "tests/assigners"
 CRITERION, DFL = "tests/losses/test_criterion.py", "tests/losses/test_distribution_loss.py"
 WEIGHTS, RCNN, ROI = (f"tests/models/test_{name}.py" for name in ("loss_weights", "rcnn", "roi_stage"))
 FASTER = "tests/models/test_faster_rcnn.py"
@@ -226,7 +227,19 @@ MISTAKES = [
     Mistake(_CRITERION, "points.strides[point])", "points.strides[:1])", CRITERION),
     Mistake("detector/losses/distribution.py", "gather(1, index + 1)", "gather(1, index)", DFL),
     Mistake("detector/losses/distribution.py", "target.clamp(0, bins - 1)", "target.clamp(0, bins)", DFL),
+    # objects and points of a batch
+    Mistake(_PAIRS, "np.maximum(high - low + 1, 0) * known.trained[:, None, None]", "np.maximum(high - low + 1, 0)", _ASSIGNERS),
+    Mistake(_PAIRS, "objects.images.index_select(0, rows) * all_points + points", "points", _ASSIGNERS),
+    Mistake(_PAIRS, "bits ^ ((bits >> 31) & 0x7FFFFFFF)", "bits", _ASSIGNERS),
+    Mistake(_PAIRS, "(a_row - columns * a_cell).ravel()", "(a_row - columns).ravel()", _ASSIGNERS),
+    Mistake("detector/assigners/task_aligned.py", "pairs.valid & (offset <= half)", "pairs.valid & (offset < 2 * half)", _ASSIGNERS),
+    Mistake("detector/assigners/max_iou.py", "(1 / self.ignore_threshold - 1) / 2", "(1 - self.ignore_threshold) / 4", _ASSIGNERS),
+    Mistake("detector/assigners/max_iou.py", "> self.ignore_threshold) & ~is_taken", "> self.ignore_threshold)", _ASSIGNERS),
+    Mistake("detector/targets.py", "boxes=self._known.boxes * np.float32(factor)", "boxes=self._known.boxes", "tests/test_targets.py"),
+    Mistake("detector/targets.py", "numbers[number:, 1] = len(targets)", "pass", "tests/test_targets.py"),
     # two stages
+    Mistake("detector/models/proposal_network.py", "(group * spread)[:, None]", "group[:, None]", "tests/models/test_proposal_network.py"),
+    Mistake("detector/models/regions/sampling.py", "matches = torch.where(there, matches, IGNORED)", "pass", "tests/models/regions/test_sampling.py"),
     Mistake("detector/models/proposal_network.py", 'self.objectness_weight * objectness_loss', 'objectness_loss', WEIGHTS),
     Mistake("detector/models/proposal_network.py", 'self.box_weight * box_loss', 'box_loss', WEIGHTS),
     Mistake("detector/models/roi_stage.py", "self.class_weight * class_loss", "class_loss", WEIGHTS),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -216,7 +217,8 @@ def suppressed_apart(
         end = start + sum(call)
         apart = boxes[start:end].to(dtype)
         if len(call) > 1:
-            group = torch.arange(len(call)).repeat_interleave(torch.tensor(call)).to(boxes.device, non_blocking=True)
+            group = torch.from_numpy(np.repeat(np.arange(len(call)), call))
+            group = group.to(boxes.device, non_blocking=boxes.is_cuda)
             apart = apart + (group * spread)[:, None]
         kept.index_fill_(0, nms(apart, scores[start:end].to(dtype), iou_threshold) + start, True)
         start = end

@@ -91,7 +91,7 @@ class SingleShot(nn.Module):
             losses: dict[str, Tensor] = compiled(images, *annotated)
             return losses
 
-        self._losses = of_any_size  # type: ignore[method-assign]
+        self._losses = of_any_size  # type: ignore[method-assign, assignment]
 
     @torch.no_grad()
     def detect(self, images: Tensor) -> list[Detections]:

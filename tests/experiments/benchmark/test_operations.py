@@ -1,6 +1,7 @@
 """Ceilings on the operations of a training step and on how often a GPU would be waited for."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,8 @@ from detector import config
 from detector.experiments.benchmark.operations import PARTS, StepCounter, measure_operations, table
 from detector.experiments.benchmark.training import repeat_a_step
 from detector.losses.criterion import Criterion
+from detector.models import proposal_network
+from detector.options import PARTS as PARTS_OF_A_MODEL
 
 Configure = Callable[..., config.Train]
 
@@ -37,6 +40,20 @@ def test_a_step_of_any_size_has_as_many_operations_and_waits_for_nothing(setting
     lines = table(report).splitlines()
     assert [line.split()[0] for line in lines] == ["part", *PARTS, "all"]
     assert lines[-1].split()[1:] == [f"{operations['all']:,}", "0"] * 2
+
+
+def test_a_step_of_two_stages_waits_for_a_gpu_twice_whatever_the_batch(
+    settings: config.Benchmark, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # as on a GPU, where suppression takes many groups at once
+    on_a_gpu = functools.partial(proposal_network.suppressed_apart, together=proposal_network.TOGETHER)
+    monkeypatch.setattr(proposal_network, "suppressed_apart", on_a_gpu)
+    model = config.FasterRCNNOptions(channels=8, width=8, sampled_regions=8)
+    absent = {part: None for part in PARTS_OF_A_MODEL if part not in model.parts}
+    counter = StepCounter()
+    repeat_a_step(dataclasses.replace(settings, model=model, **absent), [counter])
+    assert counter.batch_size == 16
+    assert {part: number for part, number in counter.report()["waits"].items() if number} == {"loss": 2, "all": 2}
 
 
 def test_every_way_of_waiting_for_a_device_is_counted_where_it_happens(

@@ -116,3 +116,14 @@ def test_those_of_a_batch_lie_image_after_image() -> None:
 def test_a_value_that_cannot_be_is_named(option: dict[str, Any], words: str) -> None:
     with pytest.raises(OptionError, match=words):
         RegionSampler(**option)
+
+
+def test_what_only_fills_up_is_neither_drawn_nor_learned() -> None:
+    regions, objects = boxes(60, 0), boxes(4, 1)
+    regions[::2] = objects[torch.arange(30) % 4]
+    there = torch.arange(60) >= 30
+    samples = RegionSampler(number=60)(regions, target(objects, torch.zeros(4, dtype=torch.int64)), 5, there)
+    drawn = samples.regions[samples.taken].tolist()
+    assert drawn
+    assert all(any(one == region for region in regions[30:].tolist()) for one in drawn)
+    assert len(drawn) <= 30
