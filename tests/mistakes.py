@@ -56,6 +56,7 @@ FASTER = "tests/models/test_faster_rcnn.py"
 DATASET, CACHE, SAMPLER, ANCHORS = (f"tests/data/test_{name}.py" for name in ("dataset", "cache", "sampler", "anchors"))
 MOSAIC, MIXING, AUGMENT = (f"tests/data/augment/test_{name}.py" for name in ("mosaic", "mixing", "random_views"))
 VOC, LETTERBOX = "tests/data/formats/test_voc.py", "tests/data/images/test_letterbox.py"
+COCO_PIECES = "tests/data/formats/test_coco_pieces.py"
 NECKS, LAYERS, GROUPS, NMS = (
     "tests/necks",
     "tests/test_layers.py",
@@ -264,6 +265,18 @@ MISTAKES = [
     Mistake(_DATASET, "np.random.default_rng([self.seed, epoch, i])", "np.random.default_rng([self.seed, epoch])", DATASET),
     Mistake(_DATASET, "np.random.default_rng([self.seed, epoch, i])", "np.random.default_rng([epoch, i])", DATASET),
     Mistake("detector/data/augment/albumentations.py", "seeds = rng.integers(2**32, size=len(self.compose.transforms)).tolist()", "seeds = [int(rng.integers(2**32))] * len(self.compose.transforms)", AUGMENT),
+    Mistake("detector/data/sampler.py", "yield mixed, own[start : start + self.group]", "yield own[: self.group], own[start : start + self.group]", SAMPLER),
+    Mistake("detector/data/sampler.py", "own[min(start, max(len(own) - self.group, 0)) :]", "own[start:]", SAMPLER),
+    Mistake("detector/data/dataset.py", "drawn[drawn != i][:count]", "drawn[:count]", DATASET),
+    Mistake("detector/data/dataset.py", "group[0] if group and mixed else _NO_IMAGE", "_NO_IMAGE", DATASET),
+    Mistake("detector/data/dataset.py", "group[0] if group else np.arange(len(self))", "np.arange(len(self))", DATASET),
+    Mistake("detector/data/loader.py", "self._send_idx // self._run % self._num_workers", "self._send_idx % self._num_workers", "tests/data/test_loader.py"),
+    Mistake("detector/data/module.py", "max(PREFETCH, run) if workers", "PREFETCH if workers", "tests/data/test_data_module.py"),
+    Mistake("detector/data/augment/random_views.py", "saturation * (np.eye(3) - grey)", "(np.eye(3) - grey)", AUGMENT),
+    Mistake("detector/data/formats/coco_objects.py", "simple = (owners >= 0) & (labels >= 0) & ~larger", "simple = (owners >= 0) & (labels >= 0)", COCO_PIECES),
+    Mistake("detector/data/formats/coco_json.py", 'if text.count(":") == keys:', 'if text.count(":") >= keys:', COCO_PIECES),
+    Mistake("detector/data/formats/coco_annotations.py", "_types(flags) <= {int, bool, type(None)}", "True", COCO_PIECES),
+    Mistake("detector/data/formats/coco_annotations.py", "self._sort(entries[half:], first + half)", "self._sort(entries[half:], first)", COCO_PIECES),
     Mistake("detector/data/anchors.py", "sizes[~index.crowd]", "sizes", ANCHORS),
     Mistake("detector/data/anchors.py", "if reached > best:", "if reached > best + 1:", ANCHORS),
     # parts

@@ -68,7 +68,7 @@ class KeptImages:
 
     def keep(self, wanted: np.ndarray) -> None:
         """From now on images at the positions `wanted`, int64 [G], are kept and others are let go."""
-        if not np.array_equal(wanted, self._wanted):
+        if wanted is not self._wanted and not np.array_equal(wanted, self._wanted):
             self._wanted = wanted
             self._kept = {i: self._kept[i] for i in wanted.tolist() if i in self._kept}
 

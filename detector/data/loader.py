@@ -143,7 +143,7 @@ class _Watched(_MultiProcessingDataLoaderIter):
 
     def _try_put_index(self) -> None:
         turn = self._send_idx // self._run % self._num_workers
-        self._worker_queue_idx_cycle = itertools.repeat(turn)  # from which torch takes the process of the next batch
+        self._worker_queue_idx_cycle = itertools.cycle([turn])  # from which torch takes the process of the next batch
         super()._try_put_index()
 
     def _get_data(self) -> Any:

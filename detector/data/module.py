@@ -33,8 +33,10 @@ from detector.types import Batch, ImageId
 PREFETCH = 4
 """Batches that each loader process is ahead at least: enough to hide an uneven one, little memory."""
 MIXED = 64
-"""Images that are mixed with one another alone, at least. A process keeps them decoded until it has made their batches:
-at 640 px at most 1.2 MB each, as much as the batches that it is ahead."""
+"""Images that are mixed with one another alone, at least, if batches have four or more. A process keeps them decoded until
+it has made their batches: at 640 px at most 1.2 MB each, as much as the batches that it is ahead."""
+LONGEST_RUN = 16
+"""Batches that are made of one group of images, at most: each on its way to the training process is two open files."""
 _SPLITS = ("train", "val")
 
 
@@ -264,7 +266,7 @@ class DetectionData(lightning.LightningDataModule):
             **_open_proposals(opened.index, self.loading, self.proposals),
         )
         current_epoch = None if self.trainer is None else self._current_epoch
-        batches = -(-MIXED // self.loading.batch_size)  # that are made of one group of images
+        batches = min(LONGEST_RUN, -(-MIXED // self.loading.batch_size))  # that are made of one group of images
         sampler = EpochSampler(
             len(dataset),
             shuffle=True,

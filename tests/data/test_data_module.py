@@ -89,15 +89,14 @@ def test_a_last_smaller_batch_is_left_out_of_training_alone() -> None:
     assert [len(batch.targets) for batch in data.val_dataloader()] == [4, 1]
 
 
-@pytest.mark.parametrize("batch_size", [1, 16, 24, 100])
-def test_images_that_are_mixed_are_loaded_by_one_process_whatever_the_batch_size(batch_size: int) -> None:
+@pytest.mark.parametrize(("batch_size", "group"), [(1, 16), (4, 64), (16, 64), (24, 72), (100, 100)])
+def test_images_that_are_mixed_are_loaded_by_one_process_whatever_the_batch_size(batch_size: int, group: int) -> None:
     """Otherwise several would decode the same images; and with fewer batches ahead than that some would have no work."""
     data = DetectionData.read(shapes(train_images=2, workers=3, batch_size=batch_size), AUGMENT, 64)
     batches = data.train_dataloader()
     assert isinstance(batches, Loader)
     assert isinstance(batches.sampler, EpochSampler)
-    assert batches.run * batch_size == batches.sampler.group
-    assert 64 <= batches.sampler.group < 64 + batch_size
+    assert batches.run * batch_size == batches.sampler.group == group
     assert batches.prefetch_factor is not None
     assert batches.prefetch_factor >= batches.run
 

@@ -11,9 +11,9 @@ def test_each_epoch_has_every_image_once_in_another_order() -> None:
     for epoch in range(3):
         sampler.set_epoch(epoch)
         keys = list(sampler)
-        assert {e for e, _ in keys} == {epoch}
-        assert sorted(i for _, i in keys) == list(range(50))
-        orders.append([i for _, i in keys])
+        assert {key[0] for key in keys} == {epoch}
+        assert sorted(key[1] for key in keys) == list(range(50))
+        orders.append([key[1] for key in keys])
     assert orders[0] != orders[1] != orders[2] != orders[0]
 
 
@@ -30,7 +30,7 @@ def test_the_order_depends_on_seed_and_epoch_alone() -> None:
 @pytest.mark.parametrize("world_size", [1, 2, 3, 4])
 def test_training_gives_each_process_as_many_and_leaves_none_out(length: int, world_size: int) -> None:
     shares = [
-        [i for _, i in EpochSampler(length, shuffle=True, rank=rank, world_size=world_size)]
+        [key[1] for key in EpochSampler(length, shuffle=True, rank=rank, world_size=world_size)]
         for rank in range(world_size)
     ]
     assert {len(share) for share in shares} == {-(-length // world_size)}
@@ -43,7 +43,7 @@ def test_training_gives_each_process_as_many_and_leaves_none_out(length: int, wo
 @pytest.mark.parametrize("world_size", [1, 2, 3])
 def test_evaluation_gives_each_image_to_exactly_one_process_in_order(length: int, world_size: int) -> None:
     samplers = [EpochSampler(length, shuffle=False, rank=rank, world_size=world_size) for rank in range(world_size)]
-    shares = [[i for _, i in sampler] for sampler in samplers]
+    shares = [[key[1] for key in sampler] for sampler in samplers]
     assert [len(sampler) for sampler in samplers] == [len(share) for share in shares]
     surplus = [share for share in shares[length:] if length]
     assert all(share == [0] for share in surplus)  # takes part in every epoch; what it finds is not counted

@@ -196,7 +196,7 @@ def _are_names(names: list[Any]) -> bool:
 
 def _sizes(images: Entries) -> np.ndarray:
     """int32 [I, 2]: (height, width); 0, 0 where the file does not say or no image can be so large."""
-    sides = [value for image in images for value in (image.get("height"), image.get("width"))]
+    sides: list[Any] = [value for image in images for value in (image.get("height"), image.get("width"))]
     if set(map(type, sides)) != {int} or max(map(abs, sides)) > MAX_PIXELS:
         sides = [number(value) for value in sides]
     sizes = np.array(sides, dtype=np.float64).reshape(-1, 2)

@@ -59,7 +59,8 @@ class AnnotationList:
     def columns(self) -> Columns:
         """The plain ones in the order of the file."""
         if len(self._parts) != 1:
-            self._parts = [Columns(*map(np.concatenate, zip(*self._parts or [_columns([], 0)], strict=True)))]  # type: ignore[arg-type]
+            parts = self._parts or [no_columns()]
+            self._parts = [Columns._make(np.concatenate(column) for column in zip(*parts, strict=True))]
         return self._parts[0]
 
     def categories(self) -> Iterator[tuple[Any, int]]:
@@ -80,11 +81,16 @@ class AnnotationList:
             self._sort(entries[half:], first + half)
 
 
+def no_columns() -> Columns:
+    """The columns of no annotation."""
+    number = np.empty(0, dtype=np.int64)
+    return Columns(number, number, number, number, np.empty((0, 4)), np.empty(0), np.empty(0, dtype=np.bool_))
+
+
 def _columns(entries: list[Any], first: int) -> Columns | None:
     """The columns of annotations of which the first is number `first`; None unless all are plain."""
     if not entries:
-        nothing = np.empty(0, dtype=np.int64)
-        return Columns(*[nothing] * 4, np.empty((0, 4)), np.empty(0), np.empty(0, dtype=np.bool_))
+        return no_columns()
     try:
         ids, images, categories, boxes, areas, flags = zip(*map(_ALL_KEYS, entries), strict=True)
     except (KeyError, TypeError):
@@ -111,10 +117,11 @@ def _columns(entries: list[Any], first: int) -> Columns | None:
         box = np.fromiter(corners, np.float64, len(corners)).reshape(-1, 4)
         given = areas if None not in areas else [math.nan if area is None else area for area in areas]
         area = np.fromiter(given, np.float64, len(areas))
-        numbers = (np.fromiter(values, np.int64, len(values)) for values in (ids, images, categories))
         columns = Columns(
             np.arange(first, first + len(entries)),
-            *numbers,
+            np.fromiter(ids, np.int64, len(ids)),
+            np.fromiter(images, np.int64, len(images)),
+            np.fromiter(categories, np.int64, len(categories)),
             box,
             area,
             np.fromiter(map(bool, flags), np.bool_, len(flags)),

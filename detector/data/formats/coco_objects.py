@@ -149,7 +149,8 @@ class _OneByOne:
     def object_of(self, n: int, annotation: Any) -> _Object | None:
         """The object that annotation number `n` is; None where it is none, which is reported."""
         if not isinstance(annotation, dict):
-            return self._report("malformed annotation", annotation, n, f"skipped: it is {shown(annotation)}")
+            self._report("malformed annotation", annotation, n, f"skipped: it is {shown(annotation)}")
+            return None
         owner = self.owner_of(annotation.get("image_id"))
         category = self._category_of(annotation.get("category_id"))
         if owner is None and self._without_size(annotation.get("image_id")) is not None:
@@ -158,23 +159,25 @@ class _OneByOne:
         if box is None:
             what = f"skipped: its bbox is {shown(annotation.get('bbox'))}"
             what += ", and its segmentation has no box" * ("bbox" not in annotation)
-            return self._report("malformed annotation", annotation, n, what)
+            self._report("malformed annotation", annotation, n, what)
+            return None
         if owner is None:
             missing = shown(annotation.get("image_id"))
             what = f"skipped: no image has the id {missing}"
-            return self._report("annotation of a missing image", annotation, n, what)
+            self._report("annotation of a missing image", annotation, n, what)
+            return None
         if category is None:
             known = nearest_names(
                 [f"{one.id} ({one.name})" for one, label in self._categories if label is not None], ""
             )
             missing = shown(annotation.get("category_id"))
             what = f"skipped: no category has the id {missing}; there are {known}"
-            return self._report("unknown class", annotation, n, what)
+            self._report("unknown class", annotation, n, what)
+            return None
         if (label := self._categories[category][1]) is None:
             name, classes = self._categories[category][0].name, nearest_names(self._names, "")
-            return self._report(
-                "unknown class", annotation, n, f"skipped an object of {name!r}; the classes are {classes}"
-            )
+            self._report("unknown class", annotation, n, f"skipped an object of {name!r}; the classes are {classes}")
+            return None
         crowd = annotation.get("iscrowd")
         return _Object(n, owner, box, label, crowd is True or abs(number(crowd)) > 0, self._area(annotation, n, box))
 

@@ -10,7 +10,7 @@ import pytest
 
 from detector import config
 from detector.data.formats import coco_annotations, coco_json
-from detector.data.formats.coco_annotations import AnnotationList
+from detector.data.formats.coco_annotations import AnnotationList, no_columns
 from detector.data.formats.coco_json import load_coco
 from detector.data.index import Index
 from detector.data.read import read_split
@@ -92,7 +92,7 @@ def test_columns_give_what_each_annotation_by_itself_gives(
 ) -> None:
     text = json.dumps(content(seed), indent=seed % 2 or None)
     with monkeypatch.context() as patch:
-        patch.setattr(coco_annotations, "_columns", lambda entries, first: None if entries else _no_columns(first))
+        patch.setattr(coco_annotations, "_columns", lambda entries, _: None if entries else no_columns())
         patch.setattr(coco_annotations, "_SMALLEST", 10**9)
         expected = read(tmp_path, text)
     with monkeypatch.context() as patch:
@@ -107,11 +107,6 @@ def test_columns_give_what_each_annotation_by_itself_gives(
         for one, other in zip(arrays(index), arrays(expected), strict=True):
             assert one.dtype == other.dtype
             assert np.array_equal(one, other)
-
-
-_no_columns = lambda first: coco_annotations.Columns(  # noqa: E731
-    *[np.empty(0, dtype=np.int64)] * 4, np.empty((0, 4)), np.empty(0), np.empty(0, dtype=np.bool_)
-)
 
 
 def test_annotations_of_the_usual_form_become_columns_alone() -> None:
@@ -136,7 +131,7 @@ def test_a_key_said_twice_is_found_wherever_it_stands(
 ) -> None:
     monkeypatch.setattr(coco_json, "PIECE", size)
     text = json.dumps(content(0), indent=1)
-    at = text.index("{", text.index(f'"{place}"')) + 1
+    at = text.index("{", text.index(f'\n "{place}"')) + 1
     (tmp_path / "a.json").write_text(text[:at] + '"id": 1, "id" : 2, "said": "\\":",' + text[at:])
     with pytest.raises(UserError, match=r"a\.json:\d+: the object that ends here says 'id' twice"):
         load_coco(tmp_path / "a.json", "data.train")

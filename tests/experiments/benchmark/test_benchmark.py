@@ -18,6 +18,7 @@ import yaml
 from detector import config
 from detector.data import module as data_module_file
 from detector.data.dataset import DetectionDataset
+from detector.data.sampler import Key
 from detector.errors import UserError
 from detector.experiments.benchmark.health import measure_health
 from detector.experiments.benchmark.loader import measure_loader
@@ -121,7 +122,7 @@ class LeakingDataset(DetectionDataset):
 
     leaked: ClassVar[list[np.ndarray]] = []
 
-    def _sample(self, key: tuple[int, int], planes: np.ndarray) -> Any:
+    def _sample(self, key: Key, planes: np.ndarray) -> Any:
         self.leaked.append(np.ones(8 * 2**20, np.uint8))
         return super()._sample(key, planes)
 
