@@ -69,6 +69,7 @@ DEPENDENCE, FIELDS, EQUIVARIANCE, LEDGER, VOLUMES = (
     f"tests/arithmetic/test_{name}.py" for name in ("dependence", "fields_found", "equivariance", "model", "volumes")
 )
 SUMMARY = "tests/inspection/test_summary.py"
+FOLDING, TILES, PREDICT = (f"tests/inference/test_{name}.py" for name in ("folding", "tiles", "predict"))
 _RULES, _TRACKER, _WINDOWS, _FIELD = (
     f"detector/arithmetic/{name}.py" for name in ("dependence_rules", "tracker", "windows", "receptive_field")
 )
@@ -288,7 +289,7 @@ MISTAKES = [
     Mistake("detector/necks/pan.py", 'initialise(self, "kaiming", activation)', "pass", NECKS),
     Mistake("detector/heads/anchor_free.py", "-math.log((1 - prior_probability) / prior_probability)", "0.0", HEADS),
     Mistake("detector/heads/anchor_free.py", "INITIAL_DISTANCE = 2.0", "INITIAL_DISTANCE = 7.5", HEADS),
-    Mistake("detector/nms.py", "((flat > self.score_threshold) & (flat >= least)).nonzero()", "(flat >= 0).nonzero()", NMS),
+    Mistake("detector/nms.py", "((flat > self.score_threshold) & (flat >= least))", "(flat >= least.clamp(max=0))", NMS),
     # arithmetic
     Mistake("detector/arithmetic/dependence.py", "_fewest([*after.whole, all_of_it.int()])", "after.whole", DEPENDENCE),
     Mistake("detector/arithmetic/pixel_intervals.py", "return PixelIntervals(axes, whole)\n\n\ndef _without", "return PixelIntervals(axes, False)\n\n\ndef _without", FIELDS),
@@ -418,6 +419,19 @@ MISTAKES = [
     Mistake("detector/seminar/page/arithmetic.js", "padding += layer.padding * stride;", "padding += layer.padding;", PAGE),
     Mistake("detector/seminar/page/arithmetic.js", "const place = at * stride + u * dilation - padding;", "const place = at * stride + u - padding;", PAGE),
     Mistake("detector/seminar/page/questions.js", "n.kernel ** 3 * n.channels", "n.kernel ** 2 * n.channels", PAGE),
+    # prediction
+    Mistake("detector/inference/folding.py", "scale = (variance + norm.eps).rsqrt()", "scale = variance.rsqrt()", FOLDING),
+    Mistake("detector/inference/folding.py", "and self.uses[given] == 1 and self.uses[mean] == 1", "and self.uses[mean] == 1", FOLDING),
+    Mistake("detector/inference/folding.py", "return self.calls[module] == 1 and self.uses[id(weight)] == 1", "return True", FOLDING),
+    Mistake("detector/inference/folding.py", "given[0] in self.made and self.uses[given[0]] == 1", "given[0] in self.made", FOLDING),
+    Mistake("detector/nms.py", "index = index[order[: self.candidates]]", "index = index[: self.candidates]", NMS),
+    Mistake("detector/nms.py", "above &= best >= least", "above &= best > least", NMS),
+    Mistake("detector/nms.py", "group = image * (labels.max() + 1) + group", "group = image + group", NMS),
+    Mistake("detector/nms.py", "FIRST_TRY * self.max_detections, count), count)", "FIRST_TRY * self.max_detections, count),)", NMS),
+    Mistake("detector/nms.py", "rows = _first(scores.amax(2), self.candidates).sort(1).values", "rows = _first(scores.amax(2), self.candidates)", NMS),
+    Mistake("detector/inference/tiles.py", "gone = cut.clone()", "gone = torch.zeros_like(cut)", TILES),
+    Mistake("detector/inference/tiles.py", "return (near & inner).any(1)", "return near.any(1)", TILES),
+    Mistake("detector/inference/pipeline.py", "put(_End(error))", "put(_End())", PREDICT),
 ]  # fmt: skip
 
 

@@ -279,6 +279,14 @@ def test_greedy_equals_torchvisions_batched_nms(layout: str) -> None:
         assert_equal(found, Detections(box[rows][kept], score[rows, labels][kept], labels[kept]))
 
 
+def test_an_object_behind_many_boxes_of_a_better_one_is_found() -> None:
+    """Of the first candidates that are looked at, all but one are boxes of the same object."""
+    boxes = torch.tensor([[10.0, 10.0, 30.0, 50.0]]).repeat(100, 1)
+    boxes[99] += 100
+    found = NMS(max_detections=2)(boxes, torch.linspace(0.9, 0.1, 100)[:, None])
+    assert_same(found, [(0.9, 0, boxes[0].tolist()), (0.1, 0, boxes[99].tolist())])
+
+
 class _Device(TorchDispatchMode):
     """Counts the operations that a GPU would be waited for in."""
 

@@ -294,15 +294,23 @@ def test_tiles_find_what_the_predictor_finds_in_each(checkpoint: str, tmp_path: 
     assert small["scores"] == pytest.approx(model.predict(folder / "b.png", score=0.6).scores.tolist(), abs=1e-5)
 
 
-def test_what_was_found_before_an_early_end_is_whole_json(checkpoint: str, tmp_path: Path) -> None:
-    folder = _pictures(tmp_path / "in", {f"{i}.png": (60, 90) for i in range(12)})
-    content = bytearray((folder / "9.png").read_bytes())
-    content[60:] = bytes(len(content) - 60)  # the header is whole, the pixels are not
-    (folder / "9.png").write_bytes(content)
-    with pytest.raises(UserError, match=r"9\.png"):
+def test_what_was_found_before_an_early_end_is_whole_json(
+    checkpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = _pictures(tmp_path / "in", {f"{i}.png": (60, 90) for i in range(12)} | {"91.png": (60, 90)})
+    decode = sources.decode
+
+    def damaged(file: str) -> np.ndarray:
+        if file.endswith("91.png"):
+            raise UserError("91.png is damaged")
+        return decode(file)
+
+    monkeypatch.setattr(sources, "decode", damaged)
+    with pytest.raises(UserError, match=r"91\.png is damaged"):
         _run(checkpoint, folder, tmp_path / "out", batch_size=1, save=["coco"])
     entries = json.loads((tmp_path / "out" / "detections.json").read_text())["pictures"]
-    assert [entry["file"] for entry in entries] == [f"{i}.png" for i in range(len(entries))]
+    assert [entry["file"] for entry in entries] == sorted(f"{i}.png" for i in range(12))[: len(entries)]
+    assert len(entries) > 3
     assert len(json.loads((tmp_path / "out" / "coco.json").read_text())["images"]) == len(entries)
 
 
