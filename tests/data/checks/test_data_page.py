@@ -80,6 +80,9 @@ def test_the_page_holds_what_the_report_says_and_a_picture_of_each_finding(check
     x, y = view["offset"]
     assert all(0 <= box[0] - x < box[2] - x <= view["width"] for box in double["boxes"])
     assert all(0 <= box[1] - y < box[3] - y <= view["height"] for box in double["boxes"])
+    marked = [[value + (x, y)[axis % 2] for axis, value in enumerate(mark["box"])] for mark in view["marks"]]
+    assert [20, 30, 60, 60] in marked
+    assert [21, 30, 61, 60] in marked
 
 
 def test_pictures_take_no_more_than_they_may_and_are_linked_instead(checked: config.CheckData, tmp_path: Path) -> None:
