@@ -327,3 +327,18 @@ def test_a_detector_can_be_built_at_the_ends_of_a_range(group: str, cls: Any, na
 def test_a_detector_can_be_built_at_the_ends_of_every_range() -> None:
     for one in _at_their_ends():
         assert_builds_or_names_its_group(*one)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [(False, "off"), (True, "network"), ("true", "network"), ("off", "off"), ("network", "network"), ("step", "step")],
+)
+def test_what_is_compiled_may_be_written_as_it_used_to_be(written: Any, meant: str) -> None:
+    part = config.Trainer(compile=written)
+    assert part.compile == meant
+    config.check(part)
+
+
+def test_nothing_is_recorded_that_is_not_compiled() -> None:
+    with pytest.raises(UserError, match=r"cuda_graphs=True.*trainer\.compile"):
+        config.check(config.Trainer(cuda_graphs=True))

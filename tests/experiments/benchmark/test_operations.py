@@ -49,7 +49,7 @@ def test_a_step_of_two_stages_waits_for_a_gpu_twice_whatever_the_batch(
     on_a_gpu = functools.partial(proposal_network.suppressed_apart, together=proposal_network.TOGETHER)
     monkeypatch.setattr(proposal_network, "suppressed_apart", on_a_gpu)
     model = config.FasterRCNNOptions(channels=8, width=8, sampled_regions=8)
-    absent = {part: None for part in PARTS_OF_A_MODEL if part not in model.parts}
+    absent: dict[str, Any] = {part: None for part in PARTS_OF_A_MODEL if part not in model.parts}
     counter = StepCounter()
     repeat_a_step(dataclasses.replace(settings, model=model, **absent), [counter])
     assert counter.batch_size == 16
