@@ -107,7 +107,7 @@ class NMS:
         exact = boxes.to(torch.float32 if boxes.device.type == "mps" else torch.float64)
         if self.kind in ("soft", "diou"):
             return self._one_by_one(chosen, boxes, exact)
-        image, place = (chosen.scores > self.score_threshold).nonzero().unbind(1)
+        image, place = (chosen.scores > 0).nonzero().unbind(1)
         kept = self._kept(exact[image, place], image, chosen.labels[image, place], len(boxes))
         image, place = image[kept], place[kept]
         found = [boxes[image, place], chosen.scores[image, place], chosen.labels[image, place], image]

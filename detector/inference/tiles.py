@@ -18,8 +18,8 @@ from torch import Tensor
 from detector.nms import NMS, Candidates
 from detector.types import Detections
 
-AT_BORDER = 2.0
-"""Pixels of the picture from the border of a tile within which a side of a box counts as cut."""
+AT_BORDER = 0.02
+"""Share of a tile's side: a box that ends so near to the border counts as cut by it, for no detector says the place exactly."""
 MOSTLY = 0.5
 """Share of the area of a cut box that a whole one must cover to take its place."""
 
@@ -86,7 +86,7 @@ def _cut(boxes: Tensor, tile: Tile, size: tuple[int, int]) -> Tensor:
     height, width = size
     inner = torch.tensor([tile.left > 0, tile.top > 0, tile.right < width, tile.bottom < height])
     far = boxes.new_tensor([tile.right - tile.left, tile.bottom - tile.top])
-    near = torch.cat([boxes[:, :2] <= AT_BORDER, boxes[:, 2:] >= far - AT_BORDER], dim=1)
+    near = torch.cat([boxes[:, :2] <= AT_BORDER * far, boxes[:, 2:] >= (1 - AT_BORDER) * far], dim=1)
     return (near & inner).any(1)
 
 

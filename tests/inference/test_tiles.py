@@ -59,7 +59,11 @@ def test_an_object_in_the_overlap_is_one_object() -> None:
 
 def test_a_box_that_a_border_cuts_gives_way_to_the_whole_one_even_with_a_better_score() -> None:
     """The object is at 70 to 110 of the picture; the left tile sees it up to 100, the right one from 80 on."""
-    pieces = [found(([70, 10, 110, 50], 0.6, 1)), found(([70, 10, 100, 50], 0.9, 1)), found(([0, 10, 30, 50], 0.8, 1))]
+    pieces = [
+        found(([70, 10, 110, 50], 0.6, 1)),
+        found(([70, 10, 98.5, 50], 0.9, 1)),
+        found(([1.5, 10, 30, 50], 0.8, 1)),
+    ]
     one = merged(pieces, [WHOLE, LEFT, RIGHT], (100, 180), NMS(iou_threshold=0.9))
     assert one.boxes.tolist() == [[70, 10, 110, 50]]
     other_class = [found(([70, 10, 110, 50], 0.6, 0)), *pieces[1:]]
