@@ -109,7 +109,7 @@ def test_what_cannot_be_folded_stays() -> None:
     folded = copy.deepcopy(network)
     fold_batch_norms(folded)
     assert norms(folded) == 3
-    assert not folded.activation.inplace
+    assert not folded.activation.inplace  # type: ignore[union-attr]
     assert difference(network, folded, torch.rand(2, 3, 16, 16)) == 0
 
 
@@ -140,7 +140,7 @@ def test_a_predictor_finds_what_the_unfolded_detector_finds_and_leaves_its_check
 ) -> None:
     before = {name: value.clone() for name, value in checkpoint.weights.items()}
     predictor = Predictor(checkpoint, accelerator="cpu")
-    found, expected = predictor.detect(_batch()), checkpoint.detector().detect(_batch().images)
+    found, expected = predictor.detect(_batch()), checkpoint.detector().detect(_batch().images)  # type: ignore
     assert norms(checkpoint.detector()) > 0
     assert norms(predictor._detector) == 0  # type: ignore[arg-type]
     for one, other in zip(found, expected, strict=True):
