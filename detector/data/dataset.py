@@ -36,7 +36,7 @@ from detector.errors import RunError
 from detector.types import Batch, Target
 
 _NO_IMAGE = np.empty(0, dtype=np.int64)
-_NOT_SENT = ("_canvases", "_kept")
+_NOT_SENT = ("_canvases", "_planes", "_kept")
 """What a process writes to, and makes for itself."""
 
 
@@ -96,8 +96,9 @@ class DetectionDataset(Dataset[tuple[Tensor, Target]]):
         self._make_room()
 
     def _make_room(self) -> None:
-        # Two canvases, used for every sample: fresh memory costs more than what is done with it.
-        self._canvases = np.empty((2, self.size, self.size, 3), dtype=np.uint8)
+        # Two canvases and room for colour, used for every sample: fresh memory costs more than what is done with it.
+        self._canvases = np.empty((3, self.size, self.size, 3), dtype=np.uint8)
+        self._planes = np.empty((3, self.size, self.size), dtype=np.uint8)
         self._kept = KeptImages(self.images)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -172,7 +173,7 @@ class DetectionDataset(Dataset[tuple[Tensor, Target]]):
         """Image `i` as training sees it, mixed with none but `partners`, int64 [G]; None where nothing is mixed."""
         augment = self.augment
         assert augment is not None
-        canvas, other = self._canvases
+        canvas, other, scratch = self._canvases
         objects, matrix = self._scene(canvas, rng, augment, i, partners)
         for probability, mix in ((augment.mixup, mix_up), (augment.cutmix, cut_mix)):
             if partners is not None and probability and rng.random() < probability:
@@ -182,7 +183,7 @@ class DetectionDataset(Dataset[tuple[Tensor, Target]]):
                     objects = mix(rng, canvas, objects, other, other_objects)
         if augment.erasing and rng.random() < augment.erasing:
             objects = erase(rng, canvas, objects)
-        jitter_colour(rng, augment, canvas)
+        jitter_colour(rng, augment, canvas, (scratch, self._planes))
         for probability, fault in self.camera_faults:
             if rng.random() < probability:
                 canvas, objects = fault(rng, canvas, objects)

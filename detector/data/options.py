@@ -182,9 +182,9 @@ class Augment:
     shear: Annotated[float, Range(0, 45)] = 0.0
     """Shear drawn from −shear..shear degrees, per axis."""
     hue: Share = 0.0
-    """Turn of the hue drawn from −hue..hue (1 = the half circle), as CSS's filter hue-rotate."""
+    """Relative hue change drawn from −hue..hue (1 = the half circle)."""
     saturation: Share = 0.0
-    """Gain of the saturation drawn from 1−saturation..1+saturation, as CSS's filter saturate: luminance stays."""
+    """Gain of the saturation drawn from 1−saturation..1+saturation."""
     value: Share = 0.0
     """Gain of the brightness drawn from 1−value..1+value."""
     blur: Probability = 0.0
