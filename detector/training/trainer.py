@@ -169,5 +169,7 @@ def quieten() -> None:
     warnings.filterwarnings("ignore", module="lightning", message=".*Experiment logs directory.*")
     warnings.filterwarnings("ignore", module="lightning", message=".*module\\(s\\) in eval mode.*")
     warnings.filterwarnings("ignore", module="lightning", message=".*LeafSpec.*")
+    # the module's own is the one that is meant, with any data
+    warnings.filterwarnings("ignore", module="lightning", message=".*overridden `transfer_batch_to_device`.*")
     # equal on every process, as the first one has sent them
     warnings.filterwarnings("ignore", module="lightning", message=".*sync_dist=True.*")

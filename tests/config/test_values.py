@@ -340,5 +340,5 @@ def test_what_is_compiled_may_be_written_as_it_used_to_be(written: Any, meant: s
 
 
 def test_nothing_is_recorded_that_is_not_compiled() -> None:
-    with pytest.raises(UserError, match=r"cuda_graphs=True.*trainer\.compile"):
+    with pytest.raises(UserError, match=r"cuda_graphs=true.*trainer\.compile"):
         config.check(config.Trainer(cuda_graphs=True))
