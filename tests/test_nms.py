@@ -313,7 +313,7 @@ def test_what_runs_on_a_gpu_gives_the_same_and_waits_three_times_at_most(
     kind: str, options: dict[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     boxes, scores = varied_batch()
-    suppression = replace(EVERYTHING, kind=kind, **options)  # type: ignore[arg-type]
+    suppression = replace(EVERYTHING, kind=kind, **options)
     expected = suppression.batch(boxes, scores)
     monkeypatch.setattr(nms, "waiting_is_costly", lambda tensor: True)
     with _Device() as device:
