@@ -140,7 +140,8 @@ def test_a_predictor_finds_what_the_unfolded_detector_finds_and_leaves_its_check
 ) -> None:
     before = {name: value.clone() for name, value in checkpoint.weights.items()}
     predictor = Predictor(checkpoint, accelerator="cpu")
-    found, expected = predictor.detect(_batch()), checkpoint.detector().detect(_batch().images)
+    unfolded: Any = checkpoint.detector()
+    found, expected = predictor.detect(_batch()), unfolded.detect(_batch().images)
     assert norms(checkpoint.detector()) > 0
     assert norms(predictor._detector) == 0  # type: ignore[arg-type]
     for one, other in zip(found, expected, strict=True):
