@@ -105,7 +105,7 @@ class _Awkward(nn.Module):
 
 
 def test_what_cannot_be_folded_stays() -> None:
-    network = with_statistics(_Awkward())
+    network: Any = with_statistics(_Awkward())
     folded = copy.deepcopy(network)
     fold_batch_norms(folded)
     assert norms(folded) == 3
@@ -140,7 +140,8 @@ def test_a_predictor_finds_what_the_unfolded_detector_finds_and_leaves_its_check
 ) -> None:
     before = {name: value.clone() for name, value in checkpoint.weights.items()}
     predictor = Predictor(checkpoint, accelerator="cpu")
-    found, expected = predictor.detect(_batch()), checkpoint.detector().detect(_batch().images)  # type: ignore
+    unfolded: Any = checkpoint.detector()
+    found, expected = predictor.detect(_batch()), unfolded.detect(_batch().images)
     assert norms(checkpoint.detector()) > 0
     assert norms(predictor._detector) == 0  # type: ignore[arg-type]
     for one, other in zip(found, expected, strict=True):
@@ -155,7 +156,8 @@ def test_half_precision_changes_scores_a_little_and_only_where_it_is_asked_for(
     precision: str, checkpoint: Checkpoint
 ) -> None:
     whole, half = (Predictor(checkpoint, accelerator="cpu", precision=one) for one in ("fp32", precision))
-    raw, expected = half._detector(_batch().images), whole._detector(_batch().images)
+    networks: list[Any] = [half._detector, whole._detector]
+    raw, expected = (network(_batch().images) for network in networks)
     for key, value in raw.items():
         assert value.dtype == torch.float32
         off = (value - expected[key]).abs().max() / expected[key].abs().max()
