@@ -10,12 +10,12 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
-import cv2
 import numpy as np
 
 from detector.inspection.inspected import Inspected
 from detector.inspection.table import by_axis, field_cell, volume
 from detector.inspection.tree import Node
+from detector.visualization.page.embedded import data_uri, jpeg
 
 JPEG_QUALITY = 82
 
@@ -88,7 +88,7 @@ pixels that an output depends on, and “every” is how far it lies from its ne
 <canvas id="picture" aria-label="receptive field over a sample image"></canvas>
 <p id="sees"></p>
 <dl id="details"></dl>
-<img id="sample" alt="" hidden src="{_data_uri(picture)}">
+<img id="sample" alt="" hidden src="{data_uri(jpeg(picture, max(picture.shape), JPEG_QUALITY))}">
 </aside>
 </main>
 <script type="application/json" id="data">{data}</script>
@@ -135,8 +135,3 @@ def _short(number: int) -> str:
         if number >= unit:
             return f"{number / unit:.2f} {name}"
     return str(number)
-
-
-def _data_uri(picture: np.ndarray) -> str:
-    _, jpeg = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    return f"data:image/jpeg;base64,{base64.b64encode(jpeg.tobytes()).decode()}"

@@ -22,16 +22,24 @@ function buildCurves() {
     return k === 1 ? classes : [{ name: "mean of the classes", x: curves.recall_points, y: mean(state.iou), colour: 0 }, ...classes];
   }
 
+  const VALUES = { F1: f1Of, precision: (right, wrong) => ratio(right, right + wrong), recall: (right, wrong, wanted) => ratio(right, wanted) };
+  const lineOver = (what, labels) => scores.map((_, s) => {
+    let [right, wrong, wanted] = [0, 0, 0];
+    for (const label of labels) {
+      const place = (label * IOUS.length + state.iou) * scores.length + s;
+      right += curves.true[place];
+      wrong += curves.false[place];
+      wanted += data.classes.objects[label];
+    }
+    return VALUES[what](right, wrong, wanted);
+  });
+  const worked = {}; // lines of this measure at this IoU: which of them is highlighted changes more often
   function overScore(what) {
-    const at = (values, label, s) => values[(label * IOUS.length + state.iou) * scores.length + s];
-    const line = (labels) => scores.map((_, s) => {
-      const right = sum(labels.map((label) => at(curves.true, label, s)));
-      const wrong = sum(labels.map((label) => at(curves.false, label, s)));
-      const wanted = sum(labels.map((label) => data.classes.objects[label]));
-      return { F1: f1Of(right, wrong, wanted), precision: ratio(right, right + wrong), recall: ratio(right, wanted) }[what];
-    });
-    const classes = present.map((label) => ({ name: CLASSES[label], x: scores, y: line([label]), quiet: !loud(label), colour: colourOf(label), label }));
-    return k === 1 ? classes : [{ name: "all classes together", x: scores, y: line(range(k)), colour: 0 }, ...classes];
+    if (worked[what]?.iou !== state.iou)
+      worked[what] = { iou: state.iou, all: lineOver(what, range(k)), classes: present.map((label) => lineOver(what, [label])) };
+    const { all, classes } = worked[what];
+    const lines = present.map((label, i) => ({ name: CLASSES[label], x: scores, y: classes[i], quiet: !loud(label), colour: colourOf(label), label }));
+    return k === 1 ? lines : [{ name: "all classes together", x: scores, y: all, colour: 0 }, ...lines];
   }
 
   const unit = { low: 0, high: 1 };

@@ -58,13 +58,9 @@ function filterBin(subset, bin) {
 
 // images with a box that meets all filters
 function chosenImages() {
-  const asked = Object.keys(state.filters).length > 0;
-  const chosen = [];
-  for (let image = 0; image < images.count; image++) {
-    let fits = !asked;
-    if (asked) visit(image, (d, o) => (fits ||= fitsFilters(d, o)));
-    if (fits) chosen.push(image);
-  }
+  const all = !Object.keys(state.filters).length;
+  const fits = filterTest();
+  const chosen = range(images.count).filter((image) => all || visit(image, fits));
   const values = new Float64Array(images.count);
   for (const image of chosen) values[image] = SORTS[sortBy][1](image);
   return chosen.sort((a, b) => values[a] - values[b] || a - b);

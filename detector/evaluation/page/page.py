@@ -135,15 +135,17 @@ def _lines(
             f"{content['lowest_score']:g} are left out, where its threshold begins. Curves, AP, error kinds and calibration "
             "are of all."
         )
-    if len(pictures) < len(index):
-        rest = (
-            "are drawn without one"
-            if index.painter is not None
-            else "are read from their files where these lie beside the page"
+    absent = len(index) - len(pictures)
+    if absent:
+        inside = (
+            f"{len(pictures):,} pictures are inside the page, the costliest images first"
+            if pictures
+            else "No picture is inside the page"
         )
+        rest = f"the other {absent:,}" if pictures else "pictures"
+        come = "are left out" if index.painter is not None else "are read from their files where the page was written"
         lines.append(
-            f"{len(pictures):,} pictures are inside the page, the costliest first; the other {len(index) - len(pictures):,} "
-            f"{rest}." + (f" {unreadable:,} could not be read when it was made." if unreadable else "")
+            f"{inside}; {rest} {come}." + (f" {unreadable:,} could not be read when it was made." if unreadable else "")
         )
     return lines
 

@@ -7,7 +7,7 @@ const PRINTED = 24; // pictures on paper
 // pictureAt: place -> picture; open: called with the place that is pressed; text: picture -> the lines below it
 function imageGrid({ label, pictureAt, open, lines = 3, empty = "no image" }) {
   const inner = element("div", "", { className: "inner" });
-  const made = element("div", "", { className: "image-grid", tabIndex: 0, role: "list", "aria-label": `${label}: arrow keys walk through them, Enter opens one` }, inner);
+  const made = element("div", "", { className: "image-grid", tabIndex: 0, role: "group", "aria-label": `${label}: arrow keys walk through them, Enter opens one` }, inner);
   const state = { count: 0, at: 0, built: new Map(), columns: 0, width: 0, high: 0 };
 
   function measure() {

@@ -78,7 +78,7 @@ function lineChart({ title, x, y, series, rules = [], diagonal = false, say = nu
   const dot = svg("circle", { r: 4.5, class: "dot", visibility: "hidden" });
 
   function draw() {
-    const own = [axisOf(x, series.flatMap((one) => [...one.x])), axisOf(y, series.flatMap((one) => [...one.y]))];
+    const own = [[x, "x"], [y, "y"]].map(([axis, name]) => axisOf(axis, isNumber(axis.low) && isNumber(axis.high) ? [] : series.flatMap((one) => [...one[name]])));
     const frame = axes(...own);
     const { box, placeX, placeY } = frame;
     const fits = (value, axis) => isNumber(value) && (!axis.log || value > 0);
@@ -94,7 +94,7 @@ function lineChart({ title, x, y, series, rules = [], diagonal = false, say = nu
         const inside = fits(one.x[i], own[0]) && fits(one.y[i], own[1]);
         if (inside) {
           const [left, top] = [placeX(one.x[i]), placeY(one.y[i])];
-          path += `${joined ? "L" : "M"}${left.toFixed(1)} ${top.toFixed(1)}`;
+          path += `${joined ? "L" : "M"}${Math.round(10 * left) / 10} ${Math.round(10 * top) / 10}`;
           points.push([left, top, i]);
         }
         joined = inside; // a line ends where the numbers do
