@@ -183,6 +183,7 @@ Channels = Annotated[int, Range(1, 16_384)]
 BatchSize = Annotated[int, Range(1, 65_536)]
 ImageSize = Annotated[int, Range(32, 16_384, step=32)]
 """Pixels; 32 is the largest stride that every model has."""
+Megabytes = Annotated[float, Range(0, 1000)]
 Seed = Annotated[int, Range(0, 2**32 - 1)]
 FiniteNumber = Annotated[float, Range(-math.inf, math.inf, above=True, below=True)]
 

@@ -45,6 +45,14 @@ class Opened:
         self.page.on("request", lambda request: self.asked.append(request.url))
         self.page.goto(file.as_uri())
 
+    def until(self, expression: str, seconds: float = 10) -> None:
+        """Waits for what `wait_for_function` may not evaluate again under the page's policy."""
+        for _ in range(int(seconds / 0.02)):
+            if self.page.evaluate(expression):
+                return
+            self.page.wait_for_timeout(20)
+        raise AssertionError(f"{expression} did not come true")
+
     def is_silent(self) -> bool:
         """Nothing in the console, and nothing asked for but the page itself and what lies within it."""
         return not self.said and [url for url in self.asked if not url.startswith("data:")] == [self.file.as_uri()]

@@ -77,6 +77,13 @@ SHARING, FACES, DEAD, SIZES, STAGES, BACKBONES, CATEGORIES, BOXES, FACTORISED = 
     )
 )
 PAGE = "tests/seminar/test_page_in_browser.py"
+EVALUATION_PAGE, EVALUATION_IN_BROWSER = (
+    f"tests/evaluation/page/test_evaluation_{name}.py" for name in ("page", "in_browser")
+)
+PAGE_SHELL, SHELL_IN_BROWSER = (
+    f"tests/visualization/page/test_{name}.py" for name in ("page_shell", "shell_in_browser")
+)
+_CONTENT, _COUNTING = "detector/evaluation/page/content.py", "detector/evaluation/page/counting.js"
 
 _MODULE, _CRITERION, _DATASET = (
     "detector/training/module.py",
@@ -88,6 +95,7 @@ _TIMM, _EFFICIENTNET = "detector/backbones/timm.py", "detector/backbones/efficie
 _DARKNET_LAYERS = "detector/darknet/layers.py"
 TIMM, TORCHVISION = "tests/backbones/test_timm.py", "tests/backbones/test_backbones.py"
 
+_ANALYSIS = "tests/evaluation/analysis"
 _HASH, _SIMILAR, _BOXES, _LABELS = (
     f"detector/data/checks/{name}.py" for name in ("picture_hash", "similar_images", "boxes", "labels")
 )
@@ -104,6 +112,39 @@ MISTAKES = [
     Mistake("detector/evaluation/results.py", "{*map(type, coordinates), *map(type, scores)} <= {int, float}",
             "True", "tests/evaluation/test_flat_results.py"),
     Mistake("detector/evaluation/voc.py", "(iou > 0))[::-1]", "(iou > 0))", "tests/evaluation/test_voc_metrics.py"),
+    # the page of an evaluation
+    Mistake(_CONTENT, 'new_row[candidates["detection"]]', 'candidates["detection"]', EVALUATION_PAGE),
+    Mistake(_CONTENT, "np.floor(best_left_out * 1000) + 1", "np.floor(best_left_out * 1000)", EVALUATION_PAGE),
+    Mistake("detector/evaluation/page/pictures.py", "(-cost).argsort", "cost.argsort", EVALUATION_PAGE),
+    Mistake("detector/evaluation/page/pictures.py", "room -= len(uri)", "pass", EVALUATION_PAGE),
+    Mistake("detector/evaluation/page/page.py", "links_images=not drawn", "links_images=True", EVALUATION_PAGE),
+    Mistake(_COUNTING, "scores[last] >= score", "scores[last] > score", EVALUATION_IN_BROWSER),
+    Mistake(_COUNTING, "candidates.level[c] < iou || made.object[o] !== MISSED", "candidates.level[c] < iou", EVALUATION_IN_BROWSER),
+    Mistake(_COUNTING, "candidates.level[c] < iou", "candidates.level[c] < 0", EVALUATION_IN_BROWSER),
+    Mistake("detector/evaluation/page/images.js", "bins[subset][o] === bin }", "bins[subset][o] >= bin }", EVALUATION_IN_BROWSER),
+    Mistake("detector/visualization/page/shell.py", '.replace("<", "\\\\u003c")', "", PAGE_SHELL),
+    Mistake("detector/visualization/page/shell.py", "<h1>{escape(title)}</h1>", "<h1>{title}</h1>", PAGE_SHELL),
+    Mistake("detector/visualization/page/embedded.py", 'newbyteorder("<")', 'newbyteorder(">")', PAGE_SHELL),
+    Mistake("detector/visualization/page/heat_map.js", "frame.top - place.top) / place.high", "frame.top) / place.high", SHELL_IN_BROWSER),
+    # taking an evaluation apart
+    Mistake("detector/evaluation/analysis/matching.py", "np.where(ignored, IGNORED, np.where(matches < 0, NOTHING, matches))",
+            "np.where(matches < 0, NOTHING, matches)", f"{_ANALYSIS}/test_image_matches.py"),
+    Mistake("detector/evaluation/analysis/tide.py", "kept = ~of_kind | repaired[counted]", "kept = ~of_kind | of_kind",
+            f"{_ANALYSIS}/test_tide.py"),
+    Mistake("detector/evaluation/analysis/tide.py", "& ~found[one])", ")", f"{_ANALYSIS}/test_tide.py"),
+    Mistake("detector/evaluation/analysis/confusion.py", "if free[detection] and not taken[one]:", "if free[detection]:",
+            f"{_ANALYSIS}/test_confusion_matrix.py"),
+    Mistake("detector/evaluation/analysis/image_cost.py", "false_per_true = (f - gone) / (n + more)", "false_per_true = f / n",
+            f"{_ANALYSIS}/test_image_cost.py"),
+    Mistake("detector/evaluation/analysis/olrp.py", "lrp = (loss / (1 - tau) +", "lrp = (loss +", f"{_ANALYSIS}/test_olrp.py"),
+    Mistake("detector/evaluation/analysis/calibration.py", "counted = matched.found[0] != IGNORED",
+            "counted = matched.found[0] != -3", f"{_ANALYSIS}/test_detection_calibration.py"),
+    Mistake("detector/evaluation/analysis/operating_points.py", "last = np.append(scores[1:] != scores[:-1], True)",
+            "last = np.full(len(scores), True)", f"{_ANALYSIS}/test_operating_points.py"),
+    Mistake("detector/evaluation/analysis/subsets.py", "rank == 1]] = iou[rank == 1]", "rank == 0]] = iou[rank == 0]",
+            f"{_ANALYSIS}/test_subsets.py"),
+    Mistake("detector/evaluation/analysis/label_errors.py", "other[other] = ~found[errors.object[other]]", "pass",
+            f"{_ANALYSIS}/test_label_errors.py"),
     # what is wrong with data
     Mistake(_HASH, "for flipped in (0, *(1 << bit for bit in range(_BAND))):", "for flipped in (0,):", HASH),
     Mistake(_HASH, "signs[1, 1::2] = -1 if orientation.left_right else 1", "signs[1, 0::2] = -1 if orientation.left_right else 1", HASH),

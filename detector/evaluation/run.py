@@ -26,10 +26,10 @@ from detector.data.paths import nearest_names
 from detector.data.problems import summarise
 from detector.data.read import read_index
 from detector.errors import UserError
-from detector.evaluation.analysis import ANALYSIS, leave_analysis
 from detector.evaluation.evaluate import evaluate
+from detector.evaluation.page.page import REPORT_FILES, leave_report
 from detector.evaluation.report import table
-from detector.evaluation.results import DETECTIONS, FlatResults, flatten, read_flat_results, write_results
+from detector.evaluation.results import DETECTIONS, flatten, read_flat_results, write_results
 from detector.inference.predictor import Predictor, choose_device, detect_originals
 from detector.models.detector import Detector
 from detector.output import output_folder, write_json, write_picture
@@ -49,7 +49,7 @@ def run(given: config.Evaluate, index: Index | None = None) -> dict[str, Any]:
       measured (`checkpoint` or `detections`, `split`, `images`, `category_ids` by class name) and, of a checkpoint,
       `image_size`, `resize` and `images_per_second`;
     - `analysis.json`, unless `evaluation.report` is off: curves, error kinds, and more
-      (`detector.evaluation.analysis`);
+      (`detector.evaluation.analysis`), and `report.html`, the page that shows them and the images;
     - of a checkpoint also `detections.json`, a COCO result file with the data's own ids, and `predictions.png`, the
       first images with what is annotated and what is detected.
 
@@ -100,7 +100,8 @@ def _measure_file(given: config.Evaluate, file: Path) -> dict[str, Any]:
         "detections": str(file),
         **_measured(index, given.split),
     }
-    return _conclude(folder, metrics, METRICS, *_report(given, folder, index, results, metrics, str(file)))
+    report = leave_report(folder, index, results, metrics, given.evaluation, given.split, str(file))
+    return _conclude(folder, metrics, METRICS, *(REPORT_FILES if report else ()))
 
 
 def evaluate_detector(detector: nn.Module, given: config.Evaluate, index: Index | None = None) -> dict[str, Any]:
@@ -218,18 +219,9 @@ def _measure(given: config.Evaluate, index: Index, data: Data, measured: _Measur
     }
     write_results(folder / DETECTIONS, results)
     write_picture(folder / PREDICTIONS, pictured.picture(index.class_names))
-    report = _report(given, folder, index, flat, metrics, next(iter(measured.named.values())))
-    return _conclude(folder, metrics, METRICS, DETECTIONS, PREDICTIONS, *report)
-
-
-def _report(
-    given: config.Evaluate, folder: Path, index: Index, results: FlatResults, metrics: dict[str, Any], model: str
-) -> list[str]:
-    """Writes what the detections get wrong, if it is asked for; returns the names of the files."""
-    if not given.evaluation.report:
-        return []
-    leave_analysis(folder, index, results, metrics, given.evaluation.engine, given.split, model)
-    return [ANALYSIS]
+    model = next(iter(measured.named.values()))
+    report = leave_report(folder, index, flat, metrics, given.evaluation, given.split, model)
+    return _conclude(folder, metrics, METRICS, DETECTIONS, PREDICTIONS, *(REPORT_FILES if report else ()))
 
 
 class _Pictured:

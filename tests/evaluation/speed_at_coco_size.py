@@ -3,9 +3,10 @@
     python tests/evaluation/speed_at_coco_size.py [REPEATS]
 
 Each measurement is a process of its own with one thread. `files to table` begins when everything is imported and ends when
-the table is printed; `whole command` is `scripts/evaluate.py detections=...` from start to exit. Memory is the peak of the
-process, and how far that lies above what it held when everything was imported. Of several repeats, taken in turn, the
-median is shown; the ratio is that of two measurements which followed one another.
+the table is printed; `with analysis` is the same with `analysis.json`, which the others leave out; `whole command` is
+`scripts/evaluate.py detections=...` from start to exit. Memory is the peak of the process, and how far that lies above what
+it held when everything was imported. Of several repeats, taken in turn, the median is shown; the ratio is that of two
+measurements which followed one another.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from typing import Any
 
 DETECTOR = Path(__file__).parents[2]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "RAYON_NUM_THREADS": "1", "PYTHONPATH": str(DETECTOR)}
-KINDS = ("pycocotools by hand", "files to table", "whole command")
+KINDS = ("pycocotools by hand", "files to table", "with analysis", "whole command")
 
 
 def peak() -> float:
@@ -62,7 +63,12 @@ def measure(kind: str, folder: Path) -> None:
         from detector.evaluation.run import run
 
         data = config.Coco(root=str(folder), val=annotations.name)
-        given = config.Evaluate(data=data, detections=str(results), output=str(folder / str(os.getpid())))
+        given = config.Evaluate(
+            data=data,
+            detections=str(results),
+            output=str(folder / str(os.getpid())),
+            evaluation=config.Evaluation(report=kind == "with analysis"),
+        )
         before, wall, cpu = peak(), time.perf_counter(), time.process_time()
         metrics = run(given)
         numbers = [metrics[name] for name in METRICS]
@@ -79,6 +85,7 @@ def in_process(kind: str, folder: Path) -> dict[str, Any]:
             f"data.root={folder}",
             "data.val=annotations.json",
             f"detections={folder / 'results.json'}",
+            "evaluation.report=false",
         ]
         output = folder / f"command{time.monotonic_ns()}"
         command = [sys.executable, str(DETECTOR / "scripts/evaluate.py"), *places, f"output={output}"]

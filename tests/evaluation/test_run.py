@@ -73,6 +73,19 @@ def test_ground_truth_as_detections_scores_1(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "out" / "metrics.json").read_text()) == metrics
 
 
+def test_nothing_is_taken_apart_where_no_report_is_wanted(tmp_path: Path) -> None:
+    _write_truth(tmp_path / "truth.json", read_index(SHAPES, "test"))
+    for report in (False, True):
+        evaluation, out = config.Evaluation(report=report), str(tmp_path / str(report))
+        metrics = run(
+            config.Evaluate(
+                SHAPES, detections=str(tmp_path / "truth.json"), split="test", output=out, evaluation=evaluation
+            )
+        )
+        assert metrics["AP"] == pytest.approx(1)
+        assert (tmp_path / str(report) / "analysis.json").is_file() == report
+
+
 def test_the_engine_is_the_one_of_the_options(tmp_path: Path, tiny: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
     ran: list[int] = []
     reference = coco.COCOeval
@@ -177,6 +190,7 @@ def test_a_checkpoint_is_measured_on_its_own_data_and_leaves_everything_in_a_new
         "detections.json",
         "predictions.png",
         "analysis.json",
+        "report.html",
     }
     assert json.loads((folder / "metrics.json").read_text()) == metrics
     assert (metrics["images"], metrics["image_size"]) == (6, 96)

@@ -53,7 +53,7 @@ def test_a_run_leaves_everything_in_its_folder(tiny: Configure) -> None:
     names = {path.name for path in folder.iterdir()}
     assert names >= {
         "config.yaml", "environment.json", "metrics.csv", "tensorboard", "best.ckpt", "last.ckpt", "metrics.json",
-        "detections.json", "analysis.json",
+        "detections.json", "analysis.json", "report.html",
         "train_batch.png", "predictions.png", "curves.png",
     }  # fmt: skip
     metrics = json.loads((folder / "metrics.json").read_text())

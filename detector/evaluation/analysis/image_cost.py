@@ -50,48 +50,49 @@ def _add_gains(costs: np.ndarray, images: np.ndarray, true: np.ndarray, objects:
     before = hits - np.arange(len(hits))
     last = np.append(before[1:] != before[:-1], True)[: len(hits)]
     n, f = (np.arange(len(hits)) + 1)[last], before[last]
-    false = np.flatnonzero(~true)
-    place = np.searchsorted(f, np.arange(len(false)), side="right")  # the first place that comes after each false one
-    owners = images[false[place < len(f)]]
-    place = place[place < len(f)]
+    owners = images[~true][: f[-1] if len(f) else 0]  # those behind the last true one cost nothing
+    most = np.bincount(owners, minlength=len(objects)).max(initial=0)
+    kept = _may_be_best(n, f, int(missed.max(initial=0)), int(most))
+    n, f = n[kept], f[kept]
+    place = np.searchsorted(f, np.arange(len(owners)), side="right")  # the first place that comes after each false one
     by_image = np.argsort(owners, kind="stable")
     owners, place = owners[by_image], place[by_image]
 
-    positives = int(objects.sum())
-    needed, weight = _needed(positives)
-    now = _sums(
-        np.maximum.accumulate((n / (n + f))[None, ::-1], axis=1)[:, ::-1], n, np.zeros(1, np.int64), needed, weight
-    )
+    counts, kind = np.unique(np.append(0, missed), return_inverse=True)
+    kind = kind[1:]
+    weight, certain = _weights(n, int(objects.sum()), counts)
+    now = np.maximum.accumulate((n / (n + f))[::-1])[::-1] @ weight[0]
     changed = np.flatnonzero((missed > 0) | (np.bincount(owners, minlength=len(objects)) > 0))
     for some in _chunks(changed, len(f)):
         start, stop = np.searchsorted(owners, (some[0], some[-1] + 1))
         cells = np.searchsorted(some, owners[start:stop]) * len(f) + place[start:stop]
         gone = np.cumsum(np.bincount(cells, minlength=len(some) * len(f)).reshape(len(some), len(f)), axis=1)
-        more = missed[some]
-        right = n + more[:, None]
+        right = n + missed[some, None]
         best_from_here = np.maximum.accumulate((right / (right + f - gone))[:, ::-1], axis=1)[:, ::-1]
-        costs[some] += _sums(best_from_here, n, more, needed, weight) - now
+        costs[some] += certain[kind[some]] + np.einsum("br,br->b", best_from_here, weight[kind[some]]) - now
 
 
-def _needed(positives: int) -> tuple[np.ndarray, np.ndarray]:
-    """How many objects must be found to reach recalls, int64 ascending from 1, and how many recalls each reaches first."""
+def _may_be_best(n: np.ndarray, f: np.ndarray, more: int, gone: int) -> np.ndarray:
+    """bool [R]: the places that may have the best precision from there on, whichever image is right.
+
+    A later place (n', f') is at least as precise as (n, f) where f'·n − f·n' + m·(f' − f) + g·(n' − n) ≤ 0, if it loses as
+    many false ones; it may lose more. This grows with m and g. So where it holds for the largest numbers, it always does.
+    """
+    false_per_true = (f - gone) / (n + more)
+    least_behind = np.append(np.minimum.accumulate(false_per_true[::-1])[::-1][1:], np.inf)[: len(n)]
+    return false_per_true < least_behind
+
+
+def _weights(n: np.ndarray, positives: int, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """At how many of the recalls the precision of each place counts, float64 [C, R], where [C] numbers of objects more are
+    found before all others; and how many recalls these reach, float64 [C]."""
     reached = np.searchsorted(RECALLS, np.arange(positives + 1) / positives, side="right")
-    reached[0] = 0  # a recall of 0 is reached with the first one, too
-    new = np.diff(reached)
-    return np.flatnonzero(new) + 1, new[new > 0]
-
-
-def _sums(
-    best_from_here: np.ndarray, n: np.ndarray, more: np.ndarray, needed: np.ndarray, weight: np.ndarray
-) -> np.ndarray:
-    """float64 [B]: the precisions at all recalls added up, of B images with [B, R] precisions and [B] objects found first."""
-    kinds, kind = np.unique(more, return_inverse=True)
-    place = np.searchsorted(n, needed - kinds[:, None])[kind]  # [B, needed]
-    padded = np.concatenate([best_from_here, np.zeros((len(more), 1))], axis=1)
-    precision = np.where(needed <= more[:, None], 1.0, np.take_along_axis(padded, place, axis=1))
-    return precision @ weight
+    reached[0] = 0  # a recall of 0 is reached with the first object, too
+    first = np.append(0, n)  # the objects found up to the place before
+    upto = reached[np.minimum(first + counts[:, None], positives)]
+    return np.diff(upto, axis=1).astype(np.float64), upto[:, 0].astype(np.float64)
 
 
 def _chunks(images: np.ndarray, row_size: int) -> Iterator[np.ndarray]:
-    step = max(1, _CHUNK // (row_size + len(RECALLS)))
+    step = max(1, _CHUNK // (row_size + 1))
     return (images[start : start + step] for start in range(0, len(images), step))

@@ -34,11 +34,15 @@ def ap_interval(matched: Matched, seed: int = 0) -> Interval | None:
     if not matched.wanted.any():
         return None
     resamples = max(_FEWEST, min(RESAMPLES, _MOST // max(len(matched.scores), 1)))
-    matches = for_resampling(matched)
-    values = average_precisions(matches, resample_images(len(matched.index), resamples, seed))
+    return Interval(*centred_interval(for_resampling(matched), resamples, seed), CONFIDENCE, resamples)
+
+
+def centred_interval(matches: Matches, resamples: int, seed: int) -> tuple[float, float]:
+    """Low and high end of the interval that `Interval` describes."""
+    values = average_precisions(matches, resample_images(matches.images, resamples, seed))
     values += matches.ap - np.nanmean(values)
     low, high = np.nanquantile(values, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return Interval(float(low), float(high), CONFIDENCE, resamples)
+    return float(low), float(high)
 
 
 def for_resampling(matched: Matched) -> Matches:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from detector.evaluation.analysis.average_precision import average_precisions
-from detector.evaluation.analysis.matching import IGNORED, NOTHING, Matched
+from detector.evaluation.analysis.matching import NOTHING, Matched
 from detector.evaluation.analysis.overlaps import Overlaps, overlaps_of_objects
 
 TOUCHES = 1.0
@@ -53,7 +53,8 @@ class _Property:
 def subsets(matched: Matched, overlaps: Overlaps) -> list[Subsets]:
     """By size, aspect ratio, distance to the border, crowding, objects in the image; `overlaps` are the pairs of a detection
     and an object with an IoU of at least 0.1."""
-    return [_measure(matched, one) for one in _properties(matched, overlaps)]
+    found, labels = matched.found[:, matched.order], matched.labels[matched.order]
+    return [_measure(matched, found, labels, one) for one in _properties(matched, overlaps)]
 
 
 def _properties(matched: Matched, overlaps: Overlaps) -> list[_Property]:
@@ -128,12 +129,14 @@ def _second_best(overlaps: Overlaps, boxes: int) -> np.ndarray:
     return second
 
 
-def _measure(matched: Matched, one: _Property) -> Subsets:
+def _measure(matched: Matched, founds: np.ndarray, labels: np.ndarray, one: _Property) -> Subsets:
+    """`founds`, [T, M], and `labels`, [M], are those of the detections from the best score on."""
     count = len(one.bins)
     own = np.searchsorted(one.edges, one.of_objects, side="right")
     own[~matched.wanted] = count
-    of_found = np.append(own, count)  # what found nothing, −1, is in none
-    of_detection = np.searchsorted(one.edges, one.of_detections, side="right")
+    of_detection = np.searchsorted(one.edges, one.of_detections, side="right")[matched.order]
+    cell_of_detection = of_detection * matched.classes + labels
+    cell_of_object = own * matched.classes + matched.object_labels
     wanted = np.flatnonzero(matched.wanted)
     objects = np.bincount(own[wanted], minlength=count)
     images = np.bincount(
@@ -144,16 +147,13 @@ def _measure(matched: Matched, one: _Property) -> Subsets:
     )
     present = positives.reshape(count, -1) > 0
     recall, ap = [], []
-    for found in matched.found:
-        hit = own[found[found >= 0]]
-        recall.append(np.bincount(hit, minlength=count)[:count])
-        rows = matched.order[found[matched.order] != IGNORED]
-        cells = (
-            np.where(found[rows] == NOTHING, of_detection[rows], of_found[found[rows]]) * matched.classes
-            + matched.labels[rows]
-        )
-        averages = average_precisions(cells, found[rows] >= 0, positives).reshape(count, -1)
-        ap.append(averages.sum(axis=1))
+    for found in founds:
+        true, false = np.flatnonzero(found >= 0), found == NOTHING
+        recall.append(np.bincount(own[found[true]], minlength=count)[:count])
+        cells = np.where(false, cell_of_detection, len(positives))  # in the last cell nothing counts
+        cells[true] = cell_of_object[found[true]]
+        averages = average_precisions(cells, found >= 0, np.append(positives, 0))[:-1]
+        ap.append(averages.reshape(count, -1).sum(axis=1))
     return Subsets(
         one.name,
         one.meaning,

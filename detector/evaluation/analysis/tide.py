@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from detector.evaluation.analysis.average_precision import average_precisions
-from detector.evaluation.analysis.matching import IGNORED, NOTHING, Matched
+from detector.evaluation.analysis.matching import IGNORED, Matched
 from detector.evaluation.analysis.overlaps import Overlaps
 
 BACKGROUND_IOU = 0.1
@@ -115,7 +115,6 @@ def _kinds(matched: Matched, overlaps: Overlaps, found: np.ndarray) -> tuple[np.
         (np.maximum(own_iou, other_iou) <= BACKGROUND_IOU, BACKGROUND, none),
     )
     conditions = [condition for condition, _, _ in rules]
-    assert not (conditions[0] & (matched.found[0] == NOTHING)).any()
     return (
         np.select(conditions, [code for _, code, _ in rules], BOTH),
         np.select(conditions, [one for _, _, one in rules], -1),

@@ -36,6 +36,6 @@ function buildCalibration() {
         `detections at IoU 0.5. Scores are ${Math.abs(gap) < 0.005 ? "neither too high nor too low" : `too ${gap > 0 ? "high" : "low"} by ${fixed(Math.abs(gap))}`} on the whole.`;
     table.mark();
   };
-  listen(["chosen"], draw);
+  listen("calibration", ["chosen"], draw);
   draw();
 }

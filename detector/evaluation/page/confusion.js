@@ -62,8 +62,8 @@ function buildConfusion() {
       label: "shade by the share of", value: shade, changed: (value) => ((shade = value), draw()),
       options: [["row", "the annotated class", "rows sum up to 100 %: recall on the diagonal"], ["column", "the detected class", "columns sum up to 100 %: precision on the diagonal"], ["largest", "the largest number"]],
     })),
-    element("div", "", { className: "beside-table" }, map, element("div", "", {}, element("h3", "Classes taken for one another"), table)),
+    element("div", "", { className: `beside-table${k > 12 ? " many" : ""}` }, map, element("div", "", {}, element("h3", "Classes taken for one another"), table)),
     element("p", "A detection that found an object of its class lies on the diagonal. A wrong one is set against the object of another class that it overlaps most with the IoU above and that nothing else has found; without one it lies on background. Each row sums up to the objects of its class.", { className: "hint" }),
   );
-  listen(["threshold"], draw);
+  listen("confusion", ["threshold"], draw);
 }

@@ -16,7 +16,7 @@ MOST_DETECTIONS = 200_000
 def page_content(analysis: Mapping[str, Any], most: int = MOST_DETECTIONS) -> dict[str, Any]:
     """The analysis with at most `most` of its M detections, and two things more.
 
-    `lowest_score` is the score from which on no detection is missing: a multiple of 0.001, 0 where all are there.
+    `lowest_score` is the score from which on no detection is missing: a multiple of 0.001 up to 1, 0 where all are there.
     `left_out` is the number of detections below it. Curves, AP, error kinds and calibration are of all detections.
 
     Args:
@@ -58,5 +58,5 @@ def page_content(analysis: Mapping[str, Any], most: int = MOST_DETECTIONS) -> di
 def _lowest_score(scores: np.ndarray, most: int) -> float:
     if len(scores) <= most:
         return 0.0
-    cut = float(np.partition(scores, len(scores) - most)[len(scores) - most])
-    return float(np.ceil(cut * 1000)) / 1000
+    best_left_out = float(np.partition(scores, len(scores) - most - 1)[len(scores) - most - 1])
+    return min(1.0, (np.floor(best_left_out * 1000) + 1) / 1000)

@@ -22,16 +22,24 @@ function buildCurves() {
     return k === 1 ? classes : [{ name: "mean of the classes", x: curves.recall_points, y: mean(state.iou), colour: 0 }, ...classes];
   }
 
+  const VALUES = { F1: f1Of, precision: (right, wrong) => ratio(right, right + wrong), recall: (right, wrong, wanted) => ratio(right, wanted) };
+  const lineOver = (what, labels) => scores.map((_, s) => {
+    let [right, wrong, wanted] = [0, 0, 0];
+    for (const label of labels) {
+      const place = (label * IOUS.length + state.iou) * scores.length + s;
+      right += curves.true[place];
+      wrong += curves.false[place];
+      wanted += data.classes.objects[label];
+    }
+    return VALUES[what](right, wrong, wanted);
+  });
+  const worked = {}; // lines of this measure at this IoU: which of them is highlighted changes more often
   function overScore(what) {
-    const at = (values, label, s) => values[(label * IOUS.length + state.iou) * scores.length + s];
-    const line = (labels) => scores.map((_, s) => {
-      const right = sum(labels.map((label) => at(curves.true, label, s)));
-      const wrong = sum(labels.map((label) => at(curves.false, label, s)));
-      const wanted = sum(labels.map((label) => data.classes.objects[label]));
-      return { F1: f1Of(right, wrong, wanted), precision: ratio(right, right + wrong), recall: ratio(right, wanted) }[what];
-    });
-    const classes = present.map((label) => ({ name: CLASSES[label], x: scores, y: line([label]), quiet: !loud(label), colour: colourOf(label), label }));
-    return k === 1 ? classes : [{ name: "all classes together", x: scores, y: line(range(k)), colour: 0 }, ...classes];
+    if (worked[what]?.iou !== state.iou)
+      worked[what] = { iou: state.iou, all: lineOver(what, range(k)), classes: present.map((label) => lineOver(what, [label])) };
+    const { all, classes } = worked[what];
+    const lines = present.map((label, i) => ({ name: CLASSES[label], x: scores, y: classes[i], quiet: !loud(label), colour: colourOf(label), label }));
+    return k === 1 ? lines : [{ name: "all classes together", x: scores, y: all, colour: 0 }, ...lines];
   }
 
   const unit = { low: 0, high: 1 };
@@ -44,7 +52,7 @@ function buildCurves() {
   );
   const rules = () => {
     const own = range(k).filter((label) => loud(label) && lines === "classes").map((label) => ({ label, now: measured(label) }));
-    precision.update({ rules: own.map(({ label, now }) => ({ x: now.recall, y: now.precision, name: `${CLASSES[label]} at score ≥ ${scoreText()}: recall ${fixed(now.recall)}, precision ${fixed(now.precision)}` })) });
+    precision.update({ rules: own.map(({ label, now }) => ({ x: now.recall, y: now.precision, colour: colourOf(label), name: `${CLASSES[label]} at score ≥ ${scoreText()}: recall ${fixed(now.recall)}, precision ${fixed(now.precision)}` })) });
     for (const [, chart] of others) chart.update({ rules: [{ x: state.score, name: `≥ ${scoreText()}` }] });
   };
   const draw = () => {
@@ -58,9 +66,8 @@ function buildCurves() {
       label: "precision over recall, a line for each of the", options: [["classes", "classes"], ["IoU thresholds", "IoU thresholds"]], value: lines,
       changed: (value) => ((lines = value), draw()),
     })),
-    element("div", "", { className: "panels" }, precision, ...others.map(([, chart]) => chart)),
+    element("div", "", { className: "panels wide" }, precision, ...others.map(([, chart]) => chart)),
     element("p", "Precision over recall is COCO's, which AP is the mean of: at each recall the best precision from there on. Diamonds are what the threshold gives. Curves over the score count each detection with at least that score.", { className: "hint" }),
   );
-  listen(["iou", "chosen"], draw);
-  listen(["threshold"], (what) => what.includes("iou") || rules());
+  listen("curves", ["threshold", "iou", "chosen"], (what) => (what.includes("iou") || what.includes("chosen") ? draw() : rules()));
 }

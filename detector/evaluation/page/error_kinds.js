@@ -16,8 +16,8 @@ function buildErrorKinds() {
     })),
   ];
   const list = barList({
-    title: `AP50 that each kind costs (of ${fixed(tide.ap)}) · number at the threshold of all`, bars: [], press: ({ kind }) => filterKind(kind),
-    hint: "AP at IoU 0.5 would be higher by so much if errors of this kind alone were put right (TIDE, Bolya et al. 2020). Press a bar for its images.",
+    title: "What each kind of error costs, ΔAP50", bars: [], press: ({ kind }) => filterKind(kind),
+    hint: `AP50 is ${fixed(tide.ap)} and would be higher by so much if errors of this kind alone were put right (TIDE, Bolya et al. 2020). Beside it: how many there are at the threshold, of those at any score. Press a bar for its images.`,
   });
   const components = [
     ["oLRP", "olrp", "all of it"], ["localisation", "localisation", "mean 1 − IoU of what is found"],
@@ -29,7 +29,7 @@ function buildErrorKinds() {
       const value = state.chosen === null ? olrp[key] : olrp.per_class[key][state.chosen];
       return { name, help, value, text: fixed(value) };
     }),
-    hint: "At the score of each class that makes it lowest (Oksuz et al. 2021): 1 where nothing is found, 0 where everything is, without a false detection, at IoU 1.",
+    hint: "At the score of each class that makes it lowest (Oksuz et al. 2018): 1 where nothing is found, 0 where everything is, without a false detection, at IoU 1.",
   });
   const holder = element("div", "", {}, olrpBars());
   const rows = range(CLASSES.length).map((label) => ({ label }));
@@ -50,7 +50,7 @@ function buildErrorKinds() {
     element("h3", "By class"), table,
     element("p", "Kinds are those at IoU 0.5, whatever the IoU above.", { className: "hint" }),
   );
-  listen(["threshold"], () => {
+  listen("kinds", ["threshold"], () => {
     const numbers = new Int32Array(KIND_NAMES.length);
     for (let d = 0; d < detections.count; d++) if (detections.score[d] >= state.score) numbers[detections.kind[d]]++;
     let missed = 0;
@@ -58,7 +58,7 @@ function buildErrorKinds() {
     shown = Object.assign([...numbers], { missed });
     list.update(bars());
   });
-  listen(["chosen"], () => {
+  listen("kinds", ["chosen"], () => {
     holder.replaceChildren(olrpBars());
     table.mark();
   });

@@ -46,13 +46,32 @@ const state = {
 };
 let counts = null; // at this score and IoU
 
-// `what`: "threshold" (score or IoU), "chosen", "filters"; each part of the page says to which of them it listens
+// `what`: "threshold" (score or IoU), "iou", "chosen", "filters". Each part of the page says to which of them it listens and
+// in which section it is (null: always in sight); a part out of sight is drawn when its section comes into sight.
 const listeners = [];
-const listen = (to, draw) => listeners.push([to, draw]);
+const inSight = new Set([null]);
+const listen = (section, to, draw) => listeners.push({ section, to, draw, due: new Set() });
 function announce(...what) {
   if (what.includes("threshold")) counts = countAt(state.score, state.iou);
-  for (const [to, draw] of listeners) if (to.some((one) => what.includes(one))) draw(what);
+  for (const { to, due } of listeners) for (const one of what) if (to.includes(one)) due.add(one);
+  catchUp((section) => inSight.has(section));
 }
+function catchUp(isNow) {
+  for (const { section, draw, due } of listeners)
+    if (due.size && isNow(section)) {
+      const what = [...due];
+      due.clear();
+      draw(what);
+    }
+}
+const observer = new IntersectionObserver(
+  (entries) => {
+    for (const { target, isIntersecting } of entries) inSight[isIntersecting ? "add" : "delete"](target.id);
+    if (counts) catchUp((section) => inSight.has(section));
+  },
+  { rootMargin: "600px" },
+);
+addEventListener("beforeprint", () => catchUp(() => true));
 
 function setThreshold(score, iou = state.iou) {
   const what = iou === state.iou ? ["threshold"] : ["threshold", "iou"];

@@ -11,24 +11,30 @@ function detectionText(d) {
   return `✗ ${name}: ${kind === "right" ? "too inexact" : kind}`; // right at IoU 0.5
 }
 
-const fitsFilters = (d, o) => Object.values(state.filters).every(({ fits }) => fits(d, o));
+function filterTest() {
+  const asked = Object.values(state.filters);
+  return (d, o) => asked.every(({ fits }) => fits(d, o));
+}
 
-// visits (detection or −1, object or −1) of an image: each detection that is shown with what it is about, each object not found
+// visits (detection or −1, object or −1) of an image until `see` gives true: each detection that is shown with what it is about,
+// and each object that is not found
 function visit(image, see) {
   for (let d = images.detection_offsets[image]; d < images.detection_offsets[image + 1]; d++) {
     if (counts.detection[d] === NOT_SHOWN) break;
-    see(d, counts.about[d]);
+    if (see(d, counts.about[d])) return true;
   }
   for (let o = images.object_offsets[image]; o < images.object_offsets[image + 1]; o++)
-    if (counts.object[o] !== FOUND) see(-1, o);
+    if (counts.object[o] !== FOUND && see(-1, o)) return true;
+  return false;
 }
 
 // right ones first, so that others lie over them
 function marksOf(image) {
   const marks = [];
+  const fits = filterTest();
   visit(image, (d, o) => {
     const state = d >= 0 ? counts.detection[d] : counts.object[o] === NOT_WANTED ? IGNORED : MISSED;
-    const faint = !fitsFilters(d, o);
+    const faint = !fits(d, o);
     if (d >= 0) marks.push({ box: corners(detections.box, d), kind: ["", "right", "wrong", "ignored"][state], text: detectionText(d), faint, d, o });
     else if (state === IGNORED) marks.push({ box: corners(objects.box, o), kind: "ignored", text: `${className(objects.label[o])} (ignored)`, faint, d, o });
     else marks.push({ box: corners(objects.box, o), kind: "missed", text: `missed ${className(objects.label[o])}`, faint, d, o });

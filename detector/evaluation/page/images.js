@@ -17,6 +17,7 @@ function setFilter(name, filter, show = true) {
   else delete state.filters[name];
   announce("filters");
   if (show) {
+    catchUp((section) => section === "images");
     byId("images").scrollIntoView({ block: "start" });
     byId("images").focus({ preventScroll: true });
   }
@@ -57,15 +58,12 @@ function filterBin(subset, bin) {
 
 // images with a box that meets all filters
 function chosenImages() {
-  const asked = Object.keys(state.filters).length > 0;
-  const chosen = [];
-  for (let image = 0; image < images.count; image++) {
-    let fits = !asked;
-    if (asked) visit(image, (d, o) => (fits ||= fitsFilters(d, o)));
-    if (fits) chosen.push(image);
-  }
-  const values = new Map(chosen.map((image) => [image, SORTS[sortBy][1](image)]));
-  return chosen.sort((a, b) => values.get(a) - values.get(b) || a - b);
+  const all = !Object.keys(state.filters).length;
+  const fits = filterTest();
+  const chosen = range(images.count).filter((image) => all || visit(image, fits));
+  const values = new Float64Array(images.count);
+  for (const image of chosen) values[image] = SORTS[sortBy][1](image);
+  return chosen.sort((a, b) => values[a] - values[b] || a - b);
 }
 
 function buildImages() {
@@ -101,14 +99,14 @@ function buildImages() {
     classes.set(state.filters.class?.key ?? "");
     grid.show(ordered.length);
   }
-  // the order stays where it does not depend on the threshold, and with it what is in sight
-  listen(["threshold"], () => {
+  // what is in sight stays there where the same images come in the same order
+  listen("images", ["threshold", "filters"], (what) => {
     const before = ordered;
+    if (what.includes("filters")) return draw();
     ordered = chosenImages();
     if (ordered.length === before.length && ordered.every((image, place) => image === before[place])) grid.refresh();
     else draw();
   });
-  listen(["filters"], draw);
   document.addEventListener("keydown", (event) => {
     if (event.key !== "f" || event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName) || document.querySelector("dialog[open]")) return;
     byId("images").scrollIntoView({ block: "start" });

@@ -6,13 +6,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from detector.config.commands import Evaluation
 from detector.data.index import Index
+from detector.evaluation.analysis import ANALYSIS, leave_analysis
 from detector.evaluation.page.content import MOST_DETECTIONS, page_content
 from detector.evaluation.page.pictures import embedded_pictures, links
+from detector.evaluation.results import FlatResults
 from detector.output import write_text
 from detector.visualization.page.shell import Figure, Section, own_text, page
 
 REPORT = "report.html"
+REPORT_FILES = (ANALYSIS, REPORT)
 SCRIPTS = (
     "evaluation",
     "counting",
@@ -39,6 +43,35 @@ SECTIONS = (
     Section("images", "Images"),
     Section("labels", "Suspected label errors"),
 )
+
+
+def leave_report(
+    folder: Path,
+    index: Index,
+    results: FlatResults,
+    metrics: Mapping[str, Any],
+    options: Evaluation,
+    split: str,
+    model: str | None,
+) -> dict[str, Any] | None:
+    """Writes `analysis.json` and `report.html` into the folder (`REPORT_FILES`) and returns what the first one holds.
+
+    None, and neither of them, where `options.report` is off.
+
+    Args:
+        folder: of `metrics.json`.
+        index: all images that were measured.
+        results: the detections.
+        metrics: what `detector.evaluation.evaluate.evaluate` returned for them.
+        options: how detections are measured and shown.
+        split: name of the images.
+        model: the checkpoint, or the file of detections.
+    """
+    if not options.report:
+        return None
+    analysis = leave_analysis(folder, index, results, metrics, options.engine, split, model)
+    write_page(folder, analysis, index, options.report_mb)
+    return analysis
 
 
 def write_page(folder: Path, analysis: Mapping[str, Any], index: Index, pictures_mb: float) -> None:
@@ -102,22 +135,26 @@ def _lines(
             f"{content['lowest_score']:g} are left out, where its threshold begins. Curves, AP, error kinds and calibration "
             "are of all."
         )
-    if len(pictures) < len(index):
-        rest = (
-            "are drawn without one"
-            if index.painter is not None
-            else "are read from their files where these lie beside the page"
+    absent = len(index) - len(pictures)
+    if absent:
+        inside = (
+            f"{len(pictures):,} pictures are inside the page, the costliest images first"
+            if pictures
+            else "No picture is inside the page"
         )
+        rest = f"the other {absent:,}" if pictures else "pictures"
+        come = "are left out" if index.painter is not None else "are read from their files where the page was written"
         lines.append(
-            f"{len(pictures):,} pictures are inside the page, the costliest first; the other {len(index) - len(pictures):,} "
-            f"{rest}." + (f" {unreadable:,} could not be read when it was made." if unreadable else "")
+            f"{inside}; {rest} {come}." + (f" {unreadable:,} could not be read when it was made." if unreadable else "")
         )
     return lines
 
 
 def _figures(analysis: Mapping[str, Any]) -> list[Figure]:
     metrics, interval = analysis["metrics"], analysis["ap_interval"]
-    between = "no interval" if interval is None else f"{100 * interval['confidence']:.0f} %: {_number(interval['low'])} "
+    between = (
+        "no interval" if interval is None else f"{100 * interval['confidence']:.0f} %: {_number(interval['low'])} "
+    )
     if interval is not None:
         between += f"to {_number(interval['high'])}"
     return [

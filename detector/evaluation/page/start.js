@@ -6,6 +6,7 @@ async function start() {
   counts = countAt(state.score, state.iou);
   for (const build of [buildThreshold, buildClassTable, buildCurves, buildConfusion, buildErrorKinds, buildCalibration, buildSubsets, buildImages, buildLabelErrors]) build();
   announce("threshold", "iou", "chosen", "filters");
+  for (const section of document.querySelectorAll("main > section")) observer.observe(section);
   document.body.dataset.ready = "true";
 }
 

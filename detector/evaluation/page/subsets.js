@@ -41,7 +41,7 @@ function buildSubsets() {
     element("div", "", { className: "panels" }, ...lists, classes),
     element("p", "Beside each bar: its value and the number of objects. Press a bar for its images.", { className: "hint" }),
   );
-  listen(["threshold"], () => measure === "now" && draw());
-  listen(["filters"], () => [...lists, classes].forEach((list) => list.mark()));
+  listen("subsets", ["threshold"], () => measure === "now" && draw());
+  listen("subsets", ["filters"], () => [...lists, classes].forEach((list) => list.mark()));
   draw();
 }

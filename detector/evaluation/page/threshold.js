@@ -31,6 +31,7 @@ function buildThreshold() {
     chosen.set(state.chosen ?? "");
     summary.replaceChildren(
       element("b", state.chosen === null ? "all classes" : CLASSES[state.chosen]),
+      element("span", ` at score ≥ ${scoreText()} and IoU ≥ ${iouText()}:`, { className: "print-only" }),
       ` precision ${fixed(now.precision)}, recall ${fixed(now.recall)}, F1 ${fixed(now.f1)}: `,
       element("span", `${whole(now.right)} right`, { className: "tone right" }), ", ",
       element("span", `${whole(now.wrong)} wrong`, { className: "tone wrong" }), ", ",
@@ -38,5 +39,5 @@ function buildThreshold() {
     );
   };
   document.querySelector("nav").append(element("div", "", { className: "threshold" }, slider, best, iou, chosen), summary);
-  listen(["threshold", "chosen"], draw);
+  listen(null, ["threshold", "chosen"], draw);
 }

@@ -9,13 +9,14 @@ function heatMap({ title, rows, columns, rowTitle = "", columnTitle = "", values
   const canvas = element("canvas", "", { tabIndex: 0, "aria-label": `${title}: arrow keys walk through the cells`, role: "img" });
   const readout = element("p", hint, { className: "readout", "aria-live": "polite" });
   const made = element("figure", "", { className: "chart heat" }, element("figcaption", title), canvas, readout);
+  const pen = canvas.getContext("2d");
   let at = null;
   let place = null;
 
+  // the frame and the names, which a change of values does not move
   function draw() {
     const room = made.clientWidth;
     if (!room) return;
-    const pen = canvas.getContext("2d");
     const font = `12px ${getComputedStyle(document.body).fontFamily}`;
     pen.font = font;
     const longest = (names) => Math.max(0, ...names.map((name) => pen.measureText(name).width));
@@ -32,13 +33,54 @@ function heatMap({ title, rows, columns, rowTitle = "", columnTitle = "", values
     canvas.height = Math.ceil(height * sharp);
     canvas.style.width = `${width}px`;
     canvas.style.height = `${height}px`;
-    place = { left, top, cell, high };
+    const [ink, quiet, line, accent, ground, ...tones] = ["--ink", "--quiet", "--line", "--accent", "--raised", "--heat-0", "--heat-1"].map(styleValue);
+    place = { left, top, cell, high, font, ink, line, accent, ground, tones };
     pen.scale(sharp, sharp);
     pen.font = font;
-    const [ink, quiet, line, accent, ground] = ["--ink", "--quiet", "--line", "--accent", "--paper"].map(styleValue);
-    const tones = ["--heat-0", "--heat-1"].map(styleValue);
-    const numbered = cell >= NUMBERED_CELL && high >= 18;
     pen.textBaseline = "middle";
+
+    const shortened = (name) => {
+      if (pen.measureText(name).width <= clip) return name;
+      let kept = name.length;
+      while (kept > 1 && pen.measureText(`${name.slice(0, kept)}…`).width > clip) kept--;
+      return `${name.slice(0, kept)}…`;
+    };
+    const small = Math.min(12, Math.max(high, cell) - 1);
+    const every = small < 6 ? Math.ceil(7 / high) : 1; // of many names as many as can be read
+    pen.font = font.replace("12px", `${Math.max(6, Math.min(12, small))}px`);
+    pen.fillStyle = ink;
+    pen.textAlign = "right";
+    rows.forEach((name, i) => i % every === 0 && pen.fillText(shortened(name), left - 5, top + (i + 0.5) * high));
+    columns.forEach((name, j) => {
+      if (j % every) return;
+      pen.save();
+      pen.translate(left + (j + 0.5) * cell, top - 5);
+      if (!upright) pen.rotate(-Math.PI / 2);
+      pen.textAlign = upright ? "center" : "left";
+      pen.fillText(shortened(name), 0, upright ? -5 : 0);
+      pen.restore();
+    });
+    pen.font = font;
+    pen.fillStyle = quiet;
+    pen.textAlign = "center";
+    if (columnTitle) pen.fillText(columnTitle, left + (cell * columns.length) / 2, 8);
+    if (rowTitle) {
+      pen.save();
+      pen.translate(8, top + (high * rows.length) / 2);
+      pen.rotate(-Math.PI / 2);
+      pen.fillText(rowTitle, 0, 0);
+      pen.restore();
+    }
+    drawCells();
+  }
+
+  function drawCells() {
+    if (!place) return;
+    const { left, top, cell, high, font, ink, line, accent, ground, tones } = place;
+    const numbered = cell >= NUMBERED_CELL && high >= 18;
+    pen.fillStyle = ground;
+    pen.fillRect(left - 2, top - 2, cell * columns.length + 4, high * rows.length + 4);
+    pen.font = font;
     for (let i = 0; i < rows.length; i++)
       for (let j = 0; j < columns.length; j++) {
         const value = values[i * columns.length + j];
@@ -73,38 +115,6 @@ function heatMap({ title, rows, columns, rowTitle = "", columnTitle = "", values
     }
     pen.stroke();
 
-    const shortened = (name) => {
-      if (pen.measureText(name).width <= clip) return name;
-      let kept = name.length;
-      while (kept > 1 && pen.measureText(`${name.slice(0, kept)}…`).width > clip) kept--;
-      return `${name.slice(0, kept)}…`;
-    };
-    const small = Math.min(12, Math.max(high, cell) - 1);
-    const every = small < 6 ? Math.ceil(7 / high) : 1; // of many names as many as can be read
-    pen.font = font.replace("12px", `${Math.max(6, Math.min(12, small))}px`);
-    pen.fillStyle = ink;
-    pen.textAlign = "right";
-    rows.forEach((name, i) => i % every === 0 && pen.fillText(shortened(name), left - 5, top + (i + 0.5) * high));
-    columns.forEach((name, j) => {
-      if (j % every) return;
-      pen.save();
-      pen.translate(left + (j + 0.5) * cell, top - 5);
-      if (!upright) pen.rotate(-Math.PI / 2);
-      pen.textAlign = upright ? "center" : "left";
-      pen.fillText(shortened(name), 0, upright ? -5 : 0);
-      pen.restore();
-    });
-    pen.font = font;
-    pen.fillStyle = quiet;
-    pen.textAlign = "center";
-    if (columnTitle) pen.fillText(columnTitle, left + (cell * columns.length) / 2, 8);
-    if (rowTitle) {
-      pen.save();
-      pen.translate(8, top + (high * rows.length) / 2);
-      pen.rotate(-Math.PI / 2);
-      pen.fillText(rowTitle, 0, 0);
-      pen.restore();
-    }
     if (at) {
       pen.strokeStyle = accent;
       pen.lineWidth = 2.5;
@@ -116,7 +126,7 @@ function heatMap({ title, rows, columns, rowTitle = "", columnTitle = "", values
     if (String(cell) === String(at)) return;
     at = cell;
     tell();
-    draw();
+    drawCells();
   }
   const tell = () => (readout.textContent = at ? say(...at, values[at[0] * columns.length + at[1]]) : hint);
   function under(event) {
@@ -143,7 +153,7 @@ function heatMap({ title, rows, columns, rowTitle = "", columnTitle = "", values
   made.update = (changed) => {
     values = changed;
     tell();
-    draw();
+    drawCells();
   };
   redrawn.add(draw);
   requestAnimationFrame(draw); // once it has a width

@@ -7,7 +7,7 @@ const PRINTED = 24; // pictures on paper
 // pictureAt: place -> picture; open: called with the place that is pressed; text: picture -> the lines below it
 function imageGrid({ label, pictureAt, open, lines = 3, empty = "no image" }) {
   const inner = element("div", "", { className: "inner" });
-  const made = element("div", "", { className: "image-grid", tabIndex: 0, role: "list", "aria-label": `${label}: arrow keys walk through them, Enter opens one` }, inner);
+  const made = element("div", "", { className: "image-grid", tabIndex: 0, role: "group", "aria-label": `${label}: arrow keys walk through them, Enter opens one` }, inner);
   const state = { count: 0, at: 0, built: new Map(), columns: 0, width: 0, high: 0 };
 
   function measure() {
@@ -21,11 +21,17 @@ function imageGrid({ label, pictureAt, open, lines = 3, empty = "no image" }) {
 
   function cell(place) {
     const picture = pictureAt(place);
-    const button = element("button", "", { type: "button", className: "cell", tabIndex: -1, "aria-label": [picture.title, ...picture.lines].join(", ") });
+    const button = element("button", "", { type: "button", className: "cell", tabIndex: -1 });
     const drawing = drawnPicture(picture, { pixels: state.width });
     drawing.style.height = `${Math.round(0.75 * state.width)}px`;
-    const caption = element("span", "", { className: "words" }, element("b", picture.title), ...picture.lines.slice(0, lines - 1).map((line) => element("span", line)));
+    const caption = element("span", "", { className: "words" });
     caption.style.height = `${18 * lines}px`;
+    button.say = (picture) => {
+      caption.replaceChildren(element("b", picture.title), ...picture.lines.slice(0, lines - 1).map((line) => element("span", line)));
+      button.setAttribute("aria-label", [picture.title, ...picture.lines].join(", "));
+    };
+    button.say(picture);
+    button.remark = drawing.remark;
     button.append(drawing, caption);
     button.onclick = () => {
       state.at = place;
@@ -108,11 +114,13 @@ function imageGrid({ label, pictureAt, open, lines = 3, empty = "no image" }) {
     made.scrollTop = 0;
     rebuild();
   };
-  // the same selection: boxes or words over it have changed
+  // the same selection: boxes over its pictures and words below them have changed
   made.refresh = () => {
-    state.built.forEach((one) => one.remove());
-    state.built.clear();
-    fill();
+    for (const [place, one] of state.built) {
+      const picture = pictureAt(place);
+      one.remark(picture.marks);
+      one.say(picture);
+    }
   };
   return made;
 }

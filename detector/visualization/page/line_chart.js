@@ -64,7 +64,7 @@ function legendOf(entries) {
 
 // x, y: { label, low, high, log, text: value -> text }
 // series: { name, x: [], y: [], colour: 0..7, quiet: thin and grey, not in the legend; points: a mark at each }
-// rules: { x or y: value, name }: a line across, with both a point; diagonal: from corner to corner; say: (series, place) -> text of the readout
+// rules: { x or y: value, name }: a line across, with both a point, of the series' colour; diagonal: from corner to corner; say: (series, place) -> text of the readout
 // press: called with the series that is pressed
 function lineChart({ title, x, y, series, rules = [], diagonal = false, say = null, press = null, hint = "" }) {
   const readout = element("p", hint, { className: "readout", "aria-live": "polite" });
@@ -78,7 +78,7 @@ function lineChart({ title, x, y, series, rules = [], diagonal = false, say = nu
   const dot = svg("circle", { r: 4.5, class: "dot", visibility: "hidden" });
 
   function draw() {
-    const own = [axisOf(x, series.flatMap((one) => [...one.x])), axisOf(y, series.flatMap((one) => [...one.y]))];
+    const own = [[x, "x"], [y, "y"]].map(([axis, name]) => axisOf(axis, isNumber(axis.low) && isNumber(axis.high) ? [] : series.flatMap((one) => [...one[name]])));
     const frame = axes(...own);
     const { box, placeX, placeY } = frame;
     const fits = (value, axis) => isNumber(value) && (!axis.log || value > 0);
@@ -94,7 +94,7 @@ function lineChart({ title, x, y, series, rules = [], diagonal = false, say = nu
         const inside = fits(one.x[i], own[0]) && fits(one.y[i], own[1]);
         if (inside) {
           const [left, top] = [placeX(one.x[i]), placeY(one.y[i])];
-          path += `${joined ? "L" : "M"}${left.toFixed(1)} ${top.toFixed(1)}`;
+          path += `${joined ? "L" : "M"}${Math.round(10 * left) / 10} ${Math.round(10 * top) / 10}`;
           points.push([left, top, i]);
         }
         joined = inside; // a line ends where the numbers do
@@ -126,7 +126,7 @@ function lineChart({ title, x, y, series, rules = [], diagonal = false, say = nu
     for (const rule of rules.filter((one) => isNumber(one.x ?? one.y))) {
       if (isNumber(rule.x) && isNumber(rule.y)) {
         const [left, top] = [placeX(rule.x), placeY(rule.y)];
-        across.append(tooltip(svg("path", { d: `M${left} ${top - 7}l7 7l-7 7l-7-7Z`, class: "point" }), rule.name));
+        across.append(tooltip(svg("path", { d: `M${left} ${top - 7}l7 7l-7 7l-7-7Z`, class: "point", fill: isNumber(rule.colour) ? colour(rule.colour) : "var(--accent)" }), rule.name));
         continue;
       }
       const path = rule.x === undefined ? `M${box.left} ${placeY(rule.y)}H${box.right}` : `M${placeX(rule.x)} ${box.top}V${box.bottom}`;

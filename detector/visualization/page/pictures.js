@@ -9,7 +9,7 @@ const KINDS = ["right", "wrong", "missed", "ignored", "annotated"];
 let filesAreHere = location.protocol === "file:";
 
 // `view`: [x, y, width, height] of the picture that is shown; `pixels`: about how wide on the screen; `captions`: with texts;
-// `sharp`: from the file where it is there, over the smaller picture inside the page
+// `remark(marks)` of what is made puts other boxes over it; `sharp`: from the file where it is there, over the smaller picture inside the page
 function drawnPicture(picture, { view = picture.view ?? [0, 0, picture.width, picture.height], pixels = 240, captions = false, kinds = KINDS, marks = picture.marks, sharp = false } = {}) {
   const made = svg("svg", { viewBox: view.join(" "), class: "picture", role: "img", "aria-label": picture.title });
   const note = (text) => view[2] >= 0.9 * picture.width && made.append(svg("text", { x: view[0] + view[2] / 2, y: view[1] + view[3] / 2, "text-anchor": "middle", "font-size": (12 * view[2]) / pixels, class: "absent" }, text));
@@ -29,25 +29,31 @@ function drawnPicture(picture, { view = picture.view ?? [0, 0, picture.width, pi
   if (linked && (sharp || !picture.source)) add(picture.file, lost);
   if (!picture.source && !linked) note("picture not in this page");
   const unit = view[2] / pixels;
-  for (const { box, kind, text, faint } of marks.filter((mark) => kinds.includes(mark.kind))) {
-    const [x, y] = box;
-    const size = { x, y, width: Math.max(unit, box[2] - x), height: Math.max(unit, box[3] - y) };
-    made.append(tooltip(svg("g", { class: faint ? "faint" : "" }, svg("rect", { ...size, class: "halo" }), svg("rect", { ...size, class: `mark ${kind}` })), text));
-    if (!captions || faint) continue;
-    const high = 15 * unit;
-    const wide = (7.1 * text.length + 6) * unit;
-    const left = Math.max(view[0], Math.min(x, view[0] + view[2] - wide));
-    const top = y - high >= view[1] ? y - high : Math.min(y, view[1] + view[3] - high);
-    made.append(
-      svg("rect", { x: left, y: top, width: wide, height: high, class: `caption ${kind}` }),
-      svg("text", { x: left + 3 * unit, y: top + 11.5 * unit, "font-size": 12 * unit, class: `caption-text ${kind}` }, text),
-    );
-  }
+  const over = svg("g");
+  made.append(over);
+  made.remark = (marks) => {
+    over.replaceChildren();
+    for (const { box, kind, text, faint } of marks.filter((mark) => kinds.includes(mark.kind))) {
+      const [x, y] = box;
+      const size = { x, y, width: Math.max(unit, box[2] - x), height: Math.max(unit, box[3] - y) };
+      over.append(tooltip(svg("g", { class: faint ? "faint" : "" }, svg("rect", { ...size, class: "halo" }), svg("rect", { ...size, class: `mark ${kind}` })), text));
+      if (!captions || faint) continue;
+      const high = 15 * unit;
+      const wide = (7.1 * text.length + 6) * unit;
+      const left = Math.max(view[0], Math.min(x, view[0] + view[2] - wide));
+      const top = y - high >= view[1] ? y - high : Math.min(y, view[1] + view[3] - high);
+      over.append(
+        svg("rect", { x: left, y: top, width: wide, height: high, class: `caption ${kind}` }),
+        svg("text", { x: left + 3 * unit, y: top + 11.5 * unit, "font-size": 12 * unit, class: `caption-text ${kind}` }, text),
+      );
+    }
+  };
+  made.remark(marks);
   return made;
 }
 
 // the surroundings of a box, a square that lies inside the picture as far as it fits
-function around(box, picture, margin = 0.35, least = 24) {
+function around(box, picture, margin = 0.35, least = 0.12 * Math.max(picture.width, picture.height)) {
   const side = Math.max(least, (1 + 2 * margin) * Math.max(box[2] - box[0], box[3] - box[1]));
   const inside = (middle, length) => (side >= length ? (length - side) / 2 : Math.max(0, Math.min(length - side, middle - side / 2)));
   return [inside((box[0] + box[2]) / 2, picture.width), inside((box[1] + box[3]) / 2, picture.height), side, side];

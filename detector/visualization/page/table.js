@@ -36,26 +36,36 @@ function sortableTable({ columns, rows, label, sort = null, descending = true, s
   const text = (column, row) => (column.text ? column.text(row) : String(column.value(row) ?? "–"));
 
   function line(row) {
-    const made = element("tr", "", { "aria-selected": chosen(row) });
+    const made = element("tr", "", {}, ...columns.map((column) => element("td", "", { className: column.left ? "left" : "" })));
     made.row = row;
-    for (const column of columns) {
-      const cell = element("td", "", { className: column.left ? "left" : "" });
-      cell.append(column.cell ? column.cell(row) : text(column, row));
-      const share = column.share?.(row);
-      if (isNumber(share)) {
-        const filled = element("i");
-        filled.style.width = `${100 * Math.max(0, Math.min(1, share))}%`;
-        cell.append(element("i", "", { className: "share" }, filled));
-      }
-      made.append(cell);
-    }
+    fill(made);
     return made;
+  }
+
+  // what a row says now; a cell that says the same stays as it is
+  function fill(line) {
+    line.setAttribute("aria-selected", chosen(line.row));
+    columns.forEach((column, i) => {
+      const cell = line.children[i];
+      const said = column.cell ? null : text(column, line.row);
+      const share = column.share?.(line.row);
+      if (said !== null && cell.said === said && cell.share === share) return;
+      Object.assign(cell, { said, share });
+      cell.replaceChildren(column.cell ? column.cell(line.row) : said);
+      if (!isNumber(share)) return;
+      const filled = element("i");
+      filled.style.width = `${100 * Math.max(0, Math.min(1, share))}%`;
+      cell.append(element("i", "", { className: "share" }, filled));
+    });
   }
 
   function draw() {
     const found = state.word ? state.rows.filter((row) => columns.some((column) => column.left && text(column, row).toLowerCase().includes(state.word))) : [...state.rows];
     state.shown = state.sort ? found.sort(compare) : found;
-    body.replaceChildren(...state.shown.slice(0, state.most).map(line));
+    const lines = [...body.children];
+    const shown = state.shown.slice(0, state.most);
+    if (shown.length && lines.length === shown.length && lines.every((one, i) => one.row === shown[i])) lines.forEach(fill);
+    else body.replaceChildren(...shown.map(line));
     if (!state.shown.length) body.append(element("tr", "", {}, element("td", empty, { colSpan: columns.length, className: "left" })));
     [...titles.children].forEach((title, i) => title.setAttribute("aria-sort", state.sort !== columns[i] ? "none" : state.descending ? "descending" : "ascending"));
     const hidden = state.shown.length - state.most;

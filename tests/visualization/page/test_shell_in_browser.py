@@ -160,7 +160,7 @@ def test_of_thousands_of_pictures_only_those_in_sight_are_drawn(opened: Opened) 
 
 def test_a_slider_and_its_field_say_the_same(opened: Opened) -> None:
     opened.page.locator(".number-slider input[type=number]").fill("0.73")
-    opened.page.wait_for_function("told.at(-1) === 0.73")
+    opened.until("told.at(-1) === 0.73")
     assert opened.page.locator(".number-slider input[type=range]").input_value() == "0.73"
     opened.page.locator(".number-slider input[type=number]").fill("1.5")
     assert opened.page.locator(".number-slider [aria-invalid=true]").count() == 1

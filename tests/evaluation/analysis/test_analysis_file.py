@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from analysed_cases import as_index, chosen
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from synthetic_detections import image_difficulty, only, synthetic_index, synthetic_results
+from test_engines import hard_case
+from tide_cases import make_case
+
+from detector.evaluation.analysis import ANALYSIS, analyse, document, write_analysis
+from detector.evaluation.analysis.columns import array, column
+from detector.evaluation.analysis.interval import centred_interval, for_resampling
+from detector.evaluation.analysis.matching import match_images
+from detector.evaluation.comparison import average_precisions, match
+from detector.evaluation.per_image import best_score, count, match_detections
+
+
+@pytest.mark.parametrize(
+    ("values", "dtype"),
+    [
+        (np.array([[0, 255]]), "uint8"),
+        (np.array([-1, 7]), "int16"),
+        (np.array([0, 256]), "int16"),
+        (np.array([40_000]), "int32"),
+        (np.array([True, False]), "uint8"),
+        (np.array([0.1, np.nan]), "float64"),
+        (np.array([[0.5], [2]], dtype=np.float32), "float32"),
+        (np.zeros((0, 4), dtype=np.int64), "uint8"),
+    ],
+)
+def test_a_column_is_read_as_it_was_written(values: np.ndarray, dtype: str) -> None:
+    written = json.loads(json.dumps(column(values)))
+    assert written["dtype"] == dtype
+    np.testing.assert_array_equal(array(written), values)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 2**32))
+def test_hard_cases_give_valid_json_with_rows_that_fit(seed: int) -> None:
+    index, results = hard_case(seed)
+    content = json.loads(json.dumps(document(analyse(index, results)), allow_nan=False))
+    detections, objects, images = content["detections"], content["objects"], content["images"]
+    rows, ends = array(detections["score"]).size, array(images["detection_offsets"])
+    assert ends[-1] == rows == len(results.scores) - content["beyond_100"]
+    assert array(images["object_offsets"])[-1] == array(objects["label"]).size == len(index.annotations)
+    assert array(detections["found"]).shape == (10, rows)
+    assert sum(content["classes"]["objects"]) == (array(objects["ignored"]) == 0).sum()
+    assert len(content["images"]["id"]) == len(index)
+
+
+def test_counts_of_the_file_at_any_threshold_are_those_of_the_detections_above_it(tmp_path: Path) -> None:
+    """With the rule that a page follows: no match is made, rows are counted."""
+    index, results = as_index(make_case(4))
+    write_analysis(tmp_path, analyse(index, results), "val", "a.ckpt")
+    content = json.loads((tmp_path / ANALYSIS).read_text())
+    assert (content["format"], content["split"], content["model"]) == (1, "val", "a.ckpt")
+    scores, found = array(content["detections"]["score"]), array(content["detections"]["found"])
+    ends, first = array(content["images"]["detection_offsets"]), array(content["images"]["object_offsets"])
+    for score in np.quantile(results.scores, (0, 0.4, 0.9)):
+        above = match_detections(index, chosen(results, np.flatnonzero(results.scores >= score)))
+        expected = count(above, 0)
+        for i in range(len(index)):
+            rows = slice(ends[i], ends[i + 1])
+            shown = found[0, rows][scores[rows] >= score]
+            hit = set(shown[shown >= 0].tolist())
+            assert len(hit) == expected.found[i] == (shown >= 0).sum()
+            assert (shown == -1).sum() == expected.false[i]
+            assert first[i + 1] - first[i] - len(hit) == expected.missed[i]
+
+
+def test_the_best_threshold_is_that_of_the_pictures() -> None:
+    index, results = as_index(make_case(6))
+    assert analyse(index, results).threshold == best_score(match_detections(index, results))
+
+
+@pytest.mark.slow
+def test_19_of_20_intervals_hold_the_ap_that_as_many_images_have_on_average() -> None:
+    size, draws = 150, 200
+    index = synthetic_index(4000, 4, objects=5, seed=0)
+    everything = match(index, synthetic_results(index, image_difficulty(index, 0), 0.6, false=6, seed=1))
+    random = np.random.default_rng(0)
+    parts = [only(everything, random.choice(4000, size, replace=False)) for _ in range(draws)]
+    truth, held = np.mean([part.ap for part in parts]), 0
+    for part in parts:
+        low, high = centred_interval(part, resamples=200, seed=0)
+        assert low < part.ap < high
+        held += int(low <= truth <= high)
+    print(f"\n{held} of {draws} intervals hold {truth:.4f}")
+    assert 0.91 <= held / draws <= 0.985
+
+
+def test_resamples_are_of_the_same_matches_as_those_of_a_comparison() -> None:
+    for seed in (1, 2, 5):
+        index, results = hard_case(seed)
+        weights = np.random.default_rng(0).integers(0, 4, (20, len(index))).astype(np.int32)
+        ours, theirs = for_resampling(match_images(index, results)), match(index, results)
+        np.testing.assert_array_equal(average_precisions(ours, weights), average_precisions(theirs, weights))
+        assert ours.ap == pytest.approx(theirs.ap, abs=1e-12, nan_ok=True)
