@@ -67,7 +67,7 @@ def check(settings: CheckData) -> Report:
     samples = _samples(settings, indices["train"], files["train"]) if "train" in indices else None
     if samples is not None:
         _write_samples(samples, report)
-    write_text(folder / PAGE, data_page(report, samples, settings.page_megabytes))
+    write_text(folder / PAGE, data_page(report, samples, settings.report_mb))
     print(f"\nWritten to {folder}; open {PAGE} there")
     if failures := report.failures(settings.fail_on):
         counted = ", ".join(f"{number} × {kind}" for kind, number in sorted(failures.items()))

@@ -228,7 +228,7 @@ class CheckData:
     """Chooses the images to draw and what the augmentation does to them."""
     output: str | None = None
     """Folder of the report and the pictures; by default runs/check_data/ID."""
-    page_megabytes: Annotated[float, Range(0, 1000)] = 10.0
+    report_mb: Annotated[float, Range(0, 1000)] = 10.0
     """The most that pictures take in report.html; others are shown from their files where the page lies beside them."""
     fail_on: list[FindingGroup] = field(default_factory=list)
     """What ends the command with exit code 1, once all is written: any of problems (all of the next four), files, objects,

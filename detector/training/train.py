@@ -245,7 +245,7 @@ def _introduce(settings: config.Train, module: DetectionModule, data: DetectionD
 
 def _conclude(settings: config.Train, folder: Path, module: DetectionModule, stopwatch: Stopwatch, epochs: int) -> None:
     files = [LAST, "metrics.csv", "curves.png", RUN_PAGE]
-    analysis = None
+    report = None
     trained = f"trained {stopwatch.seconds:.0f} s"
     if stopwatch.seconds:
         trained += f", {stopwatch.images / stopwatch.seconds:.1f} images a second"
@@ -274,12 +274,12 @@ def _conclude(settings: config.Train, folder: Path, module: DetectionModule, sto
         if settings.evaluation.report and (folder / DETECTIONS).is_file():
             index = module.data.val_index
             results = read_flat_results(folder / DETECTIONS, index)
-            analysis = leave_report(
+            report = leave_report(
                 folder, index, results, module.best, settings.evaluation, "val", str(folder / files[0])
             )
             files += REPORT_FILES
         device = surroundings(module.trainer, module.data.loading.batch_size)
         train_index, val_index = module.data.train_index, module.data.val_index
-        write_model_card(CardContent(settings, folder, files[0], train_index, val_index, metrics, analysis, device))
+        write_model_card(CardContent(settings, folder, files[0], train_index, val_index, metrics, report, device))
         files.append(MODEL_CARD)
     print(f"everything lies in {folder}: {', '.join(files)}")

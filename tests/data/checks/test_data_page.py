@@ -86,7 +86,7 @@ def test_the_page_holds_what_the_report_says_and_a_picture_of_each_finding(check
 
 
 def test_pictures_take_no_more_than_they_may_and_are_linked_instead(checked: config.CheckData, tmp_path: Path) -> None:
-    settings = replace(checked, page_megabytes=0.02, output=str(tmp_path / "out"))
+    settings = replace(checked, report_mb=0.02, output=str(tmp_path / "out"))
     check(settings)
     pictures = data_of(page_of(settings))["pictures"]
     inside = [one["source"] for one in pictures if one["source"]]
