@@ -93,7 +93,8 @@ class Trainer:
 
     def __post_init__(self) -> None:
         """`compile` used to be true or false, and YAML reads off as false."""
-        self.compile = {"true": "network", "false": "off"}.get(str(self.compile).lower(), self.compile)
+        if isinstance(self.compile, bool | str):
+            self.compile = {"true": "network", "false": "off"}.get(str(self.compile).lower(), self.compile)
 
     def contradictions(self) -> Iterator[tuple[str, str]]:
         """Only what is compiled is recorded."""

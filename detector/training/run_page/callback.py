@@ -12,6 +12,7 @@ import lightning as L
 from lightning.pytorch.callbacks import Callback
 
 from detector import config
+from detector.errors import UserError
 from detector.evaluation.results import DETECTIONS, read_flat_results
 from detector.output import write_text
 from detector.training.module import DetectionModule
@@ -50,8 +51,9 @@ class RunPage(Callback):
         self._images = PicturedImages(module.data.val_index, IMAGES)
         earlier = self.folder / DETECTIONS
         if module.best and earlier.is_file() and earlier.stat().st_size <= _MOST_BYTES:
-            self._pictures = self._images.pictures(read_flat_results(earlier, module.data.val_index))
-            self._pictures_epoch = module.best["epoch"]
+            with suppress(UserError):  # of images that have gone since
+                self._pictures = self._images.pictures(read_flat_results(earlier, module.data.val_index))
+                self._pictures_epoch = module.best["epoch"]
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Takes the detections of the best weights while they are there."""
