@@ -428,7 +428,6 @@ MISTAKES = [
     Mistake("detector/nms.py", "group = image * (labels.max() + 1) + group", "group = image + group", NMS),
     Mistake("detector/nms.py", "FIRST_TRY * self.max_detections, count), count)", "FIRST_TRY * self.max_detections, count),)", NMS),
     Mistake("detector/nms.py", "rows = _first(scores.amax(2), self.candidates).sort(1).values", "rows = _first(scores.amax(2), self.candidates)", NMS),
-    Mistake("detector/inference/tiles.py", "gone = cut.clone()", "gone = torch.zeros_like(cut)", TILES),
     Mistake("detector/inference/tiles.py", "return (near & inner).any(1)", "return near.any(1)", TILES),
     Mistake("detector/inference/pipeline.py", "put(_End(error))", "put(_End())", PREDICT),
 ]  # fmt: skip

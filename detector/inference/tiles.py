@@ -92,7 +92,7 @@ def _cut(boxes: Tensor, tile: Tile, size: tuple[int, int]) -> Tensor:
 
 def _covered(boxes: Tensor, labels: Tensor, cut: Tensor) -> Tensor:
     """Which of the boxes [N, 4] are cut and mostly covered by a box of their class that is not: bool [N]."""
-    gone = cut.clone()
+    gone = torch.zeros_like(cut)
     whole, whole_labels = boxes[~cut], labels[~cut]
     for i in cut.nonzero()[:, 0].tolist():
         shared = (torch.minimum(boxes[i, 2:], whole[:, 2:]) - torch.maximum(boxes[i, :2], whole[:, :2])).clamp(min=0)

@@ -72,7 +72,7 @@ def test_a_box_that_a_border_cuts_gives_way_to_the_whole_one_even_with_a_better_
 
 def test_a_box_at_the_border_of_the_picture_is_whole() -> None:
     one = merged(
-        [found(([0, 10, 60, 50], 0.5, 1)), found(([0, 10, 30, 50], 0.9, 1)), found()],
+        [found(([5, 10, 60, 50], 0.5, 1)), found(([0, 10, 30, 50], 0.9, 1)), found()],
         [WHOLE, LEFT, RIGHT],
         (100, 180),
         NMS(),

@@ -127,6 +127,7 @@ class LeakingDataset(DetectionDataset):
         return super()._sample(key, planes)
 
 
+@pytest.mark.slow
 def test_loader_processes_that_leak_are_seen(
     benchmark: Callable[..., config.Benchmark], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -129,6 +129,7 @@ def test_one_failed_job_neither_stops_nor_hides_among_the_others(
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_same_command_does_again_only_what_is_not_finished(
     sweep: Callable[..., int], trainings: Trainings, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
