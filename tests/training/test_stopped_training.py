@@ -42,6 +42,7 @@ def check(ended: Ended, folder: Path, number: signal.Signals) -> list[str]:
     return command[2:]
 
 
+@pytest.mark.slow  # .ci/run sends one as well
 def test_sigterm_ends_with_143_and_the_command_that_goes_on(tmp_path: Path) -> None:
     script = start(tmp_path)
     script.send(signal.SIGTERM)

@@ -21,6 +21,7 @@ OVERRIDES = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow  # both cores for a minute
 @pytest.mark.parametrize(
     "model",
     [
@@ -28,15 +29,11 @@ OVERRIDES = [
         pytest.param(
             ["model=faster_rcnn", "neck.width=0.125", "model.channels=16", "model.width=32"],
             id="faster_rcnn",
-            marks=pytest.mark.slow,
         ),
-        pytest.param(
-            ["model=rcnn", "model.sampled_regions=8", "model.max_proposals=60"], id="rcnn", marks=pytest.mark.slow
-        ),
+        pytest.param(["model=rcnn", "model.sampled_regions=8", "model.max_proposals=60"], id="rcnn"),
         pytest.param(
             ["model=fast_rcnn", "neck.width=0.125", "model.channels=16", "model.width=32"],
             id="fast_rcnn",
-            marks=pytest.mark.slow,
         ),
     ],
 )

@@ -102,6 +102,7 @@ def test_a_job_keeps_the_text_of_the_cfg_that_it_names_and_is_another_one_where_
     assert job(settings, []).folder != one.folder
 
 
+@pytest.mark.slow
 def test_one_failed_job_neither_stops_nor_hides_among_the_others(
     sweep: Callable[..., int], trainings: Trainings, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
