@@ -244,6 +244,13 @@ def test_a_difficult_object_counts_neither_found_nor_missed() -> None:
     assert measure([("a", 0, SECOND, True)], [on_difficult]) is None
 
 
+def test_of_two_objects_that_it_overlaps_alike_the_first_is_found() -> None:
+    """As `ov > ovmax` of the development kit has it."""
+    plain, difficult = ("a", 0, FIRST, False), ("a", 0, FIRST, True)
+    assert measure([plain, difficult], [("a", 0, FIRST, 0.9)]) == pytest.approx((1, 1))
+    assert measure([difficult, plain], [("a", 0, FIRST, 0.9)]) == (0.0, 0.0)
+
+
 def test_another_class_or_another_image_is_no_hit() -> None:
     index = make_index([("a", 0, FIRST, False), ("b", 1, FIRST, False)], classes=2)
     assert voc_ap50(index, flatten(index, entries([("a", 1, FIRST, 0.9), ("b", 0, FIRST, 0.9)]))) == [(0, 0), (0, 0)]

@@ -66,6 +66,7 @@ def test_a_deterministic_gpu_tries_nothing_and_refuses_what_has_no_such_form(tin
 
 def test_threads_of_a_cpu_add_gradients_in_one_order(tiny: Configure) -> None:
     """Elsewhere 19 of 20 gradients of this kind differ in some bits from the first one."""
+    assert while_training("cpu", tiny())["deterministic"]
     threads = torch.get_num_threads()
     generator = torch.Generator().manual_seed(0)
     values = torch.randn(200, 64, generator=generator).requires_grad_()
