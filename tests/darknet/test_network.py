@@ -48,6 +48,18 @@ def test_features_are_known_before_any_forward_pass() -> None:
         assert features[name].shape == (2, channels, 64 // stride, 64 // stride)
 
 
+def test_batch_norms_add_1e_5_to_the_variance_as_darknet_does() -> None:
+    """`normalize_cpu` of Darknet's blas.c divides by √(variance + 0.00001)."""
+    built = network(f"{NET}[convolutional]\nbatch_normalize=1\nfilters=4\nsize=1\nactivation=linear\n{PREDICTION}")
+    first = built.stages[0]
+    assert isinstance(first.norm, nn.BatchNorm2d)
+    assert first.norm.running_var is not None
+    first.norm.running_var.fill_(2e-5)
+    with torch.no_grad():
+        expected = first.convolution(images()) / math.sqrt(2e-5 + 0.00001)
+        torch.testing.assert_close(first(images()), expected)
+
+
 def test_routes_join_what_they_name() -> None:
     """The same network written out by hand."""
     built = network(SMALL)
