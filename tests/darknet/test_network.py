@@ -8,7 +8,7 @@ from darknet_files import NET, SMALL
 from torch import Tensor, nn
 
 from detector.darknet.cfg import Section, parse
-from detector.darknet.layers import AveragePool, MaxPool, Reorg, Reorg3d
+from detector.darknet.layers import AveragePool, Convolution, MaxPool, Reorg, Reorg3d
 from detector.darknet.network import DarknetNetwork, plan_network
 from detector.darknet.options import check_options
 from detector.errors import UserError
@@ -52,6 +52,7 @@ def test_batch_norms_add_1e_5_to_the_variance_as_darknet_does() -> None:
     """`normalize_cpu` of Darknet's blas.c divides by √(variance + 0.00001)."""
     built = network(f"{NET}[convolutional]\nbatch_normalize=1\nfilters=4\nsize=1\nactivation=linear\n{PREDICTION}")
     first = built.stages[0]
+    assert isinstance(first, Convolution)
     assert isinstance(first.norm, nn.BatchNorm2d)
     assert first.norm.running_var is not None
     first.norm.running_var.fill_(2e-5)
