@@ -99,7 +99,9 @@ def run(folder: Path, words: list[str]) -> None:
         [sys.executable, "-m", "detector", *words], cwd=folder, capture_output=True, text=True, timeout=900, check=False
     )
     finds = any(word.startswith("fail_on=") for word in words)  # the images here are much alike, which it may say
-    assert done.returncode in ((0, 1) if finds else (0,)), f"{' '.join(words)}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+    assert done.returncode in ((0, 1) if finds else (0,)), (
+        f"{' '.join(words)}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+    )
 
 
 @pytest.fixture(scope="session")
