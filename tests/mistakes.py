@@ -234,7 +234,7 @@ MISTAKES = [
     Mistake(_PAIRS, "objects.images.index_select(0, rows) * all_points + points", "points", _ASSIGNERS),
     Mistake(_PAIRS, "bits ^ ((bits >> 31) & 0x7FFFFFFF)", "bits", _ASSIGNERS),
     Mistake(_PAIRS, "(a_row - columns * a_cell).ravel()", "(a_row - columns).ravel()", _ASSIGNERS),
-    Mistake("detector/assigners/task_aligned.py", "pairs.valid & (offset <= half)", "pairs.valid & (offset < 2 * half)", _ASSIGNERS),
+    Mistake("detector/assigners/task_aligned.py", "pairs.valid & (offset <= half)", "pairs.valid & (offset <= half / 2)", _ASSIGNERS),
     Mistake("detector/assigners/max_iou.py", "(1 / self.ignore_threshold - 1) / 2", "(1 - self.ignore_threshold) / 4", _ASSIGNERS),
     Mistake("detector/assigners/max_iou.py", "> self.ignore_threshold) & ~is_taken", "> self.ignore_threshold)", _ASSIGNERS),
     Mistake("detector/targets.py", "boxes=self._known.boxes * np.float32(factor)", "boxes=self._known.boxes", "tests/test_targets.py"),
