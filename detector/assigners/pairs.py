@@ -112,7 +112,7 @@ def best_of_each_object(pairs: Pairs, merit: Tensor, number: int) -> tuple[Tenso
 
 
 def wins_its_point(places: Tensor, taken: Tensor, merit: Tensor, all_places: int) -> Tensor:
-    """Of the objects that take a point, the one of the greatest merit wins it; of equal ones the first.
+    """The object of the greatest merit wins a point that several take; of equal ones the first.
 
     Args:
         places: int64 [N, T], index of a point among those of all images.

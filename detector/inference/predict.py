@@ -160,7 +160,7 @@ class _Part:
 
     batch: Batch
     of: list[tuple[Picture, list[Tile], int]]
-    """Of each: the picture, all its tiles, and which of these it is."""
+    """The picture that each comes from, all tiles of that picture, and which of these it is."""
 
 
 def _parts(

@@ -82,7 +82,7 @@ def _tensors(pairs: list[tuple[Slot, Slot]]) -> tuple[list[Tensor], list[Tensor]
 
 
 def _slots(module: nn.Module) -> Iterator[Slot]:
-    """Of everything that `state_dict` holds, in one order for a module and its copy."""
+    """The places of all that `state_dict` holds, in one order for a module and its copy."""
     seen: set[int] = set()
     for owner in module.modules():
         for tensors in (owner._parameters, owner._buffers):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -27,6 +26,7 @@ from detector.optimizers import AdamWOptions, OptimizerOptions
 from detector.targets import ImageId, Targets
 from detector.training.adversarial import SelfAdversary
 from detector.training.ema import AveragedDetector
+from detector.training.finite import WatchedLosses, infinite_weights
 from detector.training.measuring import Findings, measure_together
 from detector.types import Batch
 
@@ -113,7 +113,7 @@ class DetectionModule(L.LightningModule):
         self.best_results: FlatResults | None = None
         """What the last evaluation has found, on the first process, if that is the best one."""
         self._findings = Findings()
-        self._watched: _WatchedLosses | None = None
+        self._watched: WatchedLosses | None = None
 
     def _compile(self, step: bool, mode: str | None) -> None:
         """Compiles what is trained and what is measured; neither is translated again during a training."""
@@ -285,7 +285,7 @@ class DetectionModule(L.LightningModule):
 
     def _watch(self, losses: dict[str, Tensor], image_ids: list[ImageId]) -> None:
         """Looks at the losses one step late on a GPU, where looking at once would make the host wait for each step."""
-        now = _WatchedLosses(
+        now = WatchedLosses(
             self.current_epoch + 1,
             self.global_step + 1,
             list(losses),
@@ -350,16 +350,9 @@ class DetectionModule(L.LightningModule):
         )
 
     def _refuse_infinite(self, state: dict[str, Tensor]) -> None:
-        floats = {name: value for name, value in state.items() if value.is_floating_point() and value.numel()}
-        if not floats:
-            return
-        finite = torch.stack([value.isfinite().all() for value in floats.values()]).tolist()
-        if not all(finite):
-            name = list(floats)[finite.index(False)]
-            raise UserError(
-                f"epoch {self.current_epoch + 1}, step {self.global_step}: {finite.count(False)} weights are no longer finite "
-                f"(first: {name}); {self._how_to_stay_finite()}"
-            )
+        if wrong := infinite_weights(state):
+            place = f"epoch {self.current_epoch + 1}, step {self.global_step}"
+            raise UserError(f"{place}: {wrong}; {self._how_to_stay_finite()}")
 
     def _how_to_stay_finite(self) -> str:
         """What to change, and what is left of the run."""
@@ -382,26 +375,3 @@ class DetectionModule(L.LightningModule):
         torch.set_rng_state(ours["random_state"])
         if ours["cuda_random_state"] and len(ours["cuda_random_state"]) == torch.cuda.device_count():
             torch.cuda.set_rng_state_all(ours["cuda_random_state"])
-
-
-@dataclass
-class _WatchedLosses:
-    epoch: int
-    step: int
-    """Both are counted from 1."""
-    names: list[str]
-    values: Tensor
-    image_ids: list[ImageId]
-    copied: torch.cuda.Event | None
-
-    def wrong(self) -> str | None:
-        """The first loss that is not finite, if one is, with the images that it comes from."""
-        if self.copied is not None:
-            self.copied.synchronize()
-        for name, value in zip(self.names, self.values.tolist(), strict=True):
-            if not np.isfinite(value):
-                images = ", ".join(map(str, self.image_ids))
-                return (
-                    f"epoch {self.epoch}, step {self.step}: the {name} loss is {value}; images of the batch: {images}"
-                )
-        return None

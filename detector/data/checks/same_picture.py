@@ -33,7 +33,7 @@ class Agreement:
     """How far two aligned pictures agree."""
 
     correlation: float
-    """Of their grey levels where both have any, −1..1; −1 where less than half of the first is in the second."""
+    """The correlation of grey levels where both have any, −1..1; −1 where less than half of the first is in the second."""
     parts: float
     """The first percentile, over all places, of the structural similarity (Wang et al. 2004, without luminance) of the
     sixteenths around them."""

@@ -39,7 +39,7 @@ class Analysis:
     matched: Matched
     interval: Interval | None
     overall: OperatingPoints
-    """Of all classes together: one group."""
+    """All classes together are its one group."""
     by_class: OperatingPoints
     curves: ScoreCurves
     candidates: Candidates
@@ -48,7 +48,7 @@ class Analysis:
     errors: Tide
     olrp: OptimalLRP
     calibration: Calibration
-    """Of all classes together: one group."""
+    """All classes together are its one group."""
     calibration_by_class: Calibration
     subsets: list[Subsets]
     costs: np.ndarray

@@ -32,9 +32,9 @@ class Suspicion:
     object: int | None
     other_object: int | None
     score: float | None
-    """Of the detection."""
+    """The score of the detection."""
     iou: float | None
-    """Of the two boxes."""
+    """The overlap of the two boxes."""
 
 
 def label_errors(matched: Matched, errors: Tide, best: OperatingPoints) -> list[Suspicion]:

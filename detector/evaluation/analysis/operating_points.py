@@ -14,7 +14,7 @@ SCORE_POINTS = np.arange(101) / 100
 
 @dataclass(frozen=True)
 class OperatingPoints:
-    """Of G groups of detections at T IoUs the smallest score to show so that F1 is highest, the higher one of equals.
+    """The scores from which on to show detections so that F1 is highest, for G groups at T IoUs; the higher one of equals.
 
     float64 [G, T]; NaN where no detection is true, and recall and F1 where there is no object.
     """
