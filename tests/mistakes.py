@@ -52,7 +52,7 @@ BACKENDS, TRAINER, CORES = (
 _PAIRS, _ASSIGNERS = "detector/assigners/pairs.py", "tests/assigners"
 CRITERION, DFL = "tests/losses/test_criterion.py", "tests/losses/test_distribution_loss.py"
 WEIGHTS, RCNN, ROI = (f"tests/models/test_{name}.py" for name in ("loss_weights", "rcnn", "roi_stage"))
-FASTER = "tests/models/test_faster_rcnn.py"
+FASTER, ELSEWHERE = "tests/models/test_faster_rcnn.py", "tests/models/test_other_device.py"
 DATASET, CACHE, SAMPLER, ANCHORS = (f"tests/data/test_{name}.py" for name in ("dataset", "cache", "sampler", "anchors"))
 MOSAIC, MIXING, AUGMENT = (f"tests/data/augment/test_{name}.py" for name in ("mosaic", "mixing", "random_views"))
 VOC, LETTERBOX = "tests/data/formats/test_voc.py", "tests/data/images/test_letterbox.py"
@@ -418,6 +418,11 @@ MISTAKES = [
     Mistake("detector/seminar/page/arithmetic.js", "padding += layer.padding * stride;", "padding += layer.padding;", PAGE),
     Mistake("detector/seminar/page/arithmetic.js", "const place = at * stride + u * dilation - padding;", "const place = at * stride + u - padding;", PAGE),
     Mistake("detector/seminar/page/questions.js", "n.kernel ** 3 * n.channels", "n.kernel ** 2 * n.channels", PAGE),
+    # what shows on a GPU alone
+    Mistake("detector/losses/box.py", "torch.stack([one / side for one, side in zip(difference, sides, strict=True)], dim=-1)", "torch.stack(difference, dim=-1) / predicted.new_tensor(sides)", ELSEWHERE),
+    Mistake("detector/assigners/pairs.py", "if objects.boxes.is_cuda else runs.to(device)", "if False else runs.to(device)", ELSEWHERE),
+    Mistake("detector/heads/points.py", "@lru_cache(maxsize=32)", "@lru_cache(maxsize=0)", ELSEWHERE),
+    Mistake("detector/nms.py", "return tensor.is_cuda", "return False", ELSEWHERE),
     # prediction
     Mistake("detector/inference/folding.py", "scale = (variance + norm.eps).rsqrt()", "scale = variance.rsqrt()", FOLDING),
     Mistake("detector/inference/folding.py", "and self.uses[given] == 1 and self.uses[mean] == 1", "and self.uses[mean] == 1", FOLDING),

@@ -81,7 +81,7 @@ def _listed(runs: Tensor, number: int, objects: Objects, all_points: int) -> Pai
         number: of all pairs.
     """
     device, count = objects.boxes.device, len(objects.boxes)
-    runs = runs.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else runs.to(device)
+    runs = runs.pin_memory().to(device, non_blocking=True) if objects.boxes.is_cuda else runs.to(device)
     place = torch.arange(few_sizes(number), device=device)
     valid = place < number
     run = torch.searchsorted(runs[0], place, right=True).clamp_(max=runs.shape[1] - 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate, pairwise
 from typing import Annotated, ClassVar
 
 import torch
@@ -208,12 +209,9 @@ class RCNN(nn.Module):
 
 def _chunks(regions: Sequence[Tensor], size: int) -> list[list[Tensor]]:
     """Regions [N_i, 4] of each image, cut into lists for each image again with at most `size` regions each."""
-    owner = torch.cat([torch.full((len(one),), i) for i, one in enumerate(regions)])
+    offsets = [0, *accumulate(len(one) for one in regions)]
     together = torch.cat(list(regions))
     return [
-        [
-            together[start : start + size][(owner[start : start + size] == i).to(together.device)]
-            for i in range(len(regions))
-        ]
+        [together[max(start, first) : min(start + size, end)] for first, end in pairwise(offsets)]
         for start in range(0, len(together), size)
     ]

@@ -48,6 +48,8 @@ def proposals_for(images: Tensor, given: Sequence[Tensor | None] | None, search:
 def of_targets(images: Tensor, targets: Sequence[Target], search: Search, limit: int) -> list[Tensor]:
     """`proposals_for` images with their targets, and the whole image besides: so no image is without a region."""
     height, width = images.shape[-2:]
-    whole = torch.tensor([[0.0, 0.0, width, height]], device=images.device)
+    whole = torch.zeros(1, 4, device=images.device)
+    whole[:, 2].fill_(width)  # plain numbers: a tensor of them would be waited for on its way to a GPU
+    whole[:, 3].fill_(height)
     proposals = proposals_for(images, [target.proposals for target in targets], search, limit)
     return [torch.cat([one, whole]) for one in proposals]
