@@ -242,6 +242,12 @@ MISTAKES = [
     Mistake("detector/assigners/task_aligned.py", "np.maximum(size / 2, _least_half(points))", "size / 2", _ASSIGNERS),
     Mistake("detector/assigners/simota.py", "(points.levels) >= self.top)", "(points.levels) >= 0)", _ASSIGNERS),
     Mistake("detector/assigners/simota.py", "self.centre_radius * points.strides[point]", "self.centre_radius", _ASSIGNERS),
+    Mistake("detector/models/proposal_network.py", "TOGETHER = 5 * 2**14", "TOGETHER = 2**16", "tests/models/test_proposal_network.py"),
+    Mistake("detector/data/index.py", "all_trained = len(rows) == len(measured)", "all_trained = True", "tests/data/test_index.py"),
+    # the command line
+    Mistake("detector/cli/commands.py", "del sys.modules[name]", "pass", "tests/cli/test_commands.py"),
+    Mistake("detector/cli/option_source.py", 'if module.name == "detector.options":', "if not module:", "tests/cli/test_keys.py"),
+    Mistake("detector/cli/keys.py", "return float(number) if float in kinds else number if int in kinds", "return number if int in kinds", "tests/cli/test_keys.py"),
     Mistake("detector/assigners/max_iou.py", "(1 / self.ignore_threshold - 1) / 2", "(1 - self.ignore_threshold) / 4", _ASSIGNERS),
     Mistake("detector/assigners/max_iou.py", "> self.ignore_threshold) & ~is_taken", "> self.ignore_threshold)", _ASSIGNERS),
     Mistake("detector/targets.py", "boxes=self._known.boxes * np.float32(factor)", "boxes=self._known.boxes", "tests/test_targets.py"),
