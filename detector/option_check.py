@@ -34,7 +34,11 @@ def check(settings: Any, where: str = "") -> None:
     Raises:
         UserError: in one line, every value that cannot be, with its key and what would be right.
     """
-    found = list(violations(settings))
+    refuse(list(violations(settings)), where)
+
+
+def refuse(found: list[str], where: str = "") -> None:
+    """Raises a UserError that names what `violations` has found, if anything, in one line."""
     if found:
         more = f"; and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
         count = f"{len(found)} values cannot be: " if len(found) > 1 else ""
@@ -45,7 +49,7 @@ def violations(settings: Any, prefix: str = "") -> Iterator[str]:
     """`key=value: what would be right`, of every value of a dataclass object that cannot be."""
     right = True
     for name, hint in hints(type(settings)).items():  # type: ignore[arg-type]  # every class can be hashed
-        for violation in _of_value(getattr(settings, name), hint, f"{prefix}{name}"):
+        for violation in violations_of(getattr(settings, name), hint, f"{prefix}{name}"):
             right = False
             yield violation
     if right and hasattr(settings, "contradictions"):
@@ -60,7 +64,8 @@ def hints(cls: type) -> dict[str, Any]:
     return {field.name: resolved[field.name] for field in dataclasses.fields(cls)}
 
 
-def _of_value(value: Any, hint: Any, key: str) -> Iterator[str]:
+def violations_of(value: Any, hint: Any, key: str) -> Iterator[str]:
+    """The same of one value, by the type and the conditions of its field."""
     base, conditions = _split(hint)
     if isinstance(value, str) and value == MISSING:
         yield f"{key}=... must be given"
@@ -83,7 +88,7 @@ def _of_value(value: Any, hint: Any, key: str) -> Iterator[str]:
         if failed := [condition for condition in conditions if not condition.holds(value)]:
             yield f"{key}={shown(list(value))}: {failed[0]}"
         for number, item in enumerate(value):
-            yield from _of_value(item, get_args(inner)[0], f"{key}[{number}]")
+            yield from violations_of(item, get_args(inner)[0], f"{key}[{number}]")
     elif not _has_type(value, inner, conditions) or not all(condition.holds(value) for condition in conditions):
         null = " or null" if type(None) in options else ""
         yield f"{key}={shown(value)}: {_expected(inner, conditions)}{null}"

@@ -96,6 +96,8 @@ class KnownObjects:
 
     boxes: np.ndarray
     """float32 [N, 4], as `Objects.boxes`."""
+    images: np.ndarray
+    """int64 [N]."""
     trained: np.ndarray
     """bool [N]."""
 
@@ -212,7 +214,7 @@ def _numbers(targets: Sequence[Target], offsets: Sequence[int]) -> tuple[np.ndar
         numbers[:number, 0] = torch.cat([one.labels for one in targets]).cpu().numpy()
         numbers[:number, 1] = np.repeat(np.arange(len(targets)), counts)
         numbers[:number, 2] = ~torch.cat([one.crowd for one in targets]).cpu().numpy()
-    return numbers, KnownObjects(boxes, numbers[:, 2] > 0)
+    return numbers, KnownObjects(boxes, numbers[:, 1], numbers[:, 2] > 0)
 
 
 def few_sizes(number: int) -> int:

@@ -15,12 +15,14 @@ import torch
 from torch import Tensor
 
 from detector.assigners.assigner import AssignerOptions, Assignment
-from detector.assigners.pairs import Pairs, pairs_within, wins_its_point
-from detector.boxes import aligned_iou
+from detector.assigners.pairs import Pairs, iou_of_pairs, pairs_within, rows_like, wins_its_point
 from detector.errors import OptionError
 from detector.heads.points import Points
 from detector.options import IoU, arguments
 from detector.targets import Objects
+
+SLACK = 1e-3
+"""Strides by which the host looks further than what may overlap, as predictions are rounded."""
 
 
 @dataclass
@@ -69,10 +71,12 @@ class MaxIoUAssigner:
         Two boxes of IoU t have one of t or more in each direction alone. So one is at most 1/t times as wide as the other, and
         their centres are at most (1/t − 1) / 2 of the width of either apart.
         """
-        size = objects.known.boxes[:, None, 2:] - objects.known.boxes[:, None, :2]
+        boxes = objects.known.boxes[:, None].astype(np.float64)
         shift = (1 / self.ignore_threshold - 1) / 2 if self.ignore_threshold else np.inf
-        reach = np.array([[level.reach * level.stride] for level in points.levels])
-        near = pairs_within(points, objects, np.nan_to_num(size * shift, nan=np.inf) + reach)
+        reach = np.array([[(level.reach + SLACK) * level.stride] for level in points.levels])
+        near = pairs_within(
+            points, objects, np.nan_to_num((boxes[..., 2:] - boxes[..., :2]) * shift, nan=np.inf) + reach
+        )
         return Candidates(_cells(points, objects.boxes), near)
 
     @torch.no_grad()
@@ -89,18 +93,14 @@ class MaxIoUAssigner:
         places = torch.where(objects.trained, objects.images * boxes.shape[1], 0)[:, None] + cells
         taken = wins_its_point(places, taken, iou + best, all_places)
         pairs = taken.float().flatten()
-        rows = torch.arange(len(places), device=places.device)[:, None].expand_as(places)
 
-        overlap = aligned_iou(
-            objects.boxes.index_select(0, near.objects),
-            boxes.float().flatten(0, 1).index_select(0, near.places),
-            eps=0.0,
-        )
-        overlap = torch.where(near.valid, overlap, 0.0)
+        overlap = iou_of_pairs(near, boxes.flatten(0, 1), objects.boxes).flatten()
         nothing = overlap.new_zeros(all_places)
-        largest = nothing.scatter_reduce(0, near.places, overlap, "amax")
+        largest = nothing.scatter_reduce(0, near.places.flatten(), overlap, "amax")
         is_taken = nothing.scatter_reduce(0, places.flatten(), pairs, "amax") > 0
-        return Assignment(places.flatten(), rows.flatten(), pairs, pairs, (largest > self.ignore_threshold) & ~is_taken)
+        return Assignment(
+            places.flatten(), rows_like(places).flatten(), pairs, pairs, (largest > self.ignore_threshold) & ~is_taken
+        )
 
 
 def shape_iou(a: Tensor, b: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """Pairs of an object and a point near it: all that an assigner has to look at, in place of every object with every point.
 
-Which pairs these are depends on annotated boxes alone. Those are in the host's memory, where their number is found without
-waiting for the device; what is on the device then has the shape that the host has said.
+Which pairs these are depends on annotated boxes alone. Those are in the host's memory, where the pairs are found in float64
+and counted without waiting for the device; what is on the device then has the shape that the host has said.
 """
 
 from __future__ import annotations
@@ -12,103 +12,217 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from detector.heads.points import Points
+from detector.boxes import area
+from detector.heads.points import Level, Points
 from detector.targets import Objects, few_sizes
 
-SLACK = 1e-3
-"""Cells by which the host looks further than asked, so that no rounding there leaves a pair out."""
+BLOCK = 16
+"""Pairs in a block. The best k of an object lie in the k blocks with the best pairs, so that few are ever sorted."""
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """P pairs of an object with a point of its image: those of an object one after the other, at last fillers."""
+    """Q blocks of pairs of one object with points of its image.
+
+    The blocks of an object follow one another, and so do those of the next one; its pairs lie in the order of points. Its last
+    block, and the last blocks of all, are filled up with pairs of which nothing may be read.
+    """
 
     objects: Tensor
-    """int64 [P], row of the object."""
-    points: Tensor
-    """int64 [P], index of the point in its image."""
+    """int64 [Q], row of the object."""
     places: Tensor
-    """int64 [P], index of the point among those of all images: image · A + point."""
-    valid: Tensor
-    """bool [P]: no filler."""
+    """int64 [Q, BLOCK], index of the point among those of all images: image · A + point."""
+    filler: Tensor
+    """bool [Q, BLOCK]: no such pair."""
     first: Tensor
-    """int64 [N], where an object's pairs begin."""
+    """int64 [N], the first block of each object."""
     count: Tensor
-    """int64 [N], their number."""
+    """int64 [N], the number of its blocks."""
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Rectangles of cells, `low` to `high` with both, S of them for each of N objects on each of L levels.
+
+    Those of an object on a level lie below one another. An empty one has a `high` below its `low`.
+    """
+
+    low: np.ndarray
+    """int64 [N, L, S, 2], column and row."""
+    high: np.ndarray
+    """int64 [N, L, S, 2]."""
+
+    def points(self, levels: tuple[Level, ...]) -> np.ndarray:
+        """int64 [N], the number of points in the rectangles of each object."""
+        sides = np.maximum(self.high - self.low + 1, 0)
+        return (sides.prod(axis=-1).sum(axis=-1) * [one.per_cell for one in levels]).sum(axis=-1)
+
+
+def cells_between(points: Points, low: np.ndarray, high: np.ndarray, borders: bool = True) -> Cells:
+    """The cells of each level whose centres lie in a rectangle of each object, as one rectangle of cells (S = 1).
+
+    Args:
+        points: the points of an image.
+        low: float64 [N, L, 2], left and upper border in pixels.
+        high: float64 [N, L, 2], right and lower border.
+        borders: whether what lies on a border lies in the rectangle.
+    """
+    stride = np.array([level.stride for level in points.levels], dtype=np.float64)[:, None]
+    last = np.array([(level.columns, level.rows) for level in points.levels]) - 1
+    low, high = np.clip(low / stride - 0.5, -1, last + 1), np.clip(high / stride - 0.5, -1, last + 1)
+    first = np.ceil(low) if borders else np.floor(low) + 1
+    end = np.floor(high) if borders else np.ceil(high) - 1
+    return Cells(np.maximum(first, 0).astype(np.int64)[:, :, None], np.minimum(end, last).astype(np.int64)[:, :, None])
+
+
+def either(a: Cells, b: Cells) -> Cells:
+    """The cells in one or the other of two rectangles (S = 1), the columns of one within those of the other, and rows too.
+
+    Three rectangles (S = 3): the rows of the taller one above the other, the rows of both, and those below.
+    """
+    empty = ((a.high < a.low).any(axis=-1, keepdims=True), (b.high < b.low).any(axis=-1, keepdims=True))
+    a_low, a_high = np.where(empty[0], b.low, a.low), np.where(empty[0], b.high, a.high)
+    b_low, b_high = np.where(empty[1], a.low, b.low), np.where(empty[1], a.high, b.high)
+    taller = a_high[..., 1:] - a_low[..., 1:] >= b_high[..., 1:] - b_low[..., 1:]
+    tall_low, tall_high = np.where(taller, a_low, b_low), np.where(taller, a_high, b_high)
+    other_low, other_high = np.where(taller, b_low, a_low), np.where(taller, b_high, a_high)
+    low = np.concatenate([tall_low, np.minimum(tall_low, other_low), tall_low], axis=2)
+    high = np.concatenate([tall_high, np.maximum(tall_high, other_high), tall_high], axis=2)
+    low[:, :, 1, 1], high[:, :, 1, 1] = other_low[:, :, 0, 1], other_high[:, :, 0, 1]
+    high[:, :, 0, 1], low[:, :, 2, 1] = other_low[:, :, 0, 1] - 1, other_high[:, :, 0, 1] + 1
+    return Cells(low, high)
+
+
+def both(a: Cells, b: Cells) -> Cells:
+    """The cells that lie in one and in the other of two rectangles."""
+    return Cells(np.maximum(a.low, b.low), np.minimum(a.high, b.high))
 
 
 def pairs_within(points: Points, objects: Objects, reach: np.ndarray) -> Pairs:
-    """Every trained object with at least all points whose distance from its centre is within `reach` in both directions.
-
-    On a level these are rows of neighbouring cells, and so, anchors included, runs of consecutive points.
+    """Every trained object with the points whose distance from its centre is at most `reach` in both directions.
 
     Args:
         points: the A points of an image.
         objects: the objects of a batch.
         reach: float [N, L, 2], largest |x| and |y| between centre and point on each level, in pixels.
     """
-    known, levels = objects.known, points.levels
-    centre = (known.boxes[:, None, :2] + known.boxes[:, None, 2:]) / 2
-    stride = np.array([level.stride for level in levels], dtype=np.float64)[:, None]
-    last = np.array([(level.columns, level.rows) for level in levels]) - 1.0
-    low = np.ceil(np.clip((centre - reach) / stride - 0.5 - SLACK, 0, last + 1)).astype(np.int64)
-    high = np.floor(np.clip((centre + reach) / stride - 0.5 + SLACK, -1, last)).astype(np.int64)
-    columns, rows = np.moveaxis(np.maximum(high - low + 1, 0) * known.trained[:, None, None], -1, 0)  # [N, L] each
-    a_cell, a_row, begin = np.array([(one.per_cell, one.columns * one.per_cell, one.first) for one in levels]).T
-    ends = np.cumsum(columns * rows * a_cell)
-    start = np.concatenate([[0], ends[:-1]])
-    runs = np.stack(
-        [
-            ends,
-            start,
-            (begin + low[..., 1] * a_row + low[..., 0] * a_cell).ravel(),
-            np.maximum(columns * a_cell, 1).ravel(),
-            (a_row - columns * a_cell).ravel(),
-            np.arange(columns.size) // len(levels),
-        ]
-    )
-    return _listed(
-        torch.from_numpy(runs), int(ends[-1]), objects, sum(one.rows * one.columns * one.per_cell for one in levels)
-    )
+    boxes = objects.known.boxes[:, None].astype(np.float64)
+    centre = (boxes[..., :2] + boxes[..., 2:]) / 2
+    return pairs_of(points, objects, cells_between(points, centre - reach, centre + reach))
 
 
-def _listed(runs: Tensor, number: int, objects: Objects, all_points: int) -> Pairs:
+def pairs_of(points: Points, objects: Objects, cells: Cells) -> Pairs:
+    """Every trained object with the points of all its cells.
+
+    In a rectangle of cells a row is, anchors included, a run of consecutive points.
+    """
+    levels = points.levels
+    count, per_level = len(cells.low), cells.low.shape[2]
+    a_cell, columns, begin = np.array([(one.per_cell, one.columns, one.first) for one in levels]).T[:, :, None]
+    wide, tall = np.moveaxis(np.maximum(cells.high - cells.low + 1, 0), -1, 0)  # [N, L, S] each
+    number = wide * tall * a_cell * objects.known.trained[:, None, None]
+    own = number.reshape(count, -1).sum(axis=1)
+    blocks = -(-own // BLOCK)
+    ends = np.cumsum(blocks)
+    all_blocks = few_sizes(int(ends[-1]))
+    fill = blocks * BLOCK - own
+    fill[-1] += (all_blocks - ends[-1]) * BLOCK
+    # of each rectangle its rows, points in a row, the first point, and how far it is to that of the next row; at last what
+    # fills up the blocks of an object
+    rectangles = np.zeros((4, count, len(levels) * per_level + 1), dtype=np.int64)
+    rows, length, start, step = rectangles
+    rows[:, :-1] = np.where(number > 0, tall, 0).reshape(count, -1)
+    length[:, :-1] = (wide * a_cell).reshape(count, -1)
+    start[:, :-1] = (begin + (cells.low[..., 1] * columns + cells.low[..., 0]) * a_cell).reshape(count, -1)
+    step[:, :-1] = np.broadcast_to(columns * a_cell, number.shape).reshape(count, -1)
+    rows[:, -1], length[:, -1] = fill > 0, fill
+    start += objects.known.images[:, None] * sum(one.rows * one.columns * one.per_cell for one in levels)
+    start -= (rows.cumsum().reshape(rows.shape) - rows) * step  # so that the i-th row of all begins at start + i · step
+    of_object = np.stack([ends - blocks, (ends - blocks) * BLOCK + own, blocks])
+    of_object[2, -1] += all_blocks - ends[-1]
+    return _listed(rectangles.reshape(4, -1), of_object, all_blocks, objects.boxes)
+
+
+def _listed(rectangles: np.ndarray, of_object: np.ndarray, all_blocks: int, boxes: Tensor) -> Pairs:
     """Writes the pairs out, on the device.
 
     Args:
-        runs: int64 [6, N · L], of each object and level where its pairs end and begin in the list, the first point, the
-            number of consecutive points, how many points there are from their end to the next ones, and the object.
-        number: of all pairs.
+        rectangles: int64 [4, R], rows, points in a row, first point and step: row i of all begins at first + i · step.
+        of_object: int64 [3, N], the first block, the end of the object's pairs, and the number of blocks.
+        all_blocks: Q.
+        boxes: those of the objects, on whose device the pairs are needed.
     """
-    device, count = objects.boxes.device, len(objects.boxes)
-    runs = runs.pin_memory().to(device, non_blocking=True) if objects.boxes.is_cuda else runs.to(device)
-    place = torch.arange(few_sizes(number), device=device)
-    valid = place < number
-    run = torch.searchsorted(runs[0], place, right=True).clamp_(max=runs.shape[1] - 1)
-    start, first, together, gap, rows = (row.index_select(0, run) for row in runs[1:])
-    offset = place - start
-    points = torch.where(valid, first + offset + offset // together * gap, 0)
-    places = torch.where(valid, objects.images.index_select(0, rows) * all_points + points, 0)
-    begin, end = runs[1].view(count, -1)[:, 0], runs[0].view(count, -1)[:, -1]
-    return Pairs(rows, points, places, valid, begin, end - begin)
+    device = boxes.device
+    all_rows = int(rectangles[0].sum())
+    flat = torch.from_numpy(np.concatenate([rectangles.ravel(), of_object.ravel()]))
+    flat = flat.pin_memory().to(device, non_blocking=True) if boxes.is_cuda else flat.to(device)
+    rows = flat[: rectangles.shape[1]]
+    first, end, blocks = flat[rectangles.size :].view(3, -1)
+    owner = torch.arange(len(first), device=device).repeat_interleave(blocks, output_size=all_blocks)
+
+    which = torch.arange(len(rows), device=device).repeat_interleave(rows, output_size=all_rows)
+    length, start, step = flat[len(rows) : rectangles.size].view(3, -1).index_select(1, which)
+    # the i-th pair of all, the j-th of its row, is with the point i + (start of its row − i + j)
+    shift = start.addcmul_(step, torch.arange(all_rows, device=device)).sub_(length.cumsum(0)).add_(length)
+    number = torch.arange(all_blocks * BLOCK, device=device)
+    places = shift.repeat_interleave(length, output_size=len(number)).add_(number).view(-1, BLOCK)
+    filler = number.view(-1, BLOCK) >= end.index_select(0, owner)[:, None]
+    return Pairs(owner, places.masked_fill_(filler, 0), filler, first, blocks)
+
+
+def iou_of_pairs(pairs: Pairs, boxes: Tensor, objects: Tensor) -> Tensor:
+    """IoU of predicted boxes [B · A, 4] and objects [N, 4]: float32 [Q, BLOCK], 0 where there is no pair.
+
+    As `detector.boxes.aligned_iou` of the boxes of each pair, which are not laid side by side in memory here: an object's side
+    holds for all of a block, and results take the place of what they were made of.
+    """
+    together = torch.cat([boxes.float(), objects])
+    sides = torch.cat([together, area(together)[:, None]], dim=1).T.contiguous()
+    predicted = sides.index_select(1, pairs.places.flatten()).view(5, *pairs.places.shape)
+    own = sides.index_select(1, pairs.objects + len(boxes))[..., None]
+    overlap = predicted[2].minimum(own[2]).sub_(predicted[0].maximum(own[0])).clamp_(min=0)
+    overlap *= predicted[3].minimum(own[3]).sub_(predicted[1].maximum(own[1])).clamp_(min=0)
+    union = predicted[4].add_(own[4]).sub_(overlap).clamp_(min=torch.finfo(sides.dtype).tiny)
+    return overlap.div_(union).masked_fill_(pairs.filler, 0.0)
 
 
 def best_of_each_object(pairs: Pairs, merit: Tensor, number: int) -> tuple[Tensor, Tensor]:
     """The `number` pairs of each object that have the greatest merit, best first, of equal ones the earlier.
 
+    They lie in the `number` blocks whose best pairs are greatest: a pair of any other block comes after one of each of these.
+
     Args:
-        pairs: P pairs of N objects.
-        merit: float32 [P]; −∞ for a pair that must not be taken.
+        pairs: pairs of N objects.
+        merit: float32 [Q, BLOCK]; −∞ for a pair that must not be taken.
 
     Returns:
-        int64 [N, number], indices of pairs, and bool [N, number]: there is such a pair.
+        int64 [N, number], indices of pairs, as in `places.flatten()`, and bool [N, number]: there is such a pair.
     """
-    bits = merit.view(torch.int32)
-    bits = bits ^ ((bits >> 31) & 0x7FFFFFFF)  # integers in the order of the floats that they are the bits of
-    order = ((pairs.objects << 32) - bits).argsort(stable=True)
     rank = torch.arange(number, device=merit.device)
-    best = order[(pairs.first[:, None] + rank).clamp(max=len(merit) - 1)]
-    return best, (rank < pairs.count[:, None]) & (merit[best] > -torch.inf)
+    order = ((pairs.objects << 32) - _ordered(merit.amax(dim=1))).argsort(stable=True)
+    blocks = order.index_select(0, (pairs.first[:, None] + rank).clamp_(max=len(order) - 1).flatten())
+    absent = (rank >= pairs.count[:, None]).view(-1, 1)
+    among = _ordered(merit.index_select(0, blocks).masked_fill_(absent, -torch.inf))
+    last = merit.numel() - 1
+    from_last = torch.arange(last, -1, -1, device=merit.device).view_as(merit).index_select(0, blocks)
+    keys = (among.long() << 32).add_(from_last).view(len(pairs.first), -1).topk(number).values
+    return last - (keys & _LOW), keys >= _SOME
+
+
+_LOW = (1 << 32) - 1
+_SOME = -0x7F800000 << 32
+"""What is above it stands for more than −∞, which is −0x7F800001 to `_ordered`."""
+
+
+def _ordered(values: Tensor) -> Tensor:
+    """Integers in the order of the float32 numbers that they are the bits of."""
+    bits = values.view(torch.int32)
+    return bits ^ ((bits >> 31) & 0x7FFFFFFF)
+
+
+def rows_like(table: Tensor) -> Tensor:
+    """int64 [N, T] for a table [N, T]: in each place the row."""
+    return torch.arange(len(table), device=table.device)[:, None].expand_as(table)
 
 
 def wins_its_point(places: Tensor, taken: Tensor, merit: Tensor, all_places: int) -> Tensor:
@@ -127,7 +241,7 @@ def wins_its_point(places: Tensor, taken: Tensor, merit: Tensor, all_places: int
     merit = torch.where(taken, merit, -torch.inf)
     best = merit.new_full((all_places,), -torch.inf).scatter_reduce(0, index, merit.flatten(), "amax")
     leads = taken & (merit == best[places])
-    rows = torch.arange(count, device=places.device)[:, None].expand_as(places)
+    rows = rows_like(places)
     contenders = torch.where(leads, rows, count)
     first = contenders.new_full((all_places,), count).scatter_reduce(0, index, contenders.flatten(), "amin")
     return leads & (rows == first[places])

@@ -14,8 +14,18 @@ import torch
 from torch import Tensor
 
 from detector.assigners.assigner import AssignerOptions, Assignment
-from detector.assigners.pairs import Pairs, best_of_each_object, pairs_within, wins_its_point
-from detector.boxes import aligned_iou
+from detector.assigners.pairs import (
+    Cells,
+    Pairs,
+    best_of_each_object,
+    both,
+    cells_between,
+    either,
+    iou_of_pairs,
+    pairs_of,
+    rows_like,
+    wins_its_point,
+)
 from detector.errors import OptionError
 from detector.heads.points import Points
 from detector.options import Count, Range, Weight, arguments
@@ -45,6 +55,16 @@ class SimOTAAssignerOptions(AssignerOptions):
         return SimOTAAssigner(**arguments(self))
 
 
+@dataclass(frozen=True)
+class Candidates:
+    """What the assigner looks at."""
+
+    all: Pairs
+    """The pairs whose IoUs are added up."""
+    possible: Pairs
+    """The pairs that may be taken: a part of all."""
+
+
 class SimOTAAssigner:
     """The k cheapest points that lie in an object or within `centre_radius` strides of its centre, 1 ≤ k ≤ `top`."""
 
@@ -55,55 +75,75 @@ class SimOTAAssigner:
         self.top = top
         self.iou_weight = iou_weight
 
-    def candidates(self, points: Points, objects: Objects) -> Pairs:
-        """The points that lie in each object or near its centre."""
-        half = (objects.known.boxes[:, None, 2:] - objects.known.boxes[:, None, :2]) / 2
+    def candidates(self, points: Points, objects: Objects) -> Candidates:
+        """The points that lie in each object or near its centre, and those that it may get.
+
+        An object with enough points both in it and near its centre gets no other, as these cost less.
+        """
+        boxes = objects.known.boxes[:, None].astype(np.float64)
+        low, high = boxes[..., :2], boxes[..., 2:]
         near = np.array([[self.centre_radius * level.stride] for level in points.levels])
-        return pairs_within(points, objects, np.maximum(half, near))
+        centre = (low + high) / 2
+        inside = cells_between(points, low + 0 * near, high + 0 * near, borders=False)
+        central = cells_between(points, centre - near, centre + near, borders=False)
+        all_cells, best_cells = either(inside, central), both(inside, central)
+        enough = (best_cells.points(points.levels) >= self.top)[:, None, None, None]
+        # one rectangle in place of three
+        possible = Cells(
+            np.where(enough, best_cells.low, all_cells.low),
+            np.where(
+                enough & (np.arange(3)[:, None] > 0),
+                best_cells.low - 1,
+                np.where(enough, best_cells.high, all_cells.high),
+            ),
+        )
+        return Candidates(pairs_of(points, objects, all_cells), pairs_of(points, objects, possible))
 
     @torch.no_grad()
     def __call__(
-        self, scores: Tensor, boxes: Tensor, points: Points, objects: Objects, candidates: Pairs
+        self, scores: Tensor, boxes: Tensor, points: Points, objects: Objects, candidates: Candidates
     ) -> Assignment:
         """See `Assigner`. The score of a taken pair is its IoU, its weight 1."""
-        pairs = candidates
-        object_boxes = objects.boxes.index_select(0, pairs.objects)
-        inside, central = self._places(points, pairs, object_boxes)
-        candidate = pairs.valid & (inside | central)
-        iou = aligned_iou(object_boxes, boxes.float().flatten(0, 1).index_select(0, pairs.places), eps=0.0)
-        iou = torch.where(candidate, iou, 0.0)
-        cost = _class_cost(scores.float().flatten(0, 1), pairs.places, objects.labels[pairs.objects])
-        cost = cost - self.iou_weight * iou.clamp(min=1e-8).log() + OUTSIDE * ~(inside & central)
-        cost = torch.where(candidate, cost, torch.inf)
+        boxes = boxes.flatten(0, 1)
+        overlap = iou_of_pairs(candidates.all, boxes, objects.boxes)
+        overlapping, there = best_of_each_object(
+            candidates.all, overlap.masked_fill(candidates.all.filler, -torch.inf), self.top
+        )
+        wanted = torch.where(there, overlap.flatten()[overlapping], 0.0).sum(dim=1).int().clamp(min=1)  # [N]: k
 
-        overlapping, there = best_of_each_object(pairs, iou, self.top)
-        wanted = torch.where(there, iou[overlapping], 0.0).sum(dim=1).int().clamp(min=1)  # [N]: k
+        pairs = candidates.possible
+        iou = iou_of_pairs(pairs, boxes, objects.boxes)
+        cost = _class_cost(scores.float().flatten(0, 1), pairs, objects.labels)
+        cost = cost - self.iou_weight * iou.clamp(min=1e-8).log() + OUTSIDE * ~self._best_place(points, pairs, objects)
+        cost = cost.masked_fill(pairs.filler, torch.inf)
         cheapest, taken = best_of_each_object(pairs, -cost, self.top)  # [N, top]
         taken = taken & (torch.arange(self.top, device=wanted.device) < wanted[:, None])
-        places = pairs.places[cheapest]
+        cost, iou, places = (each.flatten()[cheapest] for each in (cost, iou, pairs.places))
         # of several objects a point takes the one it is cheapest for
-        taken = wins_its_point(places, taken, -cost[cheapest], scores.shape[0] * scores.shape[1])
-        target = torch.where(taken, iou[cheapest], 0.0)
-        return Assignment(
-            places.flatten(), pairs.objects[cheapest].flatten(), target.flatten(), taken.float().flatten()
-        )
+        taken = wins_its_point(places, taken, -cost, scores.shape[0] * scores.shape[1])
+        target = torch.where(taken, iou, 0.0)
+        return Assignment(places.flatten(), rows_like(places).flatten(), target.flatten(), taken.float().flatten())
 
-    def _places(self, points: Points, pairs: Pairs, objects: Tensor) -> tuple[Tensor, Tensor]:
-        """bool [P] twice: the point lies in the object; it lies in the square around the object's centre."""
-        centre = points.centres.index_select(0, pairs.points)
-        inside = ((centre > objects[:, :2]) & (centre < objects[:, 2:])).all(dim=-1)
-        reach = self.centre_radius * points.strides.index_select(0, pairs.points)[:, None]
-        return inside, ((centre - (objects[:, :2] + objects[:, 2:]) / 2).abs() < reach).all(dim=-1)
+    def _best_place(self, points: Points, pairs: Pairs, objects: Objects) -> Tensor:
+        """bool [Q, BLOCK]: the point lies in the object and in the square around the object's centre."""
+        point = pairs.places % len(points.strides)
+        x, y = (points.centres[:, axis][point] for axis in (0, 1))
+        x1, y1, x2, y2 = objects.boxes.index_select(0, pairs.objects)[..., None].unbind(1)
+        reach = self.centre_radius * points.strides[point]
+        inside = (x > x1) & (x < x2) & (y > y1) & (y < y2)
+        return inside & ((x - (x1 + x2) / 2).abs() < reach) & ((y - (y1 + y2) / 2).abs() < reach)
 
 
-def _class_cost(scores: Tensor, places: Tensor, labels: Tensor) -> Tensor:
-    """Scores [B · A, K], places [P] and labels [P] → [P]: binary cross-entropy of the K scores of a place.
+def _class_cost(scores: Tensor, pairs: Pairs, labels: Tensor) -> Tensor:
+    """Scores [B · A, K] and labels [N] → [Q, BLOCK]: binary cross-entropy of the K scores of a place.
 
     The target is 1 for the label and 0 for the others: −Σ_k log(1 − p_k) over all classes, once a place, and for the label
     log(1 − p) − log p in place of log(1 − p). Pairs share places, and yet there may be fewer pairs than places.
     """
-    few = not torch.compiler.is_compiling() and len(places) < len(scores)
-    seen = scores.index_select(0, places) if few else scores
+    places = pairs.places
+    few = not torch.compiler.is_compiling() and places.numel() < len(scores)
+    seen = scores.index_select(0, places.flatten()) if few else scores
     nothing = (1 - seen).log_().clamp_(min=-100.0).sum(dim=1)
-    own = scores[places, labels]
-    return (1 - own).log().clamp(min=-100.0) - own.log().clamp(min=-100.0) - (nothing if few else nothing[places])
+    own = scores[places, labels.index_select(0, pairs.objects)[:, None]]
+    of_others = nothing.view_as(places) if few else nothing[places]
+    return (1 - own).log().clamp(min=-100.0) - own.log().clamp(min=-100.0) - of_others

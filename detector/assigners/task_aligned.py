@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 
 from detector.assigners.assigner import AssignerOptions, Assignment
-from detector.assigners.pairs import Pairs, best_of_each_object, pairs_within, wins_its_point
-from detector.boxes import aligned_iou
+from detector.assigners.pairs import Pairs, best_of_each_object, iou_of_pairs, pairs_within, rows_like, wins_its_point
 from detector.heads.points import Points
 from detector.options import Count, Exponent, arguments
 from detector.targets import Objects
@@ -47,7 +46,8 @@ class TaskAlignedAssigner:
 
     def candidates(self, points: Points, objects: Objects) -> Pairs:
         """The points inside each object."""
-        size = objects.known.boxes[:, None, 2:] - objects.known.boxes[:, None, :2]
+        boxes = objects.known.boxes[:, None].astype(np.float64)
+        size = boxes[..., 2:] - boxes[..., :2]
         return pairs_within(points, objects, np.maximum(size / 2, _least_half(points)))
 
     @torch.no_grad()
@@ -55,24 +55,21 @@ class TaskAlignedAssigner:
         self, scores: Tensor, boxes: Tensor, points: Points, objects: Objects, candidates: Pairs
     ) -> Assignment:
         """See `Assigner`. A pair weighs as much as its score (section 3.2, "training objective")."""
-        pairs = candidates
-        object_boxes = objects.boxes.index_select(0, pairs.objects)
-        iou = aligned_iou(object_boxes, boxes.float().flatten(0, 1).index_select(0, pairs.places), eps=0.0)
-        score = scores.flatten(0, 1)[pairs.places, objects.labels[pairs.objects]].float()
-        alignment = score.pow(self.alpha) * iou.pow(self.beta)
-        offset = (points.centres.index_select(0, pairs.points) - (object_boxes[:, :2] + object_boxes[:, 2:]) / 2).abs()
-        half = ((object_boxes[:, 2:] - object_boxes[:, :2]) / 2).clamp(min=_least_half(points))
-        inside = pairs.valid & (offset <= half).all(dim=-1)
+        pairs, classes = candidates, scores.shape[-1]
+        iou = iou_of_pairs(pairs, boxes.flatten(0, 1), objects.boxes)
+        own = pairs.places * classes + objects.labels.index_select(0, pairs.objects)[:, None]
+        alignment = scores.flatten().index_select(0, own.flatten()).float().view_as(iou).pow_(self.alpha)
+        alignment *= iou.pow(self.beta)
 
-        best, chosen = best_of_each_object(pairs, torch.where(inside, alignment, -torch.inf), self.top)
-        alignment, iou, places = alignment[best], iou[best], pairs.places[best]  # [N, top]
+        best, chosen = best_of_each_object(pairs, alignment.masked_fill(pairs.filler, -torch.inf), self.top)
+        alignment, iou, places = (each.flatten()[best] for each in (alignment, iou, pairs.places))  # [N, top]
         # an ambiguous point takes the object it fits best
         chosen = wins_its_point(places, chosen, iou, scores.shape[0] * scores.shape[1])
         # the best-aligned point of an object gets the object's best IoU as its score (section 3.2, t̂)
         best_alignment = torch.where(chosen, alignment, 0.0).amax(dim=1, keepdim=True)
         best_iou = torch.where(chosen, iou, 0.0).amax(dim=1, keepdim=True)
         target = torch.where(chosen, alignment * (best_iou / best_alignment.clamp(min=1e-12)), 0.0).flatten()
-        return Assignment(places.flatten(), pairs.objects[best].flatten(), target, target)
+        return Assignment(places.flatten(), rows_like(places).flatten(), target, target)
 
 
 def _least_half(points: Points) -> float:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
+from types import ModuleType
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -138,3 +144,31 @@ COMMANDS: dict[str, Command] = {
         ),
     )
 }
+
+
+def imported(function: str) -> Callable[[Any], Any]:
+    """The function that MODULE:NAME names."""
+    module, _, name = function.partition(":")
+    with without_scipy_signal():
+        return getattr(import_module(module), name)
+
+
+@contextmanager
+def without_scipy_signal() -> Iterator[None]:
+    """Inside, `import scipy.signal` gives a module without functions; afterwards the real one.
+
+    torchmetrics, which comes with Lightning, imports it only to give it an old name back that it may have lost. That is 500
+    modules, and half of what importing Lightning takes.
+    """
+    name = "scipy.signal"
+    if name in sys.modules:
+        yield
+        return
+    stand_in: Any = ModuleType(name)
+    stand_in.hamming = None  # the old name
+    sys.modules[name] = stand_in
+    try:
+        yield
+    finally:
+        if sys.modules.get(name) is stand_in:
+            del sys.modules[name]

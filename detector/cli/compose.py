@@ -6,7 +6,6 @@ import dataclasses
 import os
 import sys
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from omegaconf import DictConfig
 
 from detector import config, signals
 from detector.cli.choices import keys_of
-from detector.cli.commands import Command
+from detector.cli.commands import Command, imported
 from detector.cli.keys import SWITCHES
 from detector.cli.schema import complete_data, leave_out_absent_parts, register_schemas, to_object
 from detector.cli.sweep import SweepReport
@@ -60,7 +59,7 @@ def run(command: Command, arguments: list[str], function: Callable[[Any], Any] |
             settings = _resumed(composed) if composed.get("resume") else to_object(composed)
             _say_found(complete_data(settings))
             _expect_loading(settings)
-            called = function or _imported(command.function)
+            called = function or imported(command.function)
             signals.goes_on(lambda: "before it had finished; the same command starts again")
             with signals.unwinding(), answer_memory(settings):
                 called(settings)
@@ -108,11 +107,6 @@ def _expect_loading(settings: Any) -> None:
             expect_loading(settings.data, settings.augment)
         case config.Evaluate() if settings.checkpoint:
             expect_loading(settings.data)
-
-
-def _imported(function: str) -> Callable[[Any], Any]:
-    module, _, name = function.partition(":")
-    return getattr(import_module(module), name)
 
 
 def _refuse_sweep_without_multirun() -> None:

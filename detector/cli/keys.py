@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any, get_args
 
 from detector.cli.choices import SETS_OF_VALUES, Keys, absent_groups, chosen_by, keys_of
 from detector.cli.commands import Command
 from detector.cli.option_source import Option
 from detector.command_line import names, quoted
 from detector.errors import UserError
+from detector.option_check import refuse, violations_of
 
 FOREIGN = {
     "imgsz": ("image_size",),
@@ -65,7 +68,9 @@ def checked(command: Command, arguments: list[str]) -> list[str]:
 
 
 def check_overrides(command: Command, arguments: list[str]) -> None:
-    """Refuses what no composition could take: keys and choices that do not exist, and keys of parts that a model lacks.
+    """Refuses what no composition could take: keys, choices and values that cannot be, and keys of parts that a model lacks.
+
+    Of values these are numbers and words; what else is written on a command line Hydra reads.
 
     Raises:
         UserError: in one line, with the key that was probably meant or those that there are.
@@ -80,7 +85,8 @@ def check_overrides(command: Command, arguments: list[str]) -> None:
             chosen[key] = _choices(override, key, value, own_files)
         elif key == "hydra/launcher":
             _check_launcher(value)
-    known = {key: _possible(key, keys, chosen) for key, option in keys.own.items() if option.cls is not None}
+    possible = {key: _possible(key, keys, chosen) for key, option in keys.own.items() if option.cls is not None}
+    known = {key: None if each is None else _together(each) for key, each in possible.items()}
     models = chosen.get("model") or []
     for override in overrides:
         if override.startswith("hydra/"):
@@ -91,6 +97,7 @@ def check_overrides(command: Command, arguments: list[str]) -> None:
         if len(models) == 1 and models[0] is not None and group in absent_groups(models[0]):
             raise UserError(f"{override}: has no meaning with model={models[0]}, which has no {group} of its own")
         _check_key(override, keys, known)
+    refuse([violation for override in overrides for violation in _value_violations(override, keys, possible)])
 
 
 def _with_list(key: str, arguments: list[str]) -> list[str]:
@@ -134,13 +141,13 @@ def _choices(override: str, group: str, value: str, own_files: bool) -> list[str
     return [None if word == "null" else word for word in words]
 
 
-def _possible(group: str, keys: Keys, chosen: dict[str, list[str | None]]) -> dict[str, Option] | None:
-    """The keys below a group with all that may be chosen: by the command line, or by the files that it chooses.
+def _possible(group: str, keys: Keys, chosen: dict[str, list[str | None]]) -> list[dict[str, Option]] | None:
+    """The keys below a group with each that may be chosen: by the command line, or by the files that it chooses.
 
     None where a choice is a user's own, of which only Hydra knows the keys.
     """
     if group not in keys.groups:
-        return keys.of(group, None)
+        return [keys.of(group, None)]
     if group in chosen:
         choices = chosen[group]
     else:
@@ -149,12 +156,54 @@ def _possible(group: str, keys: Keys, chosen: dict[str, list[str | None]]) -> di
             choices += [
                 chosen_by(other, value)[group] for value in values if value and group in chosen_by(other, value)
             ]
+    if any(choice is not None and choice not in names(group) for choice in choices):
+        return None
+    return [keys.of(group, choice) for choice in choices or [None]]
+
+
+def _together(each: list[dict[str, Option]]) -> dict[str, Option]:
     result: dict[str, Option] = {}
-    for choice in choices or [None]:
-        if choice is not None and choice not in names(group):
-            return None
-        result = {**keys.of(group, choice), **result}
+    for one in each:
+        result = {**one, **result}
     return result
+
+
+def _value_violations(override: str, keys: Keys, possible: dict[str, list[dict[str, Option]] | None]) -> list[str]:
+    """What is wrong with the value of an override whichever choice its group gets, as composing it would say."""
+    key, _, text = override.lstrip("+").partition("=")
+    first, *rest = key.split(".")
+    if not rest:
+        options = [keys.own[first]] if first in keys.own and first not in keys.groups else []
+    else:
+        options = [one[rest[0]] for one in possible.get(first) or [] if rest[0] in one] if len(rest) == 1 else []
+    found = [
+        list(violations_of(value, option.hint, key))
+        for option in options
+        if (value := _value(text, option)) is not None
+    ]
+    return found[0] if found and len(found) == len(options) and all(found) else []
+
+
+def _value(text: str, option: Option) -> int | float | str | None:
+    """What a number or a word on the command line is to an option; None where only Hydra can tell."""
+    kinds = set(_types(option.hint))
+    if text.isidentifier() and text not in ("null", "true", "false", "inf", "nan"):
+        return text if option.words or kinds & {int, float} else None
+    if str in kinds or "_" in text or text != text.strip():
+        return None
+    for kind in (int, float):
+        with suppress(ValueError):
+            number = kind(text)
+            return float(number) if float in kinds else number if int in kinds else None
+    return None
+
+
+def _types(hint: Any) -> Iterator[Any]:
+    """The types within a hint."""
+    if get_args(hint):
+        yield from (found for one in get_args(hint) for found in _types(one))
+    elif isinstance(hint, type):
+        yield hint
 
 
 def _check_key(override: str, keys: Keys, known: dict[str, dict[str, Option] | None]) -> None:

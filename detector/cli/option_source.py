@@ -15,9 +15,12 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Annotated, Any
+
+import detector.options
 
 ROOT = Path(__file__).resolve().parent.parent
+PLAIN: dict[str, Any] = {"int": int, "float": float, "str": str}
 BUILTINS = {"int": "int", "float": "float", "str": "text", "bool": "true or false", "Any": "anything"}
 
 
@@ -53,6 +56,8 @@ class Option:
     """The only values that it takes, where there are a few."""
     cls: Found | None = None
     """The class of its value where that has keys of its own."""
+    hint: Any = None
+    """Its type with its conditions, as `detector.option_check` takes it, where it is a number or a text; otherwise None."""
 
 
 @cache
@@ -177,6 +182,8 @@ def _kind(annotation: ast.expr, where: Source) -> Option:
             option = _kind(inner, where)
             for condition in conditions:
                 value = _condition(condition, where)
+                if option.hint is not None:
+                    option = replace(option, hint=Annotated[option.hint, value])
                 if words := tuple(map(str, getattr(value, "choices", ()))):
                     option = replace(option, kind=f"one of {', '.join(words)}", words=words)
                 else:
@@ -187,9 +194,9 @@ def _kind(annotation: ast.expr, where: Source) -> Option:
             return Option("", f"list of {item.kind}" if item.kind != "anything" else "list", None, "")
         case ast.BinOp(left=left, op=ast.BitOr(), right=ast.Constant(value=None)):
             option = _kind(left, where)
-            return replace(option, kind=f"{option.kind} or null")
+            return replace(option, kind=f"{option.kind} or null", hint=option.hint and (option.hint | None))
         case ast.Name(id=name) if name in BUILTINS:
-            return Option("", BUILTINS[name], None, "")
+            return Option("", BUILTINS[name], None, "", hint=PLAIN.get(name))
     found = resolve(annotation, where)
     if isinstance(found.node, ast.ClassDef):
         return Option("", "a group of keys", None, "", cls=found)
@@ -234,6 +241,8 @@ class _Constants(ast.NodeTransformer):
 @cache
 def _alone(module: Source) -> ModuleType:
     """A module without the packages that it lies in, which would import more."""
+    if module.name == "detector.options":  # which imports no more
+        return detector.options
     name = f"{module.name} (alone)"
     spec = importlib.util.spec_from_file_location(name, module.path)
     assert spec is not None

@@ -15,6 +15,7 @@ def main(folder: Path, plugins: list[str]) -> None:
     """Goes on with the run in `folder`, or starts it, and ends when the sweep ends, however that ends."""
     signals.install()
     threading.Thread(target=_end_with_the_sweep, daemon=True).start()
+    from detector.cli.commands import imported
     from detector.cli.user_errors import answer_errors
 
     with answer_errors():
@@ -26,7 +27,7 @@ def main(folder: Path, plugins: list[str]) -> None:
         config.load_plugins(plugins)
         settings = dataclasses.replace(read_config(folder), resume=str(folder))
         expect_loading(settings.data, settings.augment)
-        from detector.training.train import train
+        train = imported("detector.training.train:train")
 
         with signals.unwinding(), answer_memory(settings):
             train(settings)

@@ -216,6 +216,8 @@ def assemble(
     area = _area(objects, written)
     by_image = np.argsort(owners, kind="stable")
     measured, rows = by_image[finite[by_image]], by_image[keep[by_image]]
+    measured_labels, measured_crowd = labels[measured], crowd[measured]
+    all_trained = len(rows) == len(measured)  # as in most data: what is equal is kept once
     return Index(
         class_names=tuple(class_names),
         category_ids=tuple(category_ids),
@@ -224,15 +226,15 @@ def assemble(
         sizes=sizes,
         offsets=offsets_of(np.bincount(owners[rows], minlength=len(sizes))),
         boxes=trained[rows],
-        labels=labels[rows],
-        crowd=crowd[rows],
+        labels=measured_labels if all_trained else labels[rows],
+        crowd=measured_crowd if all_trained else crowd[rows],
         area=np.minimum(area[rows], np.finfo(np.float32).max).astype(np.float32),
         annotations=Annotations(
             offsets_of(np.bincount(owners[measured], minlength=len(sizes))),
             written[measured],
             area[measured],
-            labels[measured],
-            crowd[measured],
+            measured_labels,
+            measured_crowd,
         ),
         problems=found,
     )

@@ -1,5 +1,7 @@
 """What every assigner looks at: pairs of an object and a point near it."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,17 @@ from random_scenes import ANCHORS, Scene, scene, target
 
 from detector.assigners import ASSIGNERS, AssignerOptions
 from detector.assigners.max_iou import MaxIoUAssigner
-from detector.assigners.pairs import SLACK, best_of_each_object, pairs_within, wins_its_point
+from detector.assigners.pairs import (
+    BLOCK,
+    Pairs,
+    best_of_each_object,
+    both,
+    cells_between,
+    either,
+    pairs_of,
+    pairs_within,
+    wins_its_point,
+)
 from detector.boxes import pairwise_iou
 from detector.heads.anchor_based import AnchorBasedHead
 from detector.targets import Targets
@@ -25,43 +37,79 @@ def test_pairs_are_all_those_within_reach_each_once_and_of_no_crowd(anchors: obj
     points = scenes[0].points
     objects = batch(*scenes, crowds=(3,)).objects
     pairs = pairs_within(points, objects, np.full((len(objects.labels), 2, 2), reach))
-    found = list(zip(pairs.objects[pairs.valid].tolist(), pairs.points[pairs.valid].tolist(), strict=True))
-    assert len(found) == len(set(found))
-    near, nearly = set(), set()
-    for n in range(45):
-        x1, y1, x2, y2 = objects.boxes[n].tolist()
-        for p, (x, y) in enumerate(points.centres.tolist()):
-            distance = max(abs(x - (x1 + x2) / 2), abs(y - (y1 + y2) / 2))
-            near |= {(n, p)} if distance <= reach else set()
-            nearly |= {(n, p)} if distance <= reach + SLACK * 16 else set()
-    assert near <= set(found) <= nearly
-    assert bool(near) == bool(reach)
     images = [0] * 5 + [2] * 40
-    places = [images[n] * len(points.strides) + p for n, p in found]
-    assert pairs.places[pairs.valid].tolist() == places
-    assert pairs.count[:45].tolist() == [sum(n == m for m, _ in found) for n in range(45)]
-    assert not pairs.count[45:].any()
+    near = [
+        (n, images[n] * len(points.strides) + p)
+        for n, (x1, y1, x2, y2) in enumerate(objects.boxes[:45].tolist())
+        for p, (x, y) in enumerate(points.centres.tolist())
+        if max(abs(x - (x1 + x2) / 2), abs(y - (y1 + y2) / 2)) <= reach
+    ]
+    assert listed(pairs) == near
+    assert bool(near) == bool(reach)
+    blocks = [-(-sum(n == m for m, _ in near) // BLOCK) for n in range(45)]
+    assert pairs.first[:46].tolist() == list(itertools.accumulate(blocks, initial=0))
 
 
-def test_the_best_pairs_of_each_object_are_those_that_topk_finds() -> None:
+def listed(pairs: Pairs) -> list[tuple[int, int]]:
+    rows = pairs.objects[:, None].expand_as(pairs.places)
+    return list(zip(rows[~pairs.filler].tolist(), pairs.places[~pairs.filler].tolist(), strict=True))
+
+
+@pytest.mark.parametrize("anchors", [None, ANCHORS])
+def test_the_cells_of_two_rectangles_are_united_and_intersected_as_sets_of_points_are(anchors: object) -> None:
+    """Rectangles about one centre as those of an object are, of every form, some empty and some across the border."""
+    one = scene(100, anchors)  # type: ignore[arg-type]
+    points, objects = one.points, batch(one).objects
+    centre = np.random.default_rng(0).uniform(-4, 100, (len(objects.labels), 1, 2))
+    half = np.random.default_rng(1).uniform(0, 40, (2, *centre.shape))
+    a, b = (cells_between(points, centre - one, centre + one, borders=False) for one in half)
+    within = []
+    for n, centre_of_one in enumerate(centre[:100, 0]):
+        offset = np.abs(points.centres.numpy() - centre_of_one)
+        within.append([set(np.flatnonzero((offset < one[n, 0]).all(axis=1))) for one in half])
+    for cells, expected in (
+        (either(a, b), [first | second for first, second in within]),
+        (both(a, b), [first & second for first, second in within]),
+    ):
+        assert listed(pairs_of(points, objects, cells)) == [
+            (n, p) for n, own in enumerate(expected) for p in sorted(own)
+        ]
+        assert cells.points(points.levels)[:100].tolist() == [len(own) for own in expected]
+    assert any(not first or not second for first, second in within)
+
+
+@pytest.mark.parametrize("borders", [True, False])
+def test_a_centre_on_a_border_belongs_to_a_rectangle_as_it_is_asked(borders: bool) -> None:
+    points = scene(0).points  # cells of 8 and 16 pixels
+    cells = cells_between(points, np.array([[[12.0, 20.0]] * 2]), np.array([[[28.0, 40.0]] * 2]), borders)
+    inside = [
+        ((12 <= x <= 28 and 20 <= y <= 40) if borders else (12 < x < 28 and 20 < y < 40))
+        for x, y in points.centres.tolist()
+    ]
+    assert cells.points(points.levels).tolist() == [sum(inside)]
+
+
+@pytest.mark.parametrize("number", [1, 3, 60])  # of up to five blocks
+def test_the_best_pairs_of_each_object_are_those_that_topk_finds(number: int) -> None:
     one = scene(12, seed=3)
     objects = batch(one).objects
-    pairs = pairs_within(one.points, objects, np.full((12, 2, 2), 30.0))
-    merit = torch.randn(len(pairs.objects), generator=torch.Generator().manual_seed(0)) * 1e3
-    merit = torch.where(pairs.valid & (merit.abs() > 300), merit, -torch.inf)  # of both signs
-    best, there = best_of_each_object(pairs, merit, 6)
+    pairs = pairs_within(one.points, objects, np.full((len(objects.labels), 2, 2), 30.0))
+    merit = torch.randn(pairs.places.shape, generator=torch.Generator().manual_seed(0)) * 1e3
+    merit = merit.masked_fill(pairs.filler | (merit.abs() < 300), -torch.inf)  # of both signs
+    best, there = best_of_each_object(pairs, merit, number)
+    assert pairs.count[:12].max() > 3
     for n in range(12):
-        own = merit[(pairs.objects == n) & pairs.valid]
+        own = merit[pairs.objects == n].flatten()
         own = own[own > -torch.inf]
-        assert merit[best[n]][there[n]].tolist() == own.topk(min(6, len(own))).values.tolist()
-    assert len(there) == 12
+        assert merit.flatten()[best[n]][there[n]].tolist() == own.topk(min(number, len(own))).values.tolist()
+    assert not there[12:].any()
 
 
 def test_of_equal_merits_the_earlier_pair_and_the_first_object_win() -> None:
     one = scene(2)
     pairs = pairs_within(one.points, batch(one).objects, np.full((8, 2, 2), 96.0))
-    best, _ = best_of_each_object(pairs, torch.where(pairs.valid, 0.0, -torch.inf), 3)
-    assert best[:2].tolist() == [[0, 1, 2], [180, 181, 182]]
+    best, _ = best_of_each_object(pairs, torch.where(~pairs.filler, 0.0, -torch.inf), 3)
+    assert best[:2].tolist() == [[0, 1, 2], [192, 193, 194]]
     places = torch.tensor([[4, 5], [5, 6], [5, 7]])
     taken = torch.tensor([[True, True], [True, True], [True, False]])
     won = wins_its_point(places, taken, torch.tensor([[0.1, 0.5], [0.5, 0.1], [0.4, 0.9]]), 8)

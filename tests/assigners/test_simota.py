@@ -13,11 +13,13 @@ from random_scenes import (
     on_predictions,
     scene,
     taken,
+    target,
     with_duplicates,
 )
 
 from detector.assigners.simota import OUTSIDE, SimOTAAssigner
 from detector.errors import OptionError
+from detector.targets import Targets
 
 
 def by_the_paper(one: Scene, radius: float, top: int) -> dict[int, tuple[int, float]]:
@@ -55,6 +57,8 @@ SCENES = {
     "duplicates": with_duplicates(on_predictions(scene(10, seed=3))),
     "two thousand": on_predictions(scene(2000, side=32, largest=30, seed=4)),
     "one": scene(1, seed=5),
+    "large": on_predictions(scene(9, smallest=50, largest=96, seed=6)),
+    "wide, high": on_predictions(scene(20, smallest=2, largest=90, seed=7)),
 }
 
 
@@ -67,6 +71,14 @@ def test_equals_the_papers_rule_written_with_loops(name: str, radius: float, top
     assert {p: which for p, (which, _) in pairs.items()} == {p: which for p, (which, _) in expected.items()}
     for point, (_, score) in pairs.items():
         assert abs(score - expected[point][1]) < 1e-5
+
+
+def test_classes_are_compared_near_the_centres_of_large_objects_alone() -> None:
+    one = scene(9, side=320, smallest=200, largest=300)
+    candidates = SimOTAAssigner().candidates(one.points, Targets([target(one)]).objects)
+    everything, possible = ((~pairs.filler).sum().item() for pairs in (candidates.all, candidates.possible))
+    assert 9 * 2 * 5**2 * 0.9 < possible <= 9 * 2 * 5**2  # two levels
+    assert everything > 10 * possible
 
 
 def test_some_objects_get_more_points_than_others() -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -59,6 +61,57 @@ def test_a_key_or_choice_that_there_is_not_is_refused_with_the_one_that_was_mean
 
 
 @pytest.mark.parametrize(
+    ("command", "arguments", "said"),
+    [
+        ("train", "optim.lr=-1", "optim.lr=-1.0: a number above 0 to 1,000"),
+        ("train", "trainer.epochs=0", "trainer.epochs=0: a whole number from 1 to 1,000,000"),
+        ("train", "trainer.epochs=1.5", "trainer.epochs=1.5: a whole number from 1 to 1,000,000"),
+        ("train", "optim.lr=fast", "optim.lr=fast: a number above 0 to 1,000"),
+        ("train", "trainer.ema=nan", "trainer.ema=nan: a number from 0 up to, not including, 1"),
+        ("train", "loss.box=cious", "loss.box=cious: choose one of iou, giou, diou, ciou, l1, l2"),
+        ("train", "image_size=100", "image_size=100: a whole number a multiple of 32 from 32 to 16,384"),
+        ("train", "image_size=1 optim.lr=inf", "2 values cannot be: image_size=1: a whole"),
+        ("train", "experiment=bccd data.batch_size=0", "data.batch_size=0: a whole number from 1"),
+        ("predict", "score=2", "score=2.0: a number from 0 to 1"),
+    ],
+)
+def test_a_value_that_cannot_be_is_refused_as_the_composed_configuration_would_be(
+    command: str, arguments: str, said: str
+) -> None:
+    with pytest.raises(UserError) as caught:
+        check_overrides(COMMANDS[command], arguments.split())
+    assert str(caught.value).startswith(said)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "optim.lr=1e-3 trainer.epochs=3 loss.box=giou image_size=64",
+        "optim.lr=0.1,0.2 trainer.epochs=range(0,3) -m",
+        "data.workers=null data=shapes",
+        "backbone.width=${neck.width}",
+        "runs=7 name=on",  # texts, whatever they look like
+        'seed="3"',
+        "optim=adamw,sgd optim.lr=1 -m",
+    ],
+)
+def test_a_value_that_may_be_or_only_hydra_can_read_is_let_pass(arguments: str) -> None:
+    check_overrides(COMMANDS["train"], arguments.split())
+
+
+def test_a_value_is_refused_without_torch() -> None:
+    """A mistake is answered in half a second; torch alone takes two."""
+    code = (
+        "import sys\nfrom detector.cli.keys import check_overrides\nfrom detector.cli.commands import COMMANDS\n"
+        "try: check_overrides(COMMANDS['train'], ['data=shapes', 'optim.lr=-1'])\n"
+        "except Exception as error: print(error)\n"
+        "print(sorted({'torch', 'hydra', 'omegaconf', 'lightning'} & sys.modules.keys()))"
+    )
+    output = subprocess.check_output([sys.executable, "-c", code], text=True)
+    assert output.splitlines() == ["optim.lr=-1.0: a number above 0 to 1,000", "[]"]
+
+
+@pytest.mark.parametrize(
     "arguments",
     [
         "backbone=vgg16,csp_darknet_nano backbone.width=0.25 -m",
@@ -77,11 +130,11 @@ def test_what_hydra_can_compose_or_only_hydra_can_judge_passes(arguments: str) -
     check_overrides(COMMANDS["train"], arguments.split())
 
 
-def test_every_key_of_a_composed_configuration_passes() -> None:
+def test_every_key_of_a_composed_configuration_passes_with_its_value() -> None:
     for overrides in (["data=shapes"], ["experiment=bccd"], ["data=coco", "model=faster_rcnn", "optim=sgd"]):
-        keys = list(_leaves(dataclasses.asdict(composed(*overrides)), ""))
-        assert len(keys) > 60
-        check_overrides(COMMANDS["train"], [*overrides, *(f"{key}=1" for key in keys)])
+        leaves = list(_leaves(dataclasses.asdict(composed(*overrides)), ""))
+        assert len(leaves) > 60
+        check_overrides(COMMANDS["train"], [*overrides, *leaves])
 
 
 def _leaves(values: dict[str, Any], prefix: str) -> Any:
@@ -89,7 +142,10 @@ def _leaves(values: dict[str, Any], prefix: str) -> Any:
         if isinstance(value, dict):
             yield from _leaves(value, f"{prefix}{key}.")
         elif value is not None or prefix:
-            yield f"{prefix}{key}"
+            written = (
+                {None: "null", True: "true", False: "false"}.get(value, value) if not isinstance(value, list) else value
+            )
+            yield f"{prefix}{key}={written}"
 
 
 def test_foreign_names_are_no_keys_and_mean_keys_that_there_are() -> None:

@@ -6,13 +6,14 @@ from collections.abc import Callable
 
 import pytest
 import torch
+import torchvision
 from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import box_iou, nms
 
 from detector import config
 from detector.checkpoint import build
 from detector.data.read import read_index
-from detector.models.proposal_network import suppressed_apart
+from detector.models.proposal_network import TOGETHER, suppressed_apart
 
 Configure = Callable[..., config.Train]
 
@@ -52,3 +53,20 @@ def test_groups_are_suppressed_apart_however_many_at_a_time(together: int) -> No
         assert kept[own].nonzero()[:, 0].tolist() == sorted(nms(boxes[own], scores[own], 0.3).tolist())
         start += size
     assert 5 < kept.sum() < 60
+
+
+def test_boxes_of_64_images_are_suppressed_in_four_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is a wait for a GPU, and the bits of its comparisons have to fit into its memory."""
+    calls: list[int] = []
+
+    def counted(boxes: torch.Tensor, scores: torch.Tensor, iou_threshold: float) -> torch.Tensor:
+        calls.append(len(boxes))
+        return torch.arange(0, len(boxes), 7)
+
+    monkeypatch.setattr(torchvision.ops, "nms", counted)
+    sizes = [2000, 2000, 600] * 64  # of 320 pixels
+    kept = suppressed_apart(torch.rand(sum(sizes), 4), torch.rand(sum(sizes)), sizes, 0.7, TOGETHER)
+    assert len(calls) == 4
+    assert sum(calls) == sum(sizes)
+    assert max(calls) ** 2 / 8 < 900e6
+    assert kept.sum() == sum(-(-number // 7) for number in calls)

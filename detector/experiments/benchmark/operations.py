@@ -43,7 +43,7 @@ def measure_operations(settings: config.Benchmark) -> dict[str, Any]:
     """Operations and waits of one step by part, for `data.batch_size` images and for an eighth of them.
 
     The count on a CPU is that on a GPU but for two stages, whose proposals a CPU suppresses level by level of each image, and a
-    GPU in one operation for every 65,536 boxes.
+    GPU in one operation for every 81,920 boxes.
     """
     large = settings.data.batch_size
     sizes = sorted({max(1, large // 8), large})

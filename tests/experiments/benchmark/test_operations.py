@@ -35,6 +35,7 @@ def test_a_step_of_any_size_has_as_many_operations_and_waits_for_nothing(setting
     assert operations["assigner"] > 0
     assert operations["assigner"] + operations["loss"] + operations["normalise"] <= 220
     assert 0 < operations["copy"] <= 8
+    assert 0 < operations["averaging"] <= 3
     assert all(operations[part] > 0 for part in PARTS)
     assert operations["all"] == sum(operations[part] for part in PARTS)
     lines = table(report).splitlines()
