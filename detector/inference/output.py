@@ -13,12 +13,13 @@ import cv2
 import numpy as np
 
 from detector.errors import UserError
-from detector.inference.sources import Picture
+from detector.inference.sources import Picture, Video
 from detector.output import write_picture
 from detector.types import Detections, ImageId
 from detector.visualization.draw import draw_boxes
 
 PICTURES, LABELS, CROPS, COCO, CLASSES = "pictures", "labels", "crops", "coco.json", "classes.txt"
+DETECTIONS = "detections.json"
 
 
 class Names:
@@ -86,6 +87,11 @@ def folder_of_class(class_names: Sequence[str], label: int) -> str:
 def _made(file: Path) -> Path:
     file.parent.mkdir(parents=True, exist_ok=True)
     return file
+
+
+def video_name(video: Video) -> str:
+    """The file of its frames with boxes."""
+    return f"{video.file.stem}.mp4"
 
 
 @contextmanager
