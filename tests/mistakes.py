@@ -69,8 +69,8 @@ DEPENDENCE, FIELDS, EQUIVARIANCE, LEDGER, VOLUMES = (
     f"tests/arithmetic/test_{name}.py" for name in ("dependence", "fields_found", "equivariance", "model", "volumes")
 )
 SUMMARY = "tests/inspection/test_summary.py"
-FOLDING, TILES, PREDICT, WINDOW = (
-    f"tests/inference/test_{name}.py" for name in ("folding", "tiles", "predict", "window")
+FOLDING, TILES, PREDICT, WINDOW, TRACKING = (
+    f"tests/inference/test_{name}.py" for name in ("folding", "tiles", "predict", "window", "tracking")
 )
 _RULES, _TRACKER, _WINDOWS, _FIELD = (
     f"detector/arithmetic/{name}.py" for name in ("dependence_rules", "tracker", "windows", "receptive_field")
@@ -432,6 +432,8 @@ MISTAKES = [
     Mistake("detector/nms.py", "rows = _first(scores.amax(2), self.candidates).sort(1).values", "rows = _first(scores.amax(2), self.candidates)", NMS),
     Mistake("detector/inference/tiles.py", "return (near & inner).any(1)", "return near.any(1)", TILES),
     Mistake("detector/inference/pipeline.py", "put(_End(error))", "put(_End())", PREDICT),
+    Mistake("detector/types.py", "ids = None if self.ids is None else self.ids[index]", "ids = self.ids", TRACKING),
+    Mistake("detector/inference/predict.py", 'return Tracker(given.score, source.frame_rate)', 'return None', TRACKING),
     Mistake("detector/inference/predict.py", "takewhile(lambda _: window is None or not window.closed, detected)", "detected", WINDOW),
     Mistake("detector/inference/predict.py", "(1 if isinstance(source, Video) and source.live else BATCH_SIZE)", "BATCH_SIZE", WINDOW),
     Mistake("detector/inference/predict.py", "if boxed is not None and saving and isinstance(source, ImageFiles):", "if saving and isinstance(source, ImageFiles) and (boxed := picture.pixels) is not None:", WINDOW),

@@ -152,6 +152,8 @@ class Predict:
     is looked at too. By default none are."""
     tile_overlap: Annotated[float, Range(0, 0.9)] = 0.2
     """Share of a tile's side that it has in common with the next one: an object should fit into it."""
+    track: bool = False
+    """Objects of a video, a webcam or a stream are numbered, each the same all along; pip install 'detector-lab[track]'."""
     show: bool = False
     """A window shows what is found while it is found: images one by one, where space leads to the next, and videos as they go.
     q or Esc ends the prediction; what was found until then is written."""

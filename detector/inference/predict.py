@@ -40,6 +40,7 @@ from detector.inference.predictor import Predictor
 from detector.inference.sources import ImageFiles, Picture, Video, open_source
 from detector.inference.summary import OVERVIEW, Overview, Summary
 from detector.inference.tiles import Tile, merged, tiles_of
+from detector.inference.tracking import Tracker
 from detector.inference.window import Window
 from detector.output import output_folder, write_picture
 from detector.types import Batch, Detections
@@ -56,7 +57,8 @@ def predict(given: config.Predict) -> Path:
     - `overview.png`, the first twelve images, or twelve frames from all over the video, on one sheet;
     - `detections.json`: `checkpoint`, `score` and `pictures`, a list in the order of the source with, for each picture,
       `file` (its place in the source), `frame` (of a video only, from 0), `width` and `height`, `boxes` (x1, y1, x2, y2 in
-      pixels of the picture as EXIF turns it), `scores` and `classes` (names), best first;
+      pixels of the picture as EXIF turns it), `scores` and `classes` (names), best first, and with `given.track` `ids` (the
+      object's number, the same in all frames, null while it has none);
     - and of `given.save`: `pictures/NAME.png`, each image with its boxes, names and scores, or, for a video, `NAME.mp4`;
       `labels/NAME.txt` and `classes.txt`; `crops/CLASS/NAME_k.png`; `coco.json`.
 
@@ -65,8 +67,8 @@ def predict(given: config.Predict) -> Path:
     them besides (see `Window.show`), a video file no faster than at its own rate; closing it ends the prediction.
 
     Raises:
-        UserError: the checkpoint, the source, a class, the output folder or a number is not what it should be, or there is no
-            screen for a window.
+        UserError: the checkpoint, the source, a class, the output folder or a number is not what it should be, or what a
+            window or tracking needs is not there.
     """
     if given.batch_size is not None and given.batch_size < 1:
         raise UserError(f"batch_size={given.batch_size}: at least 1 picture goes through the model at a time")
@@ -77,6 +79,7 @@ def predict(given: config.Predict) -> Path:
     source = open_source(given.source, given.frames)
     if given.frames is not None and isinstance(source, ImageFiles):
         raise UserError(f"frames={given.frames}: has no meaning for images; source={given.source} is no video")
+    tracker = _tracker(given, source)
     predictor = Predictor(checkpoint, given.image_size, given.accelerator, given.precision)
     window = Window(Path(given.checkpoint).name) if given.show else None
     folder = output_folder(given.output, Path("runs") / "predict")
@@ -111,14 +114,15 @@ def predict(given: config.Predict) -> Path:
             (folder / CLASSES).write_text("".join(f"{name}\n" for name in class_names), encoding="utf-8")
         parts = files.enter_context(ahead(_parts(predictor, source, given, summary), 2))
         detected = tqdm(
-            _detected(predictor, parts, given.score, wanted, summary),
+            _detected(predictor, parts, given.score if tracker is None else tracker.lowest_score, wanted, summary),
             "pictures",
             len(source) or None,
             leave=False,
             disable=None,
         )
         until_closed = takewhile(lambda _: window is None or not window.closed, detected)
-        named = ((names.of(one), one, found) for one, found in until_closed)
+        tracked = ((one, found if tracker is None else tracker.update(found)) for one, found in until_closed)
+        named = ((names.of(one), one, found) for one, found in tracked)
         for picture, found, boxed in behind(finish, named, WRITERS):
             if boxed is not None and window is not None:
                 window.show(boxed, picture.name, _seconds(source))
@@ -139,6 +143,14 @@ def _seconds(source: ImageFiles | Video) -> float | None:
     if isinstance(source, ImageFiles):
         return None
     return 0.0 if source.live else 1 / source.frame_rate
+
+
+def _tracker(given: config.Predict, source: ImageFiles | Video) -> Tracker | None:
+    if not given.track:
+        return None
+    if isinstance(source, ImageFiles):
+        raise UserError(f"track=true: has no meaning for images; source={given.source} is no video")
+    return Tracker(given.score, source.frame_rate)
 
 
 def _labels(classes: Sequence[str], class_names: tuple[str, ...]) -> torch.Tensor | None:

@@ -41,7 +41,7 @@ class Overview:
         shrink = min(1.0, OVERVIEW_SIDE / max(height, width))
         size = max(1, round(width * shrink)), max(1, round(height * shrink))
         small = cv2.resize(picture.pixels, size, interpolation=cv2.INTER_AREA)
-        self.cells.append(draw_boxes(small, found.boxes * shrink, found.labels, class_names, found.scores))
+        self.cells.append(draw_boxes(small, found.boxes * shrink, found.labels, class_names, found.scores, found.ids))
         self.captions.append(f"{picture.name}: {_counted(len(found), 'object')}")
 
     def sheet(self) -> np.ndarray:

@@ -90,7 +90,7 @@ def test_a_frame_stays_for_its_time_but_time_that_has_passed_counts(screen: str)
         started = time.perf_counter()
         for _ in range(3):
             opened.show(PLAIN, "a.mp4", 0.2)
-        assert 0.4 <= time.perf_counter() - started
+        assert time.perf_counter() - started >= 0.4
         opened.show(PLAIN, "a.mp4", 0.5)
         time.sleep(0.5)
         started = time.perf_counter()
@@ -104,7 +104,7 @@ def test_q_esc_and_the_button_close_it(key: str, screen: str) -> None:
         opened.show(PLAIN, "a.mp4", 0.0)
         assert not opened.closed
         if key == "button":
-            opened._root.after(60, opened._root.tk.call, *opened._root.protocol("WM_DELETE_WINDOW").split())
+            opened._root.after(60, lambda: opened._root.tk.call(opened._root.protocol("WM_DELETE_WINDOW")))
         else:
             _press(opened, key)
         opened.show(PLAIN, "a.png", None)
