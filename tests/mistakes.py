@@ -442,7 +442,7 @@ MISTAKES = [
     Mistake("detector/inference/predict.py", 'return Tracker(given.score, source.frame_rate)', 'return None', TRACKING),
     Mistake("detector/inference/predict.py", "takewhile(lambda _: window is None or not window.closed, detected)", "detected", WINDOW),
     Mistake("detector/inference/predict.py", "(1 if isinstance(source, Video) and source.live else BATCH_SIZE)", "BATCH_SIZE", WINDOW),
-    Mistake("detector/inference/predict.py", "if boxed is not None and saving and isinstance(source, ImageFiles):", "if saving and isinstance(source, ImageFiles) and (boxed := picture.pixels) is not None:", WINDOW),
+    Mistake("detector/inference/predict.py", "return 0.0 if source.live else 1 / source.frame_rate", "return 0.0", WINDOW),
 ]  # fmt: skip
 
 
