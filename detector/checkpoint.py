@@ -45,6 +45,9 @@ class Checkpoint:
     """Weights of the detector: averaged where the run averaged, otherwise as trained."""
     run: config.Train | None = None
     """The configuration of the run that made it; None where a trainer of the user's own did."""
+    history: tuple[dict[str, float], ...] = ()
+    """What each evaluation of the run up to this file measured (`detector.training.history.History`): `epoch`, `step`, `lr`,
+    `train/loss`, `val/AP` and so on. Empty in files of earlier versions and in imported ones."""
 
     @property
     def options(self) -> DetectorOptions:
@@ -253,7 +256,16 @@ def from_content(content: dict[str, Any], path: Path, key: str = "checkpoint") -
     averaged = {k.removeprefix("ema.module."): v for k, v in state.items() if k.startswith("ema.module.")}
     trained = {k.removeprefix("detector."): v for k, v in state.items() if k.startswith("detector.")}
     described, train = _configuration(model["options"], run["config"], where)
-    return Checkpoint(path, described, tuple(names), tuple(ids), epoch, averaged or trained, train)
+    history = run.get("history", [])
+    if not isinstance(history, list) or not all(_is_row(one) for one in history):
+        raise UserError(f"{refused}: its history is no list of named numbers")
+    return Checkpoint(path, described, tuple(names), tuple(ids), epoch, averaged or trained, train, tuple(history))
+
+
+def _is_row(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(name, str) and isinstance(number, int | float) for name, number in value.items()
+    )
 
 
 def _configuration(options: Any, rest: Any, where: str) -> tuple[DetectorOptions | None, config.Train | None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -43,16 +43,21 @@ class Detections:
     """float32 [N] in 0..1."""
     labels: Tensor
     """int64 [N] in 0..K−1."""
+    ids: Tensor | None = None
+    """int64 [N]: a number for each object that it keeps all along a video, −1 while it has none; None where nothing was
+    tracked (see `detector.inference.tracking`)."""
 
     def __len__(self) -> int:
         return self.scores.shape[0]
 
     def __getitem__(self, index: Tensor | slice) -> Detections:
-        return Detections(self.boxes[index], self.scores[index], self.labels[index])
+        ids = None if self.ids is None else self.ids[index]
+        return Detections(self.boxes[index], self.scores[index], self.labels[index], ids)
 
     def cpu(self) -> Detections:
         """The detections in host memory."""
-        return Detections(self.boxes.cpu(), self.scores.cpu(), self.labels.cpu())
+        ids = None if self.ids is None else self.ids.cpu()
+        return Detections(self.boxes.cpu(), self.scores.cpu(), self.labels.cpu(), ids)
 
     def to_original(self, transform: Tensor, original_size: tuple[int, int]) -> Detections:
         """Boxes in input pixels → boxes in original pixels, clipped to the original image.
@@ -65,7 +70,7 @@ class Detections:
         boxes = (self.boxes - offset.repeat(2)) / scale.repeat(2)
         height, width = original_size
         limit = boxes.new_tensor([width, height, width, height])
-        return Detections(torch.minimum(boxes.clamp(min=0), limit), self.scores, self.labels)
+        return replace(self, boxes=torch.minimum(boxes.clamp(min=0), limit))
 
     def to_coco(self, image_id: ImageId, category_ids: Sequence[ImageId]) -> list[dict[str, Any]]:
         """COCO result entries: `bbox` as [x, y, width, height], `category_id` the data set's own id for each label."""
@@ -76,12 +81,21 @@ class Detections:
             for box, score, label in zip(boxes.tolist(), self.scores.tolist(), self.labels.tolist(), strict=True)
         ]
 
-    def to_supervision(self) -> Any:
-        """A `supervision.Detections`; needs `pip install supervision`."""
+    def to_supervision(self, class_names: Sequence[str] | None = None) -> Any:
+        """A `supervision.Detections`, whose annotators draw it; needs `pip install supervision`.
+
+        Captions have the names of the classes where `class_names` are given, else their numbers.
+        """
+        import numpy as np
         import supervision
 
+        labels = self.labels.cpu().numpy()
         return supervision.Detections(
-            xyxy=self.boxes.cpu().numpy(), confidence=self.scores.cpu().numpy(), class_id=self.labels.cpu().numpy()
+            xyxy=self.boxes.cpu().numpy(),
+            confidence=self.scores.cpu().numpy(),
+            class_id=labels,
+            tracker_id=None if self.ids is None else self.ids.cpu().numpy(),
+            data={} if class_names is None else {"class_name": np.array(class_names)[labels]},
         )
 
 

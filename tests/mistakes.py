@@ -69,7 +69,9 @@ DEPENDENCE, FIELDS, EQUIVARIANCE, LEDGER, VOLUMES = (
     f"tests/arithmetic/test_{name}.py" for name in ("dependence", "fields_found", "equivariance", "model", "volumes")
 )
 SUMMARY = "tests/inspection/test_summary.py"
-FOLDING, TILES, PREDICT = (f"tests/inference/test_{name}.py" for name in ("folding", "tiles", "predict"))
+FOLDING, TILES, PREDICT, WINDOW, TRACKING = (
+    f"tests/inference/test_{name}.py" for name in ("folding", "tiles", "predict", "window", "tracking")
+)
 _RULES, _TRACKER, _WINDOWS, _FIELD = (
     f"detector/arithmetic/{name}.py" for name in ("dependence_rules", "tracker", "windows", "receptive_field")
 )
@@ -448,6 +450,17 @@ MISTAKES = [
     Mistake("detector/nms.py", "rows = _first(scores.amax(2), self.candidates).sort(1).values", "rows = _first(scores.amax(2), self.candidates)", NMS),
     Mistake("detector/inference/tiles.py", "return (near & inner).any(1)", "return near.any(1)", TILES),
     Mistake("detector/inference/pipeline.py", "put(_End(error))", "put(_End())", PREDICT),
+    Mistake("detector/evaluation/second_look.py", "side - transform[0, 0] * target.original_size[1] - transform[0, 2]", "side - transform[0, 0] * target.original_size[1]", "tests/evaluation/test_second_look.py"),
+    Mistake("detector/evaluation/analysis/label_errors.py", "sure = again.scores >= best.threshold[again.labels, 0]", "sure = again.scores > 0", f"{_ANALYSIS}/test_label_errors.py"),
+    Mistake("detector/evaluation/analysis/label_errors.py", "(again.images == one.image) & (again.labels == matched.labels[d])", "(again.images == one.image)", f"{_ANALYSIS}/test_label_errors.py"),
+    Mistake("detector/training/history.py", "if self._steps and self._epoch == epoch:", "if self._steps:", "tests/training/test_history.py"),
+    Mistake("detector/training/history.py", "if epoch != self._epoch:", "if not self._epoch:", "tests/training/test_history.py"),
+    Mistake("detector/training/module.py", "            history=self.history.rows,\n", "", "tests/training/test_history.py"),
+    Mistake("detector/types.py", "ids = None if self.ids is None else self.ids[index]", "ids = self.ids", TRACKING),
+    Mistake("detector/inference/predict.py", 'return Tracker(given.score, source.frame_rate)', 'return None', TRACKING),
+    Mistake("detector/inference/predict.py", "takewhile(lambda _: window is None or not window.closed, detected)", "detected", WINDOW),
+    Mistake("detector/inference/predict.py", "(1 if isinstance(source, Video) and source.live else BATCH_SIZE)", "BATCH_SIZE", WINDOW),
+    Mistake("detector/inference/predict.py", "return 0.0 if source.live else 1 / source.frame_rate", "return 0.0", WINDOW),
 ]  # fmt: skip
 
 

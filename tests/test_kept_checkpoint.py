@@ -71,6 +71,7 @@ def test_its_run_goes_on_and_writes_the_format_of_today(tmp_path: Path) -> None:
     assert content[KEY]["format"] == FORMAT
     assert content[KEY]["run"]["config"].keys().isdisjoint(content[KEY]["model"]["options"])
     assert open_checkpoint(folder / "last.ckpt").options.model == settings.model
+    assert [row["epoch"] for row in open_checkpoint(folder / "last.ckpt").history] == [61]
 
 
 def test_a_format_of_a_newer_version_is_refused_in_one_line(tiny: Configure, tmp_path: Path) -> None:

@@ -152,10 +152,15 @@ class Predict:
     is looked at too. By default none are."""
     tile_overlap: Annotated[float, Range(0, 0.9)] = 0.2
     """Share of a tile's side that it has in common with the next one: an object should fit into it."""
+    track: bool = False
+    """Objects of a video, a webcam or a stream are numbered, each the same all along; pip install 'detector-lab[track]'."""
+    show: bool = False
+    """A window shows what is found while it is found: images one by one, where space leads to the next, and videos as they go.
+    q or Esc ends the prediction; what was found until then is written."""
     frames: Count | None = None
     """A video, a webcam or a stream ends after so many frames; by default they are all looked at."""
-    batch_size: BatchSize = 8
-    """Images, or tiles, that go through the network at once."""
+    batch_size: BatchSize | None = None
+    """Images, or tiles, that go through the network at once; by default 8, and 1 of a webcam or a stream."""
     image_size: ImageSize | None = None
     """By default the size that the model was trained at."""
     suppression: SuppressionKind | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -29,7 +29,8 @@ from detector.errors import UserError
 from detector.evaluation.evaluate import evaluate
 from detector.evaluation.page.page import REPORT_FILES, leave_report
 from detector.evaluation.report import table
-from detector.evaluation.results import DETECTIONS, flatten, read_flat_results, write_results
+from detector.evaluation.results import DETECTIONS, FlatResults, flatten, read_flat_results, write_results
+from detector.evaluation.second_look import detect_mirrored
 from detector.inference.precision import precision_of
 from detector.inference.predictor import Predictor, choose_device, detect_originals
 from detector.models.detector import Detector
@@ -37,9 +38,9 @@ from detector.output import output_folder, write_json, write_picture
 from detector.proposals.selective_search import ProposalRequest
 from detector.resolve import resize_of
 from detector.types import Batch, Detections, Target
-from detector.visualization.pictures import predictions_picture
+from detector.visualization.pictures import curves_of_history, draw_curves, predictions_picture
 
-METRICS, PREDICTIONS = "metrics.json", "predictions.png"
+METRICS, PREDICTIONS, CURVES = "metrics.json", "predictions.png", "curves.png"
 PICTURED_IMAGES = 8
 
 
@@ -52,7 +53,8 @@ def run(given: config.Evaluate, index: Index | None = None) -> dict[str, Any]:
     - `analysis.json`, unless `evaluation.report` is off: curves, error kinds, and more
       (`detector.evaluation.analysis`), and `report.html`, the page that shows them and the images;
     - of a checkpoint also `detections.json`, a COCO result file with the data's own ids, and `predictions.png`, the
-      first images with what is annotated and what is detected.
+      first images with what is annotated and what is detected;
+    - `curves.png`, losses, AP and learning rate of the run up to the checkpoint, where the checkpoint carries them.
 
     A checkpoint is measured as during its training: averaged weights, float32 (or `precision`), images of one size, letterboxed
     or stretched as the model wants them, at most 100 detections an image with a score above 0.001 (unless its `model`
@@ -180,6 +182,7 @@ def _measure_checkpoint(given: config.Evaluate, checkpoint: Checkpoint, index: I
             predictor.resize,
             checkpoint.options.model.proposal_request(),
             {"checkpoint": str(checkpoint.path), "precision": precision_of(predictor.dtype)},
+            checkpoint.history,
         ),
     )
 
@@ -199,6 +202,8 @@ class _Measured:
     proposals: ProposalRequest | None
     named: dict[str, str]
     """What `metrics.json` says of it."""
+    history: Sequence[Mapping[str, float]] = ()
+    """The log of the run that made it."""
 
 
 def _measure(given: config.Evaluate, index: Index, data: Data, measured: _Measured) -> dict[str, Any]:
@@ -227,8 +232,20 @@ def _measure(given: config.Evaluate, index: Index, data: Data, measured: _Measur
     write_results(folder / DETECTIONS, results)
     write_picture(folder / PREDICTIONS, pictured.picture(index.class_names))
     model = next(iter(measured.named.values()))
-    report = leave_report(folder, index, flat, metrics, given.evaluation, given.split, model)
-    return _conclude(folder, metrics, METRICS, DETECTIONS, PREDICTIONS, *(REPORT_FILES if report else ()))
+
+    def look(images: np.ndarray) -> FlatResults:
+        again = evaluation_loader(
+            index.subset(images), replace(data, workers=0, cache="none"), measured.image_size,
+            proposals=measured.proposals, resize=measured.resize,
+        )  # fmt: skip
+        return detect_mirrored(again, measured.detect, images)
+
+    report = leave_report(folder, index, flat, metrics, given.evaluation, given.split, model, look)
+    files = [METRICS, DETECTIONS, PREDICTIONS, *(REPORT_FILES if report else ())]
+    if curves := curves_of_history(measured.history):
+        draw_curves(curves, folder / CURVES)
+        files.append(CURVES)
+    return _conclude(folder, metrics, *files)
 
 
 class _Pictured:

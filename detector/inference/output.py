@@ -11,14 +11,16 @@ from typing import Any, TextIO
 
 import cv2
 import numpy as np
+from torch import Tensor
 
 from detector.errors import UserError
-from detector.inference.sources import Picture
+from detector.inference.sources import Picture, Video
 from detector.output import write_picture
 from detector.types import Detections, ImageId
 from detector.visualization.draw import draw_boxes
 
 PICTURES, LABELS, CROPS, COCO, CLASSES = "pictures", "labels", "crops", "coco.json", "classes.txt"
+DETECTIONS = "detections.json"
 
 
 class Names:
@@ -43,7 +45,7 @@ class Names:
 
 def drawn(picture: Picture, found: Detections, class_names: Sequence[str]) -> np.ndarray:
     """The picture, uint8 [H, W, 3] RGB, with its boxes."""
-    return draw_boxes(picture.pixels, found.boxes, found.labels, class_names, found.scores)
+    return draw_boxes(picture.pixels, found.boxes, found.labels, class_names, found.scores, found.ids)
 
 
 def write_drawn(folder: Path, name: str, picture: np.ndarray) -> None:
@@ -52,17 +54,19 @@ def write_drawn(folder: Path, name: str, picture: np.ndarray) -> None:
 
 
 def write_labels(folder: Path, name: str, picture: Picture, found: Detections) -> None:
-    """`folder/labels/NAME.txt`, as YOLO has it: class, centre x and y, width, height as shares of the picture, score.
+    """`folder/labels/NAME.txt`, as YOLO has it: class, centre x and y, width, height as shares of the picture, score; and where
+    objects are tracked the object's number, −1 while it has none.
 
     A picture without detections has an empty file.
     """
     height, width = picture.pixels.shape[:2]
     lines = []
-    for (x1, y1, x2, y2), score, label in zip(
-        found.boxes.tolist(), found.scores.tolist(), found.labels.tolist(), strict=True
+    last = [""] * len(found) if found.ids is None else [f" {one}" for one in found.ids.tolist()]
+    for (x1, y1, x2, y2), score, label, number in zip(
+        found.boxes.tolist(), found.scores.tolist(), found.labels.tolist(), last, strict=True
     ):
         shares = (x1 + x2) / 2 / width, (y1 + y2) / 2 / height, (x2 - x1) / width, (y2 - y1) / height
-        lines.append(f"{label} {' '.join(f'{share:.6f}' for share in shares)} {score:.6f}\n")
+        lines.append(f"{label} {' '.join(f'{share:.6f}' for share in shares)} {score:.6f}{number}\n")
     _made(folder / LABELS / f"{name}.txt").write_text("".join(lines), encoding="utf-8")
 
 
@@ -86,6 +90,11 @@ def folder_of_class(class_names: Sequence[str], label: int) -> str:
 def _made(file: Path) -> Path:
     file.parent.mkdir(parents=True, exist_ok=True)
     return file
+
+
+def video_name(video: Video) -> str:
+    """The file of its frames with boxes."""
+    return f"{video.file.stem}.mp4"
 
 
 @contextmanager
@@ -116,7 +125,12 @@ def entry(picture: Picture, found: Detections, class_names: Sequence[str]) -> di
         "boxes": found.boxes.tolist(),
         "scores": found.scores.tolist(),
         "classes": [class_names[label] for label in found.labels.tolist()],
+        **({} if found.ids is None else {"ids": _known(found.ids)}),
     }
+
+
+def _known(ids: Tensor) -> list[int | None]:
+    return [None if one < 0 else one for one in ids.tolist()]
 
 
 class JsonList:
@@ -160,9 +174,11 @@ class CocoFile:
         image = len(self.images) + 1
         name = picture.listed if picture.frame is None else f"{picture.listed}#{picture.frame}"
         self.images.append(json.dumps({"id": image, "file_name": name, "width": width, "height": height}))
-        for one in found.to_coco(image, self.category_ids):
+        entries = found.to_coco(image, self.category_ids)
+        tracks = [{}] * len(found) if found.ids is None else [{"track_id": one} for one in _known(found.ids)]
+        for one, track in zip(entries, tracks, strict=True):
             area = one["bbox"][2] * one["bbox"][3]
-            self.annotations.add({"id": self.annotations.length + 1, **one, "area": area, "iscrowd": 0})
+            self.annotations.add({"id": self.annotations.length + 1, **one, "area": area, "iscrowd": 0, **track})
 
 
 @contextmanager

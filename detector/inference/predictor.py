@@ -71,6 +71,11 @@ class Predictor:
         """Name of label 0, 1, ..."""
         return self.checkpoint.class_names
 
+    @property
+    def history(self) -> tuple[dict[str, float], ...]:
+        """What each evaluation of the run up to this checkpoint measured; see `Checkpoint.history`."""
+        return self.checkpoint.history
+
     @overload
     def predict(  # type: ignore[overload-overlap]  # a str is a sequence of str; it means one path
         self, pictures: Picture, score: float = ..., batch_size: int = ...

@@ -94,6 +94,11 @@ class Video:
     most: int | None = None
     """Frames after which it ends, where it has not ended before."""
 
+    @property
+    def live(self) -> bool:
+        """Whether it is a webcam or a stream, whose frames come when they come."""
+        return self.opened != ""
+
     def __len__(self) -> int:
         return self.expected_frames if self.most is None else min(self.expected_frames, self.most) or self.most
 

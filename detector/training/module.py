@@ -27,6 +27,7 @@ from detector.targets import ImageId, Targets
 from detector.training.adversarial import SelfAdversary
 from detector.training.ema import AveragedDetector
 from detector.training.finite import WatchedLosses, infinite_weights
+from detector.training.history import History
 from detector.training.measuring import Findings, measure_together
 from detector.types import Batch
 
@@ -112,6 +113,8 @@ class DetectionModule(L.LightningModule):
         """Metrics of the evaluation with the best AP."""
         self.best_results: FlatResults | None = None
         """What the last evaluation has found, on the first process, if that is the best one."""
+        self.history = History()
+        """What the evaluations of the run so far measured."""
         self._findings = Findings()
         self._watched: WatchedLosses | None = None
 
@@ -296,8 +299,11 @@ class DetectionModule(L.LightningModule):
         if now.copied is not None:
             now.copied.record()
             now, self._watched = self._watched, now  # type: ignore[assignment]
-        if now is not None and (wrong := now.wrong()):
+        if now is None:
+            return
+        if wrong := now.wrong():
             raise UserError(f"{wrong}; {self._how_to_stay_finite()}")
+        self.history.add_step(now.epoch, now.names, now.values)
 
     # ----------------------------------------------------------------------------------------------------- evaluation
     @property
@@ -326,6 +332,9 @@ class DetectionModule(L.LightningModule):
         if not self.best or (self.metrics["AP"] or 0.0) > (self.best["AP"] or 0.0):
             self.best_results = results
             self.best = {**self.metrics, "epoch": self.current_epoch + 1}
+        if self.trainer.state.fn == "fit":
+            rate = float(self.trainer.optimizers[0].param_groups[0]["lr"])
+            self.history.add_evaluation(self.current_epoch + 1, self.global_step, rate, self.metrics)
         # equal on every rank: the first one has sent them
         scalars = {f"val/{k}": float(v) for k, v in self.metrics.items() if isinstance(v, float)}
         self.log_dict(scalars, rank_zero_only=False)
@@ -345,6 +354,7 @@ class DetectionModule(L.LightningModule):
             self.run,
             training_images=self.training_images,
             best=self.best,
+            history=self.history.rows,
             random_state=torch.get_rng_state(),
             cuda_random_state=torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
         )
@@ -372,6 +382,7 @@ class DetectionModule(L.LightningModule):
         """Takes up what the run had reached, and its random numbers."""
         ours = in_this_format(checkpoint[KEY])["run"]
         self.best = ours["best"]
+        self.history.rows = list(ours.get("history", []))  # earlier versions kept none
         torch.set_rng_state(ours["random_state"])
         if ours["cuda_random_state"] and len(ours["cuda_random_state"]) == torch.cuda.device_count():
             torch.cuda.set_rng_state_all(ours["cuda_random_state"])

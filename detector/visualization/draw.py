@@ -28,15 +28,19 @@ def draw_boxes(
     labels: np.ndarray | Tensor,
     class_names: Sequence[str],
     scores: np.ndarray | Tensor | None = None,
+    ids: np.ndarray | Tensor | None = None,
 ) -> np.ndarray:
     """A copy of `image` uint8 [H, W, 3] with `boxes` [N, 4] (xyxy, pixels), each with its class name and its score.
 
-    `labels` are integers [N], `scores` [N] in 0..1 or None. Boxes come best first: earlier ones lie on top and choose
-    the place of their caption first.
+    `labels` are integers [N], `scores` [N] in 0..1 or None, `ids` [N] the numbers of tracked objects or None; a negative one
+    is not shown. Boxes come best first: earlier ones lie on top and choose the place of their caption first.
     """
     names = [class_names[label] for label in np.asarray(labels).tolist()]
     if scores is not None:
         names = [f"{name} {score:.2f}" for name, score in zip(names, np.asarray(scores).tolist(), strict=True)]
+    if ids is not None:
+        numbers = np.asarray(ids).tolist()
+        names = [f"#{number} {name}" if number >= 0 else name for name, number in zip(names, numbers, strict=True)]
     return draw_captioned_boxes(image, boxes, labels, names)
 
 

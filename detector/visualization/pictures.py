@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -84,7 +84,13 @@ def curves_picture(csv_path: Path, out: Path) -> None:
 
     Raises UserError where the file has no row to draw.
     """
-    curves = read_curves(csv_path)
+    if not (curves := read_curves(csv_path)):
+        raise UserError(f"{csv_path}: has no row with a train/, val/ or lr column; a metrics.csv of a run is expected")
+    draw_curves(curves, out)
+
+
+def draw_curves(curves: Mapping[str, Curve], out: Path) -> None:
+    """Draws curves, of which there is at least one, with the names of `read_curves`, into the image file `out`."""
     losses, measured, rates = (
         {column: curve for column, curve in curves.items() if column.startswith(prefix)} for prefix in PREFIXES
     )
@@ -95,9 +101,6 @@ def curves_picture(csv_path: Path, out: Path) -> None:
         "learning rate": rates,
     }
     panels = {title: curves for title, curves in panels.items() if curves}
-    if not panels:
-        raise UserError(f"{csv_path}: has no row with a train/, val/ or lr column; a metrics.csv of a run is expected")
-
     across = min(2, len(panels))
     down = -(-len(panels) // across)
     width, height = 6.4 * across, 4.6 * down
@@ -121,6 +124,17 @@ def read_curves(csv_path: Path) -> dict[str, Curve]:
     epochs = _epochs(rows)
     losses, measured, rates = (_curves(rows, prefix, epochs) for prefix in PREFIXES)
     return {**losses, **measured, **_without_twins(rates)}
+
+
+def curves_of_history(history: Sequence[Mapping[str, float]]) -> dict[str, Curve]:
+    """The same of the rows that a checkpoint carries (`detector.training.history.History`)."""
+    columns = dict.fromkeys(column for row in history for column in row if column.startswith(PREFIXES))
+    curves = {}
+    for column in columns:
+        points = [(row["epoch"], row[column]) for row in history if np.isfinite(row.get(column, np.nan))]
+        if points:
+            curves[column] = (np.array([x for x, _ in points], float), np.array([y for _, y in points], float))
+    return curves
 
 
 def _draw_panel(axes: Axes, title: str, curves: dict[str, Curve]) -> None:

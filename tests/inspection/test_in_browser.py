@@ -1,27 +1,24 @@
-"""The page in a real browser: `pip install -e '.[browser]'` and a Chromium on the PATH (Debian: apt-get install chromium)."""
+"""The ledger's page in a real browser."""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from browser import Opened, started
 
 from detector import config
 from detector.inspection.run import run
 
-playwright = pytest.importorskip("playwright.sync_api")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on the PATH")]
-OFFLINE = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with started() as browser:
+        yield browser
 
 
 @pytest.fixture(scope="module")
@@ -39,18 +36,8 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "model.html"
 
 
-class Opened:
-    """The page, and all that it said and asked for."""
-
-    def __init__(self, page: Any, file: Path) -> None:
-        self.page = page
-        self.said: list[str] = []
-        self.asked: list[str] = []
-        page.on("console", lambda message: self.said.append(message.text))
-        page.on("pageerror", lambda error: self.said.append(str(error)))
-        page.on("request", lambda request: self.asked.append(request.url))
-        page.goto(file.as_uri())
-        page.wait_for_function("document.getElementById('details').children.length > 0")
+class Ledger(Opened):
+    """The layers on the page."""
 
     def press(self, where: str, text: str) -> None:
         self.page.locator(f"{where} button").get_by_text(text, exact=True).click()
@@ -64,14 +51,14 @@ class Opened:
 
 
 @pytest.fixture(params=["light", "dark"])
-def opened(request: pytest.FixtureRequest, file: Path) -> Iterator[Opened]:
-    with playwright.sync_playwright() as player:
-        browser = player.chromium.launch(executable_path=CHROMIUM, args=OFFLINE)
-        yield Opened(browser.new_page(color_scheme=request.param), file)
-        browser.close()
+def opened(request: pytest.FixtureRequest, browser: Any, file: Path) -> Iterator[Ledger]:
+    opened = Ledger(browser, file, request.param)
+    opened.until("document.getElementById('details').children.length > 0")
+    yield opened
+    opened.page.context.close()
 
 
-def test_it_folds_sorts_and_says_no_error(opened: Opened, file: Path) -> None:
+def test_it_folds_sorts_and_says_no_error(opened: Ledger, file: Path) -> None:
     opened.press("#folds", "parts")
     parts = [row["path"] for row in opened.rows()]
     assert parts == ["normalise", "backbone", "neck", "proposals.network.head", "roi_stage"]
@@ -95,7 +82,7 @@ def test_it_folds_sorts_and_says_no_error(opened: Opened, file: Path) -> None:
     assert opened.asked == [file.as_uri()]
 
 
-def test_blocks_keep_together_when_sorted(opened: Opened) -> None:
+def test_blocks_keep_together_when_sorted(opened: Ledger) -> None:
     opened.press("#folds", "everything")
     opened.press("thead", "MACs")
     rows = opened.rows()
@@ -105,12 +92,12 @@ def test_blocks_keep_together_when_sorted(opened: Opened) -> None:
     assert inside.index(False) == sum(inside)
 
 
-def pixels(opened: Opened) -> bytes:
+def pixels(opened: Ledger) -> bytes:
     drawn: str = opened.page.evaluate("document.getElementById('picture').toDataURL()")
     return drawn.encode()
 
 
-def test_a_press_on_a_row_or_a_block_draws_its_field(opened: Opened) -> None:
+def test_a_press_on_a_row_or_a_block_draws_its_field(opened: Ledger) -> None:
     opened.press("#folds", "layers alone")
     drawn = set()
     for place in (1, 40, 120):
@@ -124,7 +111,7 @@ def test_a_press_on_a_row_or_a_block_draws_its_field(opened: Opened) -> None:
     assert pixels(opened) not in drawn
 
 
-def test_a_second_press_looks_into_a_block_and_its_way_back_is_shown(opened: Opened) -> None:
+def test_a_second_press_looks_into_a_block_and_its_way_back_is_shown(opened: Ledger) -> None:
     chart = opened.page.locator("#chart button")
     chart.get_by_text("neck", exact=True).dblclick()
     assert chart.first.inner_text() == "neck"

@@ -1,16 +1,16 @@
-"""The page in a real browser: `pip install -e '.[browser]'` and a Chromium on the PATH (Debian: apt-get install chromium)."""
+"""The seminar's page in a real browser."""
 
 from __future__ import annotations
 
 import json
 import random
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from browser import Opened, started
 from torch import nn
 from torch.nn import functional
 
@@ -23,16 +23,6 @@ from detector.seminar import factorisation, run
 from detector.seminar.answer import Answer, Condition, Panel, Series, Table
 from detector.seminar.page.page import seminar_page
 
-playwright = pytest.importorskip("playwright.sync_api")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on the PATH")
-OFFLINE = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 HOSTILE = "</script><img src=x onerror=window.broken=1><b>"
 
 
@@ -76,23 +66,12 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as player:
-        started = player.chromium.launch(executable_path=CHROMIUM, args=OFFLINE)
-        yield started
-        started.close()
+    with started() as browser:
+        yield browser
 
 
-class Opened:
-    """The page, and all that it said and asked for."""
-
-    def __init__(self, page: Any, file: Path) -> None:
-        self.page = page
-        self.said: list[str] = []
-        self.asked: list[str] = []
-        page.on("console", lambda message: self.said.append(message.text))
-        page.on("pageerror", lambda error: self.said.append(str(error)))
-        page.on("request", lambda request: self.asked.append(request.url))
-        page.goto(file.as_uri())
+class Answers(Opened):
+    """The answers on the page."""
 
     def card(self, question: str) -> Any:
         return self.page.locator(f"#q{question}")
@@ -106,19 +85,18 @@ class Opened:
 
 
 @pytest.fixture
-def opened(request: pytest.FixtureRequest, file: Path, browser: Any) -> Iterator[Opened]:
+def opened(request: pytest.FixtureRequest, browser: Any, file: Path) -> Iterator[Answers]:
     scheme = getattr(request, "param", "light")
-    context = browser.new_context(color_scheme=scheme, viewport={"width": 1100, "height": 900})
-    page = Opened(context.new_page(), file)
+    page = Answers(browser, file, scheme)
     yield page
     assert page.said == []
     assert page.asked == [file.as_uri()], "the page asks for nothing"
-    context.close()
+    page.page.context.close()
 
 
 @pytest.fixture(scope="module")
-def plain(file: Path, browser: Any) -> Opened:
-    return Opened(browser.new_page(), file)
+def plain(browser: Any, file: Path) -> Answers:
+    return Answers(browser, file)
 
 
 # ---- the page's arithmetic ---------------------------------------------------------------------------------------
@@ -171,7 +149,7 @@ def by_python(question: str, numbers: dict[str, Any]) -> Any:
     return json.loads(json.dumps(answer.result))
 
 
-def test_results_equal_the_programs_over_random_settings(plain: Opened) -> None:
+def test_results_equal_the_programs_over_random_settings(plain: Answers) -> None:
     draw = random.Random(0)
     settings: list[tuple[str, dict[str, Any]]] = [
         (question, numbers_for(question, draw)) for question in run.NUMERIC for _ in range(20)
@@ -199,14 +177,14 @@ def close(found: Any, expected: Any) -> bool:
     return found is expected is None
 
 
-def test_every_numeric_question_has_its_numbers_and_no_other(plain: Opened) -> None:
+def test_every_numeric_question_has_its_numbers_and_no_other(plain: Answers) -> None:
     assert plain.page.evaluate("Object.keys(NUMERIC)") == list(run.NUMERIC)
     for question in run.NUMERIC:
         also = plain.page.evaluate("(question) => Object.keys(NUMERIC[question].also ?? {})", question)
         assert not set(also) & set(run.numbers_of(question))
 
 
-def test_layers_equal_the_programs_over_random_settings(plain: Opened) -> None:
+def test_layers_equal_the_programs_over_random_settings(plain: Answers) -> None:
     draw = random.Random(1)
     settings: list[Any] = []
     expected: list[Any] = []
@@ -238,7 +216,7 @@ def test_layers_equal_the_programs_over_random_settings(plain: Opened) -> None:
     assert 120 < sum(len(one) == 4 for one in expected) < 200, "settings that can be and some that cannot"
 
 
-def test_fully_connected_layers_and_patches_equal_the_programs(plain: Opened) -> None:
+def test_fully_connected_layers_and_patches_equal_the_programs(plain: Answers) -> None:
     draw = random.Random(2)
     settings = [[draw.randint(1, 30), draw.randint(1, 30), draw.randint(1, 8)] for _ in range(100)]
     possible_ones = [one for one in settings if one[2] <= min(one[:2])]
@@ -256,7 +234,7 @@ def test_fully_connected_layers_and_patches_equal_the_programs(plain: Opened) ->
     ]
 
 
-def test_pairs_of_convolutions_are_cheaper_below_the_same_bounds(plain: Opened) -> None:
+def test_pairs_of_convolutions_are_cheaper_below_the_same_bounds(plain: Answers) -> None:
     draw = random.Random(3)
     settings: list[list[Any]] = [
         [draw.randint(1, 64), draw.randint(1, 64), [2 * draw.randint(1, 8), 14, 14], draw.choice([1, 2])]
@@ -274,7 +252,7 @@ def test_pairs_of_convolutions_are_cheaper_below_the_same_bounds(plain: Opened) 
         assert bounds == pytest.approx(cheaper_below(whole, size))
 
 
-def test_convolutions_forwards_and_backwards_equal_autograd_and_the_programs(plain: Opened) -> None:
+def test_convolutions_forwards_and_backwards_equal_autograd_and_the_programs(plain: Answers) -> None:
     draw = random.Random(4)
     settings: list[Any] = []
     expected: list[Any] = []
@@ -303,7 +281,7 @@ def test_convolutions_forwards_and_backwards_equal_autograd_and_the_programs(pla
     assert close(found, expected)
 
 
-def test_relu_and_its_gradient_equal_autograd(plain: Opened) -> None:
+def test_relu_and_its_gradient_equal_autograd(plain: Answers) -> None:
     draw = random.Random(5)
     for _ in range(20):
         x, g = matrix(draw, 4, 4), matrix(draw, 4, 4)
@@ -317,7 +295,7 @@ def test_relu_and_its_gradient_equal_autograd(plain: Opened) -> None:
 REST = {"stride": 1, "padding": 0, "dilation": 1}
 
 
-def test_receptive_fields_equal_the_intervals_of_real_layers(plain: Opened) -> None:
+def test_receptive_fields_equal_the_intervals_of_real_layers(plain: Answers) -> None:
     draw = random.Random(6)
     settings: list[Any] = []
     expected: list[Any] = []
@@ -363,7 +341,7 @@ def test_receptive_fields_equal_the_intervals_of_real_layers(plain: Opened) -> N
     assert inside > 300
 
 
-def test_alexnets_field_lies_as_published(plain: Opened) -> None:
+def test_alexnets_field_lies_as_published(plain: Answers) -> None:
     """Araujo et al. 2019, table 1: AlexNet's field has 195 pixels, effective stride 32 and effective padding 64 + 2."""
     chain = "CHAINS['AlexNet up to its last pooling']"
     field = plain.page.evaluate(f"receptiveFields({chain}.layers, {chain}.n).at(-1)")
@@ -374,7 +352,7 @@ def test_alexnets_field_lies_as_published(plain: Opened) -> None:
 # ---- what is seen and pressed ------------------------------------------------------------------------------------
 
 
-def test_a_number_changes_steps_result_and_claims_at_once(opened: Opened) -> None:
+def test_a_number_changes_steps_result_and_claims_at_once(opened: Answers) -> None:
     assert opened.result("1h") == "[10, 10, 5]"
     opened.give("1h", "kernel", 7)
     assert opened.result("1h") == "[9, 9, 5]"
@@ -405,7 +383,7 @@ def test_a_number_changes_steps_result_and_claims_at_once(opened: Opened) -> Non
         ("5e", "between", {143: True, 144: False}),
     ],
 )
-def test_a_claim_breaks_where_it_should(plain: Opened, question: str, name: str, values: dict[int, bool]) -> None:
+def test_a_claim_breaks_where_it_should(plain: Answers, question: str, name: str, values: dict[int, bool]) -> None:
     for value, holds in values.items():
         plain.give(question, name, value)
         claim = plain.card(question).locator(".claim").first
@@ -414,7 +392,7 @@ def test_a_claim_breaks_where_it_should(plain: Opened, question: str, name: str,
         assert cell.get_attribute("class").split() == ["holds" if holds else "fails", "now"]
 
 
-def test_matrices_change_and_break_the_claim_of_the_unturned_kernel(opened: Opened) -> None:
+def test_matrices_change_and_break_the_claim_of_the_unturned_kernel(opened: Answers) -> None:
     claims = opened.card("3b").locator(".claim .verdict")
     assert claims.all_inner_texts() == ["✓ holds", "✗ fails"]
     fields = opened.card("3b").locator("[data-name=w] input")
@@ -425,7 +403,7 @@ def test_matrices_change_and_break_the_claim_of_the_unturned_kernel(opened: Open
     assert opened.card("3b").locator("[data-name=output_gradient] input").count() == 3
 
 
-def test_the_kernel_moves_by_keys_and_by_itself(opened: Opened) -> None:
+def test_the_kernel_moves_by_keys_and_by_itself(opened: Answers) -> None:
     lab = opened.page.locator("#convolution")
     stage = lab.locator(".stage")
     stage.focus()
@@ -455,7 +433,7 @@ def test_the_kernel_moves_by_keys_and_by_itself(opened: Opened) -> None:
     assert lab.get_by_label("pause").count() == 0
 
 
-def test_a_questions_matrices_go_to_the_moving_kernel(opened: Opened) -> None:
+def test_a_questions_matrices_go_to_the_moving_kernel(opened: Answers) -> None:
     opened.card("3b").locator("[data-name=output_gradient] input").nth(1).fill("2")
     opened.card("3b").get_by_text("animate these").click()
     opened.page.keyboard.press("End")
@@ -463,7 +441,7 @@ def test_a_questions_matrices_go_to_the_moving_kernel(opened: Opened) -> None:
     assert shown == ["0", "1", "2", "1", "2.5", "1"]
 
 
-def test_layers_of_the_chain_can_be_changed_added_and_removed(opened: Opened) -> None:
+def test_layers_of_the_chain_can_be_changed_added_and_removed(opened: Answers) -> None:
     lab = opened.page.locator("#field")
     rows = lab.locator("table tbody tr")
     assert rows.last.locator("td").all_inner_texts()[:6] == ["3", "12", "9", "2", "−4", "0"]
@@ -482,7 +460,7 @@ def test_layers_of_the_chain_can_be_changed_added_and_removed(opened: Opened) ->
     assert "cannot be" in lab.locator(".sum").inner_text()
 
 
-def test_keys_go_from_question_to_question_but_not_out_of_a_number(opened: Opened) -> None:
+def test_keys_go_from_question_to_question_but_not_out_of_a_number(opened: Answers) -> None:
     focused = "document.activeElement.id"
     opened.page.keyboard.press("n")
     assert opened.page.evaluate(focused) == "q1a"
@@ -495,7 +473,7 @@ def test_keys_go_from_question_to_question_but_not_out_of_a_number(opened: Opene
     assert opened.page.evaluate("document.activeElement.type") == "number"
 
 
-def test_conditions_say_in_words_whether_they_hold(opened: Opened) -> None:
+def test_conditions_say_in_words_whether_they_hold(opened: Answers) -> None:
     verdicts = opened.card("3d").locator(".conditions .verdict")
     assert verdicts.all_inner_texts() == ["✓ holds", "✗ fails", "✗ fails"]
     assert opened.card("3d").locator("h3 .verdict").inner_text() == "✗ wrong"
@@ -504,13 +482,13 @@ def test_conditions_say_in_words_whether_they_hold(opened: Opened) -> None:
     assert colours[0] != colours[1]
 
 
-def test_text_is_not_read_as_html(opened: Opened) -> None:
+def test_text_is_not_read_as_html(opened: Answers) -> None:
     assert opened.page.evaluate("window.broken ?? null") is None
     assert opened.page.locator("#answers img").count() == 0
     assert HOSTILE in opened.card("3d").locator("h3").inner_text()
 
 
-def test_figures_show_their_numbers_and_give_them_as_csv(opened: Opened, tmp_path: Path) -> None:
+def test_figures_show_their_numbers_and_give_them_as_csv(opened: Answers, tmp_path: Path) -> None:
     figures = opened.card("3d").locator("figure")
     assert figures.count() == 3
     assert figures.nth(0).locator("svg[role=img] path[stroke]").count() == 2
@@ -531,7 +509,7 @@ def test_figures_show_their_numbers_and_give_them_as_csv(opened: Opened, tmp_pat
     assert copied == 'name,value\n"one, two",1.5\n"""three""","[1, 2]"\n'
 
 
-def test_formulas_are_typeset(opened: Opened) -> None:
+def test_formulas_are_typeset(opened: Answers) -> None:
     formula = opened.card("3b").locator(".derivation dd").first
     assert formula.locator("mfrac").count() == 2
     assert formula.locator("munder").count() == 2
@@ -543,7 +521,7 @@ def test_formulas_are_typeset(opened: Opened) -> None:
 
 
 @pytest.mark.parametrize("opened", ["light", "dark"], indirect=True)
-def test_dark_and_light_have_readable_colours(opened: Opened) -> None:
+def test_dark_and_light_have_readable_colours(opened: Answers) -> None:
     dark = opened.page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
     read = "(one) => [getComputedStyle(document.body).backgroundColor, getComputedStyle(one).color].map("
     read += "(colour) => colour.match(/[0-9.]+/g).slice(0, 3).map(Number))"
@@ -561,7 +539,7 @@ def luminance(colour: list[float]) -> float:
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-def test_paper_has_no_controls_and_shows_what_is_folded(opened: Opened) -> None:
+def test_paper_has_no_controls_and_shows_what_is_folded(opened: Answers) -> None:
     controls = opened.page.locator("button, input, nav")
     folded = opened.page.locator("details:not([open])").count()
     assert controls.first.is_visible()
@@ -576,8 +554,7 @@ def test_paper_has_no_controls_and_shows_what_is_folded(opened: Opened) -> None:
 
 
 def test_a_phone_shows_it_without_scrolling_sideways(file: Path, browser: Any) -> None:
-    page = browser.new_page(viewport={"width": 400, "height": 800})
-    opened = Opened(page, file)
-    assert page.evaluate("document.documentElement.scrollWidth") <= 400
+    opened = Answers(browser, file, width=400)
+    assert opened.overflow() <= 0
     assert opened.said == []
-    page.close()
+    opened.page.context.close()

@@ -177,6 +177,9 @@ def test_four_epochs_equal_two_then_a_resume_of_two_exactly(
     measured = [[(row["epoch"], row["val/AP"]) for row in rows if row["val/AP"]] for rows in logged]
     assert measured[0] == measured[1]
     assert [epoch for epoch, _ in measured[0]] == ["0", "1", "2", "3"]
+    carried = [open_checkpoint(folder / "last.ckpt").history for folder in (whole, stopped)]
+    assert carried[0] == carried[1]
+    assert [row["epoch"] for row in carried[0]] == [1, 2, 3, 4]
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tiny: Configure) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from detector.data.index import Index
 from detector.evaluation.analysis.analyse import Analysis, analyse
 from detector.evaluation.analysis.calibration import BINS, Calibration
 from detector.evaluation.analysis.columns import column
+from detector.evaluation.analysis.label_errors import CASES, SecondLook, looked_at_again
 from detector.evaluation.analysis.matching import Matched
 from detector.evaluation.analysis.olrp import OptimalLRP
 from detector.evaluation.analysis.operating_points import SCORE_POINTS, OperatingPoints
@@ -27,8 +28,6 @@ from detector.output import write_text
 
 ANALYSIS = "analysis.json"
 FORMAT = 1
-CASES = 200
-"""Suspected label errors of a kind that are written; all are counted."""
 NO_BIN = 255
 
 
@@ -56,10 +55,16 @@ def leave_analysis(
     engine: EvaluationEngine,
     split: str,
     model: str | None,
+    look: SecondLook | None = None,
 ) -> dict[str, Any]:
     """What an evaluation and the end of a training leave beside `metrics.json`: takes the detections apart and writes
-    `analysis.json`, whose content it returns. The arguments are those of `analyse` and `write_analysis`."""
-    return write_analysis(folder, analyse(index, results, metrics, engine), split, model)
+    `analysis.json`, whose content it returns. The arguments are those of `analyse` and `write_analysis`, and the detector in
+    another view, where there is one at hand, for which suspected label errors are stable."""
+    analysis = analyse(index, results, metrics, engine)
+    if look is not None:
+        suspicions = looked_at_again(analysis.suspicions, analysis.matched, analysis.by_class, look)
+        analysis = replace(analysis, suspicions=suspicions)
+    return write_analysis(folder, analysis, split, model)
 
 
 def document(analysis: Analysis) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -10,7 +12,14 @@ from detector.evaluation.analysis.matching import Matched
 from detector.evaluation.analysis.operating_points import OperatingPoints
 from detector.evaluation.analysis.overlaps import intersection_over_union, overlaps_of_objects
 from detector.evaluation.analysis.tide import BACKGROUND, CLASSIFICATION, Tide
+from detector.evaluation.results import FlatResults
 
+SecondLook = Callable[[np.ndarray], FlatResults]
+"""Places of images in the index, int64 → what the detector finds in another view of them, in their own pixels."""
+CASES = 200
+"""Suspicions of a kind that are written and looked at again; all are counted."""
+AGAIN = 0.5
+"""IoU from which a detection in another view is of the same place."""
 TWICE = 0.8
 """IoU from which two annotations of an image are thought to be of one object."""
 MISSING, WRONG_CLASS, DUPLICATE, TWO_CLASSES = (
@@ -35,6 +44,8 @@ class Suspicion:
     """The score of the detection."""
     iou: float | None
     """The overlap of the two boxes."""
+    stable: bool | None = None
+    """Whether the detector is as sure of the same in the mirrored image; None where nobody has looked."""
 
 
 def label_errors(matched: Matched, errors: Tide, best: OperatingPoints) -> list[Suspicion]:
@@ -85,3 +96,32 @@ def label_errors(matched: Matched, errors: Tide, best: OperatingPoints) -> list[
             if (labels[a] == labels[b]) == same
         ]
     return cases
+
+
+def looked_at_again(
+    suspicions: Sequence[Suspicion], matched: Matched, best: OperatingPoints, look: SecondLook
+) -> list[Suspicion]:
+    """The suspicions, with `stable` for the first `CASES` of each kind that rest on a detection; the stable come first.
+
+    A detection is stable where in the other view one of its class has an IoU of at least 0.5 with it and a score not below
+    the threshold of that class's best F1. Chance and the place in the image give a detector reasons to be sure that another
+    view does not; an object without an annotation stays an object.
+    """
+    counts: Counter[str] = Counter()
+    asked = []
+    for k, one in enumerate(suspicions):
+        counts[one.kind] += 1
+        if one.detection is not None and counts[one.kind] <= CASES:
+            asked.append(k)
+    if not asked:
+        return list(suspicions)
+    again = look(np.unique([suspicions[k].image for k in asked]))
+    sure = again.scores >= best.threshold[again.labels, 0]
+    seen = list(suspicions)
+    for k in asked:
+        one, d = suspicions[k], suspicions[k].detection
+        same = np.flatnonzero(sure & (again.images == one.image) & (again.labels == matched.labels[d]))
+        here = np.broadcast_to(matched.boxes[d], (len(same), 4))
+        seen[k] = replace(one, stable=bool((intersection_over_union(here, again.boxes[same]) >= AGAIN).any()))
+    kinds = list(counts)
+    return sorted(seen, key=lambda one: (kinds.index(one.kind), (True, False, None).index(one.stable)))

@@ -9,6 +9,7 @@ from typing import Any
 from detector.config.commands import Evaluation
 from detector.data.index import Index
 from detector.evaluation.analysis import ANALYSIS, leave_analysis
+from detector.evaluation.analysis.label_errors import SecondLook
 from detector.evaluation.page.content import MOST_DETECTIONS, page_content
 from detector.evaluation.page.pictures import embedded_pictures, links
 from detector.evaluation.results import FlatResults
@@ -53,6 +54,7 @@ def leave_report(
     options: Evaluation,
     split: str,
     model: str | None,
+    look: SecondLook | None = None,
 ) -> dict[str, Any] | None:
     """Writes `analysis.json` and `report.html` into the folder (`REPORT_FILES`) and returns what the first one holds.
 
@@ -66,10 +68,11 @@ def leave_report(
         options: how detections are measured and shown.
         split: name of the images.
         model: the checkpoint, or the file of detections.
+        look: the detector in another view of images, which says what suspected label errors are stable.
     """
     if not options.report:
         return None
-    analysis = leave_analysis(folder, index, results, metrics, options.engine, split, model)
+    analysis = leave_analysis(folder, index, results, metrics, options.engine, split, model, look)
     write_page(folder, analysis, index, options.report_mb)
     return analysis
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from detector.data.index import AnnotatedObjects, Index, assemble
 from detector.evaluation.analysis import Analysis, analyse
+from detector.evaluation.analysis.label_errors import looked_at_again
 from detector.evaluation.results import FlatResults
 
 
@@ -85,3 +86,31 @@ def _are_about_what_they_say(found: Analysis) -> None:
             assert (labels[one.object] == labels[one.other_object]) == (one.kind == "duplicate annotation")
     missing = [one.score for one in found.suspicions if one.kind == "missing annotation"]
     assert missing == sorted(missing, reverse=True)  # type: ignore[type-var]
+
+
+def test_what_is_seen_in_another_view_too_is_stable_and_comes_first() -> None:
+    index, results, spoilt = planted()
+    found = analyse(index, results)
+    assert {one.stable for one in found.suspicions} == {None}
+    asked: list[int] = []
+
+    def look(images: np.ndarray) -> FlatResults:
+        """As before, but for images 1, 2 and 3, 6: elsewhere, unsure and of another class, gone."""
+        asked.extend(images.tolist())
+        boxes, scores, labels = results.boxes.copy(), results.scores.copy(), results.labels.copy()
+        boxes[results.images == 1, 0] += 30
+        scores[results.images == 2] = 0.01
+        labels[results.images == 3] = (labels[results.images == 3] + 1) % 3
+        kept = np.isin(results.images, images) & (results.images != 6)
+        return FlatResults(results.images[kept], labels[kept], boxes[kept], scores[kept])
+
+    again = looked_at_again(found.suspicions, found.matched, found.by_class, look)
+    assert asked == sorted(spoilt["missing annotation"] | spoilt["wrong class"])
+    by_kind = {kind: [one for one in again if one.kind == kind] for kind in spoilt}
+    assert {one.image: one.stable for one in by_kind["missing annotation"]} == {1: False, 2: False, 3: False, 4: True}
+    assert {one.image: one.stable for one in by_kind["wrong class"]} == {6: False, 7: True, 8: True, 9: True}
+    assert by_kind["missing annotation"][0].image == 4
+    assert by_kind["wrong class"][-1].image == 6
+    for kind in ("duplicate annotation", "two classes"):
+        assert by_kind[kind] == [one for one in found.suspicions if one.kind == kind]
+    assert [one.kind for one in again] == [one.kind for one in found.suspicions]
