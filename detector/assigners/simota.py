@@ -14,18 +14,8 @@ import torch
 from torch import Tensor
 
 from detector.assigners.assigner import AssignerOptions, Assignment
-from detector.assigners.pairs import (
-    Cells,
-    Pairs,
-    best_of_each_object,
-    both,
-    cells_between,
-    either,
-    iou_of_pairs,
-    pairs_of,
-    rows_like,
-    wins_its_point,
-)
+from detector.assigners.cells import Cells, both, cells_between, either
+from detector.assigners.pairs import Pairs, best_of_each_object, iou_of_pairs, pairs_of, rows_like, wins_its_point
 from detector.errors import OptionError
 from detector.heads.points import Points
 from detector.options import Count, Range, Weight, arguments

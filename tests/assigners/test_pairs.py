@@ -8,18 +8,9 @@ import torch
 from random_scenes import ANCHORS, Scene, scene, target
 
 from detector.assigners import ASSIGNERS, AssignerOptions
+from detector.assigners.cells import both, cells_between, either
 from detector.assigners.max_iou import MaxIoUAssigner
-from detector.assigners.pairs import (
-    BLOCK,
-    Pairs,
-    best_of_each_object,
-    both,
-    cells_between,
-    either,
-    pairs_of,
-    pairs_within,
-    wins_its_point,
-)
+from detector.assigners.pairs import BLOCK, Pairs, best_of_each_object, pairs_of, pairs_within, wins_its_point
 from detector.boxes import pairwise_iou
 from detector.heads.anchor_based import AnchorBasedHead
 from detector.targets import Targets
