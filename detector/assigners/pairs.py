@@ -6,6 +6,7 @@ and counted without waiting for the device; what is on the device then has the s
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,9 @@ from detector.targets import Objects, few_sizes
 
 BLOCK = 16
 """Pairs in a block. The best k of an object lie in the k blocks with the best pairs, so that few are ever sorted."""
+
+CHUNK = 2**14
+"""Blocks that a CPU rates at a time."""
 
 
 @dataclass(frozen=True)
@@ -106,10 +110,21 @@ def _listed(rectangles: np.ndarray, of_object: np.ndarray, all_blocks: int, devi
     length, start, step = flat[len(rows) : rectangles.size].view(3, -1).index_select(1, which)
     # the i-th pair of all, the j-th of its row, is with the point i + (start of its row − i + j)
     shift = start.addcmul_(step, torch.arange(all_rows, device=device)).sub_(length.cumsum(0)).add_(length)
-    number = torch.arange(all_blocks * BLOCK, device=device)
-    places = shift.repeat_interleave(length, output_size=len(number)).add_(number).view(-1, BLOCK)
-    filler = number.view(-1, BLOCK) >= end.index_select(0, owner)[:, None]
+    begin, lane = torch.arange(0, all_blocks * BLOCK, BLOCK, device=device)[:, None], torch.arange(BLOCK, device=device)
+    places = shift.repeat_interleave(length, output_size=all_blocks * BLOCK).view(-1, BLOCK).add_(begin).add_(lane)
+    filler = lane >= end.index_select(0, owner)[:, None] - begin
     return Pairs(owner, places.masked_fill_(filler, 0), filler, first, blocks)
+
+
+def by_chunks(pairs: Pairs, function: Callable[[slice], Tensor]) -> Tensor:
+    """[Q, BLOCK], put together of what `function` makes of some of the blocks: of all at once, where there are not too many.
+
+    A CPU would get fresh memory from the system for each large tensor, which takes longer than to write it.
+    """
+    blocks = len(pairs.objects)
+    if blocks <= CHUNK or pairs.objects.is_cuda or torch.compiler.is_compiling():
+        return function(slice(None))
+    return torch.cat([function(slice(start, start + CHUNK)) for start in range(0, blocks, CHUNK)])
 
 
 def iou_of_pairs(pairs: Pairs, boxes: Tensor, objects: Tensor) -> Tensor:
@@ -120,12 +135,18 @@ def iou_of_pairs(pairs: Pairs, boxes: Tensor, objects: Tensor) -> Tensor:
     """
     together = torch.cat([boxes.float(), objects])
     sides = torch.cat([together, area(together)[:, None]], dim=1).T.contiguous()
-    predicted = sides.index_select(1, pairs.places.flatten()).view(5, *pairs.places.shape)
-    own = sides.index_select(1, pairs.objects + len(boxes))[..., None]
-    overlap = predicted[2].minimum(own[2]).sub_(predicted[0].maximum(own[0])).clamp_(min=0)
-    overlap *= predicted[3].minimum(own[3]).sub_(predicted[1].maximum(own[1])).clamp_(min=0)
-    union = predicted[4].add_(own[4]).sub_(overlap).clamp_(min=torch.finfo(sides.dtype).tiny)
-    return overlap.div_(union).masked_fill_(pairs.filler, 0.0)
+    owners = pairs.objects + len(boxes)
+
+    def iou(blocks: slice) -> Tensor:
+        places = pairs.places[blocks]
+        predicted = sides.index_select(1, places.flatten()).view(5, *places.shape)
+        own = sides.index_select(1, owners[blocks])[..., None]
+        overlap = predicted[2].minimum(own[2]).sub_(predicted[0].maximum(own[0])).clamp_(min=0)
+        overlap *= predicted[3].minimum(own[3]).sub_(predicted[1].maximum(own[1])).clamp_(min=0)
+        union = predicted[4].add_(own[4]).sub_(overlap).clamp_(min=torch.finfo(sides.dtype).tiny)
+        return overlap.div_(union).masked_fill_(pairs.filler[blocks], 0.0)
+
+    return by_chunks(pairs, iou)
 
 
 def best_of_each_object(pairs: Pairs, merit: Tensor, number: int) -> tuple[Tensor, Tensor]:
@@ -146,7 +167,7 @@ def best_of_each_object(pairs: Pairs, merit: Tensor, number: int) -> tuple[Tenso
     absent = (rank >= pairs.count[:, None]).view(-1, 1)
     among = _ordered(merit.index_select(0, blocks).masked_fill_(absent, -torch.inf))
     last = merit.numel() - 1
-    from_last = torch.arange(last, -1, -1, device=merit.device).view_as(merit).index_select(0, blocks)
+    from_last = last - (blocks * BLOCK)[:, None] - torch.arange(BLOCK, device=merit.device)
     keys = (among.long() << 32).add_(from_last).view(len(pairs.first), -1).topk(number).values
     return last - (keys & _LOW), keys >= _SOME
 

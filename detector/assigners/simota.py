@@ -96,9 +96,8 @@ class SimOTAAssigner:
         """See `Assigner`. The score of a taken pair is its IoU, its weight 1."""
         boxes = boxes.flatten(0, 1)
         overlap = iou_of_pairs(candidates.all, boxes, objects.boxes)
-        overlapping, there = best_of_each_object(
-            candidates.all, overlap.masked_fill(candidates.all.filler, -torch.inf), self.top
-        )
+        overlap.masked_fill_(candidates.all.filler, -torch.inf)
+        overlapping, there = best_of_each_object(candidates.all, overlap, self.top)
         wanted = torch.where(there, overlap.flatten()[overlapping], 0.0).sum(dim=1).int().clamp(min=1)  # [N]: k
 
         pairs = candidates.possible
