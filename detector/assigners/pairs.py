@@ -6,18 +6,23 @@ and counted without waiting for the device; what is on the device then has the s
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from detector.assigners.cells import Cells, cells_between
 from detector.boxes import area
-from detector.heads.points import Level, Points
+from detector.heads.points import Points
 from detector.targets import Objects, few_sizes
 
 BLOCK = 16
 """Pairs in a block. The best k of an object lie in the k blocks with the best pairs, so that few are ever sorted."""
+
+CHUNK = 2**14
+"""Blocks that a CPU rates at a time."""
 
 
 @dataclass(frozen=True)
@@ -38,64 +43,6 @@ class Pairs:
     """int64 [N], the first block of each object."""
     count: Tensor
     """int64 [N], the number of its blocks."""
-
-
-@dataclass(frozen=True)
-class Cells:
-    """Rectangles of cells, `low` to `high` with both, S of them for each of N objects on each of L levels.
-
-    Those of an object on a level lie below one another. An empty one has a `high` below its `low`.
-    """
-
-    low: np.ndarray
-    """int64 [N, L, S, 2], column and row."""
-    high: np.ndarray
-    """int64 [N, L, S, 2]."""
-
-    def points(self, levels: tuple[Level, ...]) -> np.ndarray:
-        """int64 [N], the number of points in the rectangles of each object."""
-        sides = np.maximum(self.high - self.low + 1, 0)
-        return (sides.prod(axis=-1).sum(axis=-1) * [one.per_cell for one in levels]).sum(axis=-1)
-
-
-def cells_between(points: Points, low: np.ndarray, high: np.ndarray, borders: bool = True) -> Cells:
-    """The cells of each level whose centres lie in a rectangle of each object, as one rectangle of cells (S = 1).
-
-    Args:
-        points: the points of an image.
-        low: float64 [N, L, 2], left and upper border in pixels.
-        high: float64 [N, L, 2], right and lower border.
-        borders: whether what lies on a border lies in the rectangle.
-    """
-    stride = np.array([level.stride for level in points.levels], dtype=np.float64)[:, None]
-    last = np.array([(level.columns, level.rows) for level in points.levels]) - 1
-    low, high = np.clip(low / stride - 0.5, -1, last + 1), np.clip(high / stride - 0.5, -1, last + 1)
-    first = np.ceil(low) if borders else np.floor(low) + 1
-    end = np.floor(high) if borders else np.ceil(high) - 1
-    return Cells(np.maximum(first, 0).astype(np.int64)[:, :, None], np.minimum(end, last).astype(np.int64)[:, :, None])
-
-
-def either(a: Cells, b: Cells) -> Cells:
-    """The cells in one or the other of two rectangles (S = 1), the columns of one within those of the other, and rows too.
-
-    Three rectangles (S = 3): the rows of the taller one above the other, the rows of both, and those below.
-    """
-    empty = ((a.high < a.low).any(axis=-1, keepdims=True), (b.high < b.low).any(axis=-1, keepdims=True))
-    a_low, a_high = np.where(empty[0], b.low, a.low), np.where(empty[0], b.high, a.high)
-    b_low, b_high = np.where(empty[1], a.low, b.low), np.where(empty[1], a.high, b.high)
-    taller = a_high[..., 1:] - a_low[..., 1:] >= b_high[..., 1:] - b_low[..., 1:]
-    tall_low, tall_high = np.where(taller, a_low, b_low), np.where(taller, a_high, b_high)
-    other_low, other_high = np.where(taller, b_low, a_low), np.where(taller, b_high, a_high)
-    low = np.concatenate([tall_low, np.minimum(tall_low, other_low), tall_low], axis=2)
-    high = np.concatenate([tall_high, np.maximum(tall_high, other_high), tall_high], axis=2)
-    low[:, :, 1, 1], high[:, :, 1, 1] = other_low[:, :, 0, 1], other_high[:, :, 0, 1]
-    high[:, :, 0, 1], low[:, :, 2, 1] = other_low[:, :, 0, 1] - 1, other_high[:, :, 0, 1] + 1
-    return Cells(low, high)
-
-
-def both(a: Cells, b: Cells) -> Cells:
-    """The cells that lie in one and in the other of two rectangles."""
-    return Cells(np.maximum(a.low, b.low), np.minimum(a.high, b.high))
 
 
 def pairs_within(points: Points, objects: Objects, reach: np.ndarray) -> Pairs:
@@ -164,10 +111,21 @@ def _listed(rectangles: np.ndarray, of_object: np.ndarray, all_blocks: int, boxe
     length, start, step = flat[len(rows) : rectangles.size].view(3, -1).index_select(1, which)
     # the i-th pair of all, the j-th of its row, is with the point i + (start of its row − i + j)
     shift = start.addcmul_(step, torch.arange(all_rows, device=device)).sub_(length.cumsum(0)).add_(length)
-    number = torch.arange(all_blocks * BLOCK, device=device)
-    places = shift.repeat_interleave(length, output_size=len(number)).add_(number).view(-1, BLOCK)
-    filler = number.view(-1, BLOCK) >= end.index_select(0, owner)[:, None]
+    begin, lane = torch.arange(0, all_blocks * BLOCK, BLOCK, device=device)[:, None], torch.arange(BLOCK, device=device)
+    places = shift.repeat_interleave(length, output_size=all_blocks * BLOCK).view(-1, BLOCK).add_(begin).add_(lane)
+    filler = lane >= end.index_select(0, owner)[:, None] - begin
     return Pairs(owner, places.masked_fill_(filler, 0), filler, first, blocks)
+
+
+def by_chunks(pairs: Pairs, function: Callable[[slice], Tensor]) -> Tensor:
+    """[Q, BLOCK], put together of what `function` makes of some of the blocks: of all at once, where there are not too many.
+
+    A CPU would get fresh memory from the system for each large tensor, which takes longer than to write it.
+    """
+    blocks = len(pairs.objects)
+    if blocks <= CHUNK or pairs.objects.is_cuda or torch.compiler.is_compiling():
+        return function(slice(None))
+    return torch.cat([function(slice(start, start + CHUNK)) for start in range(0, blocks, CHUNK)])
 
 
 def iou_of_pairs(pairs: Pairs, boxes: Tensor, objects: Tensor) -> Tensor:
@@ -178,12 +136,18 @@ def iou_of_pairs(pairs: Pairs, boxes: Tensor, objects: Tensor) -> Tensor:
     """
     together = torch.cat([boxes.float(), objects])
     sides = torch.cat([together, area(together)[:, None]], dim=1).T.contiguous()
-    predicted = sides.index_select(1, pairs.places.flatten()).view(5, *pairs.places.shape)
-    own = sides.index_select(1, pairs.objects + len(boxes))[..., None]
-    overlap = predicted[2].minimum(own[2]).sub_(predicted[0].maximum(own[0])).clamp_(min=0)
-    overlap *= predicted[3].minimum(own[3]).sub_(predicted[1].maximum(own[1])).clamp_(min=0)
-    union = predicted[4].add_(own[4]).sub_(overlap).clamp_(min=torch.finfo(sides.dtype).tiny)
-    return overlap.div_(union).masked_fill_(pairs.filler, 0.0)
+    owners = pairs.objects + len(boxes)
+
+    def iou(blocks: slice) -> Tensor:
+        places = pairs.places[blocks]
+        predicted = sides.index_select(1, places.flatten()).view(5, *places.shape)
+        own = sides.index_select(1, owners[blocks])[..., None]
+        overlap = predicted[2].minimum(own[2]).sub_(predicted[0].maximum(own[0])).clamp_(min=0)
+        overlap *= predicted[3].minimum(own[3]).sub_(predicted[1].maximum(own[1])).clamp_(min=0)
+        union = predicted[4].add_(own[4]).sub_(overlap).clamp_(min=torch.finfo(sides.dtype).tiny)
+        return overlap.div_(union).masked_fill_(pairs.filler[blocks], 0.0)
+
+    return by_chunks(pairs, iou)
 
 
 def best_of_each_object(pairs: Pairs, merit: Tensor, number: int) -> tuple[Tensor, Tensor]:
@@ -204,7 +168,7 @@ def best_of_each_object(pairs: Pairs, merit: Tensor, number: int) -> tuple[Tenso
     absent = (rank >= pairs.count[:, None]).view(-1, 1)
     among = _ordered(merit.index_select(0, blocks).masked_fill_(absent, -torch.inf))
     last = merit.numel() - 1
-    from_last = torch.arange(last, -1, -1, device=merit.device).view_as(merit).index_select(0, blocks)
+    from_last = last - (blocks * BLOCK)[:, None] - torch.arange(BLOCK, device=merit.device)
     keys = (among.long() << 32).add_(from_last).view(len(pairs.first), -1).topk(number).values
     return last - (keys & _LOW), keys >= _SOME
 

@@ -14,18 +14,8 @@ import torch
 from torch import Tensor
 
 from detector.assigners.assigner import AssignerOptions, Assignment
-from detector.assigners.pairs import (
-    Cells,
-    Pairs,
-    best_of_each_object,
-    both,
-    cells_between,
-    either,
-    iou_of_pairs,
-    pairs_of,
-    rows_like,
-    wins_its_point,
-)
+from detector.assigners.cells import Cells, both, cells_between, either
+from detector.assigners.pairs import Pairs, best_of_each_object, iou_of_pairs, pairs_of, rows_like, wins_its_point
 from detector.errors import OptionError
 from detector.heads.points import Points
 from detector.options import Count, Range, Weight, arguments
@@ -106,9 +96,8 @@ class SimOTAAssigner:
         """See `Assigner`. The score of a taken pair is its IoU, its weight 1."""
         boxes = boxes.flatten(0, 1)
         overlap = iou_of_pairs(candidates.all, boxes, objects.boxes)
-        overlapping, there = best_of_each_object(
-            candidates.all, overlap.masked_fill(candidates.all.filler, -torch.inf), self.top
-        )
+        overlap.masked_fill_(candidates.all.filler, -torch.inf)
+        overlapping, there = best_of_each_object(candidates.all, overlap, self.top)
         wanted = torch.where(there, overlap.flatten()[overlapping], 0.0).sum(dim=1).int().clamp(min=1)  # [N]: k
 
         pairs = candidates.possible

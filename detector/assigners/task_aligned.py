@@ -13,7 +13,15 @@ import torch
 from torch import Tensor
 
 from detector.assigners.assigner import AssignerOptions, Assignment
-from detector.assigners.pairs import Pairs, best_of_each_object, iou_of_pairs, pairs_within, rows_like, wins_its_point
+from detector.assigners.pairs import (
+    Pairs,
+    best_of_each_object,
+    by_chunks,
+    iou_of_pairs,
+    pairs_within,
+    rows_like,
+    wins_its_point,
+)
 from detector.heads.points import Points
 from detector.options import Count, Exponent, arguments
 from detector.targets import Objects
@@ -57,11 +65,15 @@ class TaskAlignedAssigner:
         """See `Assigner`. A pair weighs as much as its score (section 3.2, "training objective")."""
         pairs, classes = candidates, scores.shape[-1]
         iou = iou_of_pairs(pairs, boxes.flatten(0, 1), objects.boxes)
-        own = pairs.places * classes + objects.labels.index_select(0, pairs.objects)[:, None]
-        alignment = scores.flatten().index_select(0, own.flatten()).float().view_as(iou).pow_(self.alpha)
-        alignment *= iou.pow(self.beta)
+        labels, flat = objects.labels.index_select(0, pairs.objects)[:, None], scores.flatten()
 
-        best, chosen = best_of_each_object(pairs, alignment.masked_fill(pairs.filler, -torch.inf), self.top)
+        def rate(blocks: slice) -> Tensor:
+            own = (pairs.places[blocks] * classes).add_(labels[blocks])
+            alignment = flat.index_select(0, own.flatten()).float().view_as(own).pow_(self.alpha)
+            return alignment.mul_(iou[blocks].pow(self.beta)).masked_fill_(pairs.filler[blocks], -torch.inf)
+
+        alignment = by_chunks(pairs, rate)
+        best, chosen = best_of_each_object(pairs, alignment, self.top)
         alignment, iou, places = (each.flatten()[best] for each in (alignment, iou, pairs.places))  # [N, top]
         # an ambiguous point takes the object it fits best
         chosen = wins_its_point(places, chosen, iou, scores.shape[0] * scores.shape[1])

@@ -14,6 +14,7 @@ from detector.options import (
     Count,
     CountOrNone,
     OneOf,
+    Precision,
     Probability,
     Range,
     ShareBelowOne,
@@ -51,8 +52,11 @@ class Trainer:
     ] = "auto"
     """Lightning's strategy for several devices; auto is ddp where there are several."""
     precision: Annotated[str, OneOf("auto", "bf16", "fp16", "fp32")] = "auto"
-    """Precision of training (evaluation is always fp32). auto is bf16 where the hardware multiplies in it, fp16 with scaled
+    """Precision of training. auto is bf16 where the hardware multiplies in it, fp16 with scaled
     gradients on other CUDA GPUs, otherwise fp32. In fp32 a GPU that has TF32 multiplies in it while training."""
+    validation_precision: Precision = "fp32"
+    """Precision of the network that finds objects in the validation images after an epoch; boxes, scores and suppression are
+    fp32 in any case. auto is half precision where the hardware multiplies in it, otherwise fp32."""
     deterministic: bool = False
     """A GPU adds in one order and tries no other algorithms, so that a resumed run on one GPU ends with the same bits; slower.
     A CPU always does so, at no cost."""

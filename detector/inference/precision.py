@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -49,10 +49,33 @@ def compute_in(network: nn.Module, dtype: torch.dtype, device: torch.device, con
         return
     for convolution in convolutions:
         convolution.to(dtype)
+    network.forward = _forward_in(network, dtype, device)
+
+
+class ComputingIn:
+    """A context in which the `forward` of a detector computes in `dtype`, and gives float32; its weights stay as they are.
+
+    It can be entered again and again, and what is compiled of the detector is translated once for it.
+    """
+
+    def __init__(self, network: nn.Module, dtype: torch.dtype, device: torch.device) -> None:
+        self._network: Any = network
+        self._forward = None if dtype == torch.float32 else _forward_in(network, dtype, device)
+
+    def __enter__(self) -> None:
+        if self._forward is not None:
+            self._network.forward = self._forward
+
+    def __exit__(self, *_: object) -> None:
+        if self._forward is not None:
+            del self._network.forward  # and there is that of its class again
+
+
+def _forward_in(network: nn.Module, dtype: torch.dtype, device: torch.device) -> Callable[..., Any]:
     plain = network.forward
 
     def forward(*seen: Tensor) -> Any:
         with torch.autocast(device.type, dtype):
             return tree_map_only(Tensor, Tensor.float, plain(*seen))
 
-    network.forward = forward
+    return forward

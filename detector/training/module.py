@@ -21,6 +21,7 @@ from detector.checkpoint import KEY, entry, in_this_format
 from detector.data.module import DetectionData
 from detector.errors import UserError, options_of
 from detector.evaluation.results import FlatResults
+from detector.inference.precision import ComputingIn, dtype_of
 from detector.models.detector import detect_batch
 from detector.optimizers import AdamWOptions, OptimizerOptions
 from detector.targets import ImageId, Targets
@@ -56,6 +57,8 @@ class DetectionModule(L.LightningModule):
         channels_last: memory format of images and weights.
         compile: off, network (the detector's `forward` is compiled) or step (all of its losses, where it can).
         cuda_graphs: whether what is compiled is recorded as CUDA graphs.
+        validation_precision: auto | fp32 | bf16 | fp16, of the network that finds objects in the validation images; see
+            `detector.inference.precision.dtype_of`.
         seed: start of the random choices of multi_scale and adversarial.
         run: the configuration of the run, for its checkpoints.
         training_images: what tells the training images from others, for its checkpoints.
@@ -79,6 +82,7 @@ class DetectionModule(L.LightningModule):
         channels_last: bool = config.Trainer.channels_last,
         compile: str = config.Trainer.compile,  # noqa: A002  # the word of the configuration
         cuda_graphs: bool = config.Trainer.cuda_graphs,
+        validation_precision: str = config.Trainer.validation_precision,
         seed: int = config.Train.seed,
         run: config.Train | None = None,
         training_images: dict[str, Any] | None = None,
@@ -92,6 +96,8 @@ class DetectionModule(L.LightningModule):
             frozen_epochs,
             channels_last,
         )
+        self.validation_precision = validation_precision
+        self._validating: ComputingIn | None = None
         self.seed = seed
         self.run = run
         self.training_images = training_images
@@ -149,6 +155,7 @@ class DetectionModule(L.LightningModule):
             channels_last=part.channels_last,
             compile=part.compile,
             cuda_graphs=part.cuda_graphs,
+            validation_precision=part.validation_precision,
             seed=settings.seed,
             run=settings,
             training_images=training_images,
@@ -315,7 +322,12 @@ class DetectionModule(L.LightningModule):
         """Detections of the averaged weights, in original pixels."""
         if self.global_rank >= len(self.data.val_index):  # the image is another process's
             return
-        for target, found in zip(batch.targets, detect_batch(self.measured, batch), strict=True):
+        if self._validating is None:
+            dtype = dtype_of(self.validation_precision, self.device)
+            self._validating = ComputingIn(self.measured, dtype, self.device)
+        with self._validating:
+            detections = detect_batch(self.measured, batch)
+        for target, found in zip(batch.targets, detections, strict=True):
             self._findings.add(target.image_id, found.cpu().to_original(target.transform, target.original_size))
 
     def on_validation_epoch_end(self) -> None:

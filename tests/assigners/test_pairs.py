@@ -5,21 +5,13 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from random_scenes import ANCHORS, Scene, scene, target
+from random_scenes import ANCHORS, Scene, assign, scene, target
 
 from detector.assigners import ASSIGNERS, AssignerOptions
+from detector.assigners import pairs as pairs_module
+from detector.assigners.cells import both, cells_between, either
 from detector.assigners.max_iou import MaxIoUAssigner
-from detector.assigners.pairs import (
-    BLOCK,
-    Pairs,
-    best_of_each_object,
-    both,
-    cells_between,
-    either,
-    pairs_of,
-    pairs_within,
-    wins_its_point,
-)
+from detector.assigners.pairs import BLOCK, Pairs, best_of_each_object, pairs_of, pairs_within, wins_its_point
 from detector.boxes import pairwise_iou
 from detector.heads.anchor_based import AnchorBasedHead
 from detector.targets import Targets
@@ -137,6 +129,17 @@ def test_no_prediction_that_overlaps_an_object_by_enough_is_passed_over(threshol
     assert found.ignored is not None
     assert torch.equal(found.ignored, expected)
     assert expected.any() == (threshold < 1)
+
+
+@pytest.mark.parametrize("options", ASSIGNERS, ids=lambda one: one().name)
+def test_chunks_are_rated_as_all_pairs_at_once(options: type[AssignerOptions], monkeypatch: pytest.MonkeyPatch) -> None:
+    assigner, one = options().build(), scene(8, ANCHORS)
+    at_once = assign(assigner, one)
+    monkeypatch.setattr(pairs_module, "CHUNK", 3)
+    in_chunks = assign(assigner, one)
+    for name in ("points", "objects", "scores", "weights"):
+        assert torch.equal(getattr(at_once, name), getattr(in_chunks, name)), name
+    assert at_once.weights.any()
 
 
 @pytest.mark.parametrize("options", ASSIGNERS, ids=lambda one: one().name)

@@ -77,6 +77,34 @@ def test_multi_scale_training_moves_the_boxes_with_the_images(tiny: Configure, m
     assert len(sides) > 1
 
 
+def test_only_detection_in_validation_images_computes_in_the_precision_of_validation(
+    tiny: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    convolve, step = torch.nn.Conv2d.forward, DetectionModule.validation_step
+    validating: list[bool] = []
+    seen: set[tuple[bool, torch.dtype]] = set()
+    kept: list[torch.dtype] = []
+
+    def convolved(self: torch.nn.Conv2d, image: Tensor) -> Tensor:
+        out = convolve(self, image)
+        seen.add((bool(validating), out.dtype))
+        return out
+
+    def validation_step(self: DetectionModule, batch: Any, index: int) -> None:
+        validating.append(True)
+        step(self, batch, index)
+        validating.clear()
+        kept.extend(one.dtype for one in self.measured.parameters())
+        assert "forward" not in vars(self.measured)
+
+    monkeypatch.setattr(torch.nn.Conv2d, "forward", convolved)
+    monkeypatch.setattr(DetectionModule, "validation_step", validation_step)
+    train(tiny(trainer=trainer(validation_precision="bf16"), image_size=64))
+    assert seen == {(False, torch.float32), (True, torch.bfloat16)}
+    assert set(kept) == {torch.float32}
+    assert config.Trainer().validation_precision == "fp32"
+
+
 def test_the_schedule_counts_steps_and_not_batches(tiny: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
     """12 images in batches of 4, two accumulated: 2 steps an epoch, 6 in all, of which the cosine's last is step 5."""
     optim = config.AdamWOptions(lr=0.01, warmup_epochs=0.0, final_lr=0.1)
