@@ -10,7 +10,8 @@ const SUSPICIONS = {
 // How many of the cases the detector has found again in the mirrored image, where it was asked.
 function told(cases) {
   const asked = cases.filter((one) => one.stable === true || one.stable === false);
-  return asked.length ? `, those before that are found in the mirrored image too (${whole(asked.filter((one) => one.stable).length)} of ${whole(asked.length)})` : "";
+  const again = asked.filter((one) => one.stable).length;
+  return asked.length ? ` Those that are found in the mirrored image too, ${whole(again)} of ${whole(asked.length)}, come before the others.` : "";
 }
 
 function buildLabelErrors() {
@@ -36,14 +37,14 @@ function buildLabelErrors() {
     const wide = [0, 1, 2, 3].map((side) => (side < 2 ? Math.min : Math.max)(...own.map(({ box }) => box[side])));
     const about = one.score === null ? `IoU ${fixed(one.iou, 2)}` : `score ${fixed(one.score, 2)}${one.iou === null ? "" : `, IoU ${fixed(one.iou, 2)}`}`;
     const again = { true: "found in the mirrored image too", false: "not found in the mirrored image" }[one.stable];
-    return { ...picture, view: own.length ? around(wide, picture, 0.6) : undefined, title: own.at(-1)?.text ?? imageName(one.image), lines: [again ? `${about}; ${again}` : about, imageName(one.image)] };
+    return { ...picture, view: own.length ? around(wide, picture, 0.6) : undefined, title: own.at(-1)?.text ?? imageName(one.image), lines: [about, again, imageName(one.image)].filter(Boolean) };
   };
   const dialog = pictureDialog();
   const list = imageGrid({ label: "suspected label errors", pictureAt, open: (place) => dialog.openAt(place, shown.length, pictureAt) });
   const words = element("p", "", { className: "hint" });
   const show = (kind) => {
     shown = cases.filter((one) => one.kind === kind);
-    words.textContent = `${SUSPICIONS[kind]}; the most suspicious first${told(shown)}${shown.length < numbers[kind] ? `, ${whole(shown.length)} of ${whole(numbers[kind])}` : ""}. Dashed blue: annotated; orange: detected.`;
+    words.textContent = `${SUSPICIONS[kind]}; the most suspicious first${shown.length < numbers[kind] ? `, ${whole(shown.length)} of ${whole(numbers[kind])}` : ""}.${told(shown)} Dashed blue: annotated; orange: detected.`;
     list.show(shown.length);
   };
   section.append(

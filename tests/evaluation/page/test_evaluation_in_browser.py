@@ -238,3 +238,24 @@ def test_ignored_objects_and_pictures_that_are_not_there(browser: Any, tmp_path:
     opened.page.get_by_text("picture not in this page").first.wait_for(state="attached")
     assert opened.page.locator("#images .mark.ignored").count() > 0
     assert all("FILE_NOT_FOUND" in one for one in opened.said)
+
+
+def test_suspicions_that_the_mirrored_image_confirms_come_first_and_are_said(browser: Any, tmp_path: Path) -> None:
+    index = synthetic_index(20, 3, 6, 1)
+    results = synthetic_results(index, image_difficulty(index, 1), 0.7, 9, 1)
+
+    def look(images: np.ndarray) -> FlatResults:
+        kept = np.isin(results.images, images) & (results.images % 2 == 0)
+        return FlatResults(results.images[kept], results.labels[kept], results.boxes[kept], results.scores[kept])
+
+    report = leave_report(tmp_path, index, results, evaluate(index, results), Evaluation(), "val", None, look)
+    assert report is not None
+    cases = [one for one in report["label_errors"]["cases"] if one["kind"] == "missing annotation"]
+    again = sum(one["image"] % 2 == 0 for one in cases)
+    assert 0 < again < len(cases)
+    opened = opened_page(browser, tmp_path)
+    section = opened.page.locator("#labels")
+    section.scroll_into_view_if_needed()
+    assert f"found in the mirrored image too, {again} of {len(cases)}, come before" in section.inner_text()
+    section.get_by_text("found in the mirrored image too", exact=True).first.wait_for()
+    assert opened.is_silent(), opened.said
