@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 PAGES = [
     "README.md",
-    *(f"docs/{name}.md" for name in ("data", "darknet", "experiments", "faq", "index", "inspect")),
+    *(f"docs/{name}.md" for name in ("analysis", "data", "darknet", "experiments", "faq", "index", "inspect")),
 ] + [f"docs/{name}.md" for name in ("parts", "runs", "seminar")]
 """Not the pages of results, whose commands say how figures were reached."""
 CLASSES = ("cell", "dot")
@@ -143,6 +143,7 @@ def shortest(words: list[str]) -> list[str]:
         value = {
             "FOLDER": "../coco" if coco else "../shared/data/bccd",
             "IMAGE_FOLDER_OR_VIDEO": "street",
+            "BEST.ckpt": "runs/shapes/latest/best.ckpt",
         }.get(value, value)
         changed.append(f"{key}={value}" if value else argument)
     if coco and "data.train" not in "".join(changed):
