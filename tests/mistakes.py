@@ -118,6 +118,23 @@ HASH, FINDINGS, DATA_PAGE, CHECK = (
 RUN_PAGE, CARD = "tests/training/run_page/test_run_page.py", "tests/training/test_model_card.py"
 
 MISTAKES = [
+    # the site's pages of parts
+    Mistake("docs/figures/block_figures.py", "stride = max(stride, image_size // shape[-1])", "stride *= 2",
+            "tests/test_part_pages.py"),
+    Mistake("docs/figures/block_figures.py", "return list(dict.fromkeys(found))", "return list(dict.fromkeys(found))[:1]",
+            "tests/test_part_pages.py"),
+    Mistake("docs/figures/block_figures.py", "self.inside -= 1\n", "self.inside -= 2\n", "tests/test_part_pages.py"),
+    Mistake("docs/figures/scene_figures.py", "assigner(scores, boxes, points, objects,",
+            "assigner(scores, boxes.flip(1), points, objects,", "tests/test_part_pages.py"),
+    Mistake("docs/figures/scene_figures.py", "DetectionDataset(index, SIDE, augment, seed=3)",
+            "DetectionDataset(index, SIDE, None, seed=3)", "tests/test_part_pages.py"),
+    Mistake("docs/figures/curve_figures.py", "high = wide if height else torch.full_like(wide, half)", "high = wide",
+            "tests/test_part_pages.py"),
+    Mistake("docs/figures/curve_figures.py", "        if schedule is not None:\n            schedule.step()\n", "",
+            "tests/test_part_pages.py"),
+    Mistake("docs/figures/part_pages.py", "found.node, \"name\", \"\") ==", "found.node, \"name\", \"\") !=",
+            "tests/test_part_pages.py"),
+    Mistake("docs/figures/part_pages.py", "if one.name != \"name\":", "if one.name in own:", "tests/test_part_pages.py"),
     # measuring
     Mistake("detector/evaluation/coco.py", "ranks(index.image_ids)[results.images],\n            results.boxes",
             "results.images,\n            results.boxes", "tests/evaluation/test_engines.py"),
