@@ -205,7 +205,7 @@ MISTAKES = [
     Mistake("detector/training/backends.py", "self.one_shape and not self.deterministic", "self.one_shape", BACKENDS),
     Mistake("detector/training/backends.py", "not recipe.trainer.multi_scale and recipe.model.fixed_shapes",
             "not recipe.trainer.multi_scale", BACKENDS),
-    Mistake("detector/training/trainer.py", 'return "16-mixed" if', 'return "32-true" if', TRAINER),
+    Mistake("detector/training/trainer.py", 'torch.float16: "16-mixed"', 'torch.float16: "32-true"', TRAINER),
     Mistake("detector/training/trainer.py", "sync_batchnorm=part.sync_batch_norm", "sync_batchnorm=False", TRAINER),
     Mistake("detector/optimizers.py", "batch_exponent: ClassVar[float] = 1.0", "batch_exponent: ClassVar[float] = 0.5", OPTIM),
     Mistake(_MODULE, "self.data.loading.batch_size * self.trainer.accumulate_grad_batches", "self.data.loading.batch_size", MODULE),
