@@ -121,8 +121,6 @@ def test_task_aligned_points_lie_in_their_object() -> None:
     assert ((places >= boxes[:, :2]) & (places <= boxes[:, 2:])).all()
     assert seen.found.objects[taken].bincount(minlength=len(seen.boxes)).min() >= 1
     assert seen.found.objects[taken].bincount().max() <= 9
-    best = torch.zeros(len(seen.boxes)).scatter_reduce(0, seen.found.objects[taken], seen.found.weights[taken], "amax")
-    assert best.min() > 0.6, "as the predictions of the scene are near the objects"
 
 
 def test_an_anchor_of_the_cell_of_each_centre_is_assigned_by_max_iou() -> None:

@@ -36,7 +36,7 @@ def recipe(name: str) -> str:
 
 def detector(folder: Path, *words: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-m", "detector", *words], cwd=folder, capture_output=True, text=True, timeout=600
+        [sys.executable, "-m", "detector", *words], cwd=folder, capture_output=True, text=True, timeout=1800
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
