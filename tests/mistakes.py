@@ -120,6 +120,23 @@ HASH, FINDINGS, DATA_PAGE, CHECK = (
 RUN_PAGE, CARD = "tests/training/run_page/test_run_page.py", "tests/training/test_model_card.py"
 
 MISTAKES = [
+    # the site's pages of parts
+    Mistake("docs/figures/block_figures.py", "stride = max(stride, image_size // shape[-1])", "stride *= 2",
+            "tests/test_part_pages.py"),
+    Mistake("docs/figures/block_figures.py", "return list(dict.fromkeys(found))", "return list(dict.fromkeys(found))[:1]",
+            "tests/test_part_pages.py"),
+    Mistake("docs/figures/block_figures.py", "self.inside -= 1\n", "self.inside -= 2\n", "tests/test_part_pages.py"),
+    Mistake("docs/figures/scene_figures.py", "points = make_points((SIDE, SIDE)",
+            "points = make_points((SIDE // 2, SIDE // 2)", "tests/test_part_pages.py"),
+    Mistake("docs/figures/scene_figures.py", "DetectionDataset(index, SIDE, augment, seed=3)",
+            "DetectionDataset(index, SIDE, None, seed=3)", "tests/test_part_pages.py"),
+    Mistake("docs/figures/curve_figures.py", "high = wide if height else torch.full_like(wide, half)", "high = wide",
+            "tests/test_part_pages.py"),
+    Mistake("docs/figures/curve_figures.py", "        if schedule is not None:\n            schedule.step()\n", "",
+            "tests/test_part_pages.py"),
+    Mistake("docs/figures/part_pages.py", "found.node, \"name\", \"\") ==", "found.node, \"name\", \"\") !=",
+            "tests/test_part_pages.py"),
+    Mistake("docs/figures/part_pages.py", "if one.name != \"name\":", "if one.name in own:", "tests/test_part_pages.py"),
     # measuring
     Mistake("detector/evaluation/coco.py", "ranks(index.image_ids)[results.images],\n            results.boxes",
             "results.images,\n            results.boxes", "tests/evaluation/test_engines.py"),
@@ -190,7 +207,7 @@ MISTAKES = [
     Mistake("detector/training/backends.py", "self.one_shape and not self.deterministic", "self.one_shape", BACKENDS),
     Mistake("detector/training/backends.py", "not recipe.trainer.multi_scale and recipe.model.fixed_shapes",
             "not recipe.trainer.multi_scale", BACKENDS),
-    Mistake("detector/training/trainer.py", 'return "16-mixed" if', 'return "32-true" if', TRAINER),
+    Mistake("detector/training/trainer.py", 'torch.float16: "16-mixed"', 'torch.float16: "32-true"', TRAINER),
     Mistake("detector/training/trainer.py", "sync_batchnorm=part.sync_batch_norm", "sync_batchnorm=False", TRAINER),
     Mistake("detector/optimizers.py", "batch_exponent: ClassVar[float] = 1.0", "batch_exponent: ClassVar[float] = 0.5", OPTIM),
     Mistake(_MODULE, "self.data.loading.batch_size * self.trainer.accumulate_grad_batches", "self.data.loading.batch_size", MODULE),

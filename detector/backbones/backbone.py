@@ -7,8 +7,12 @@ from typing import Annotated, Protocol
 
 from torch import Tensor
 
-from detector.options import MISSING, Activation, Initialisation, Norm, Range
+from detector.errors import OptionError
+from detector.options import MISSING, Activation, Initialisation, Norm, OneOf, Range
 from detector.types import FeatureInfo
+
+LEVELS = {4: "C2", 8: "C3", 16: "C4", 32: "C5"}
+"""Stride → name of the features that are given; C2 only where the network has it."""
 
 
 class Backbone(Protocol):
@@ -49,3 +53,22 @@ class BackboneOptions:
     def build(self) -> Backbone:
         """The backbone, with new or pretrained weights; raises OptionError on a value that cannot be."""
         raise NotImplementedError
+
+
+@dataclass
+class OwnLayersOptions(BackboneOptions):
+    """The options of a network whose layers a file or a library describes, so that they are not to be chosen."""
+
+    activation: Annotated[str, OneOf("own")] = "own"
+    """The network keeps its own activations; anything but "own" is refused."""
+    norm: Annotated[str, OneOf("own")] = "own"
+    """The network keeps its own normalisations; anything but "own" is refused."""
+    initialisation: Annotated[str, OneOf("own")] = "own"
+    """The network draws weights that no file holds in its own way; anything but "own" is refused."""
+
+
+def refuse_layers(reason: str, **given: str) -> None:
+    """Raises `OptionError` on the first of activation, norm and initialisation that is given and not "own"."""
+    for key, value in given.items():
+        if value != "own":
+            raise OptionError(key, f"{value!r} cannot be given {reason}; leave it out")

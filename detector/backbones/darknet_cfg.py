@@ -8,21 +8,18 @@ from typing import Annotated
 
 from torch import Tensor, nn
 
-from detector.backbones.backbone import BackboneOptions
+from detector.backbones.backbone import LEVELS, OwnLayersOptions, refuse_layers
 from detector.darknet.cfg import parse, read_text
 from detector.darknet.network import DarknetNetwork, Plan, plan_layers
 from detector.darknet.options import CLASSIFIER, check_options
 from detector.darknet.weights import layers_held, load_weights, slots
 from detector.errors import OptionError, UserError
 from detector.freezing import FreezableBackbone
-from detector.options import MISSING, Lines, OneOf, arguments
-
-LEVELS = {4: "C2", 8: "C3", 16: "C4", 32: "C5"}
-"""Stride → name of the features that are given; C2 only where the network has it."""
+from detector.options import MISSING, Lines, arguments
 
 
 @dataclass
-class DarknetCfgOptions(BackboneOptions):
+class DarknetCfgOptions(OwnLayersOptions):
     """A classifier that a Darknet `.cfg` describes, as darknet53.cfg or csdarknet53.cfg, without its scores."""
 
     name: str = "darknet_cfg"
@@ -32,12 +29,6 @@ class DarknetCfgOptions(BackboneOptions):
     """What the file says; a run fills it in, so that its checkpoint needs the file no more."""
     weights: str | None = None
     """A Darknet weights file of the classifier, or, called NAME.conv.N, of its first N layers."""
-    activation: Annotated[str, OneOf("own")] = "own"
-    """The activations are those of the `.cfg`; anything but "own" is refused."""
-    norm: Annotated[str, OneOf("own")] = "own"
-    """The normalisations are those of the `.cfg`; anything but "own" is refused."""
-    initialisation: Annotated[str, OneOf("own")] = "own"
-    """Weights that no file holds are drawn as for every Darknet network; anything but "own" is refused."""
 
     def build(self) -> DarknetCfg:
         """The backbone of the classifier, with the weights of the file, if one is given."""
@@ -79,9 +70,9 @@ class DarknetCfg(FreezableBackbone):
         initialisation: str = "own",
     ) -> None:
         super().__init__()
-        for key, value in {"activation": activation, "norm": norm, "initialisation": initialisation}.items():
-            if value != "own":
-                raise OptionError(key, f"{value!r} cannot be given with darknet_cfg: the .cfg says it; leave it out")
+        refuse_layers(
+            "with darknet_cfg: the .cfg says it", activation=activation, norm=norm, initialisation=initialisation
+        )
         if pretrained:
             raise OptionError("pretrained", "give the Darknet file, weights=FILE, or false")
         sections = parse(read_text(cfg) if cfg_text is None else cfg_text, Path(cfg).name)

@@ -9,32 +9,23 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor, nn
 
-from detector.backbones.backbone import BackboneOptions
+from detector.backbones.backbone import LEVELS, OwnLayersOptions, refuse_layers
 from detector.errors import OptionError, UserError
 from detector.freezing import FreezableBackbone
-from detector.options import MISSING, OneOf, Pattern, arguments
+from detector.options import MISSING, Pattern, arguments
 from detector.types import FeatureInfo
-
-LEVELS = {4: "C2", 8: "C3", 16: "C4", 32: "C5"}
-"""Stride → name of the features that are given; C2 only where the network has it."""
 
 SIZES = ((128, 192), (320, 320))
 """Heights and widths at which a network is tried; some take only the size that their weights were trained at."""
 
 
 @dataclass
-class TimmOptions(BackboneOptions):
+class TimmOptions(OwnLayersOptions):
     """Any network of timm with features of stride 8, 16 and 32; needs `pip install timm`."""
 
     name: str = "timm"
     model: Annotated[str, Pattern(r"[\w.]+", "a name of timm's, such as convnext_tiny or resnet50.a1_in1k")] = MISSING
     """timm's name, such as convnext_tiny or resnet50.a1_in1k."""
-    activation: Annotated[str, OneOf("own")] = "own"
-    """A network of timm keeps its own activations; anything but "own" is refused."""
-    norm: Annotated[str, OneOf("own")] = "own"
-    """A network of timm keeps its own normalisations; anything but "own" is refused."""
-    initialisation: Annotated[str, OneOf("own")] = "own"
-    """A network of timm keeps its own initialisation; anything but "own" is refused."""
 
     def build(self) -> Timm:
         """timm's network, with its weights where `pretrained`."""
@@ -64,11 +55,9 @@ class Timm(FreezableBackbone):
         initialisation: str = "own",
     ) -> None:
         super().__init__()
-        for key, value in {"activation": activation, "norm": norm, "initialisation": initialisation}.items():
-            if value != "own":
-                raise OptionError(
-                    key, f"{value!r} cannot be given to a network of timm, which has its own; leave it out"
-                )
+        refuse_layers(
+            "to a network of timm, which has its own", activation=activation, norm=norm, initialisation=initialisation
+        )
         _require(model)
         plan = _plan(model)
         indices = [index for stride, index in plan.taps.items() if stride in LEVELS]

@@ -20,6 +20,7 @@ from lightning.pytorch.plugins.environments import SLURMEnvironment
 
 from detector import config
 from detector.errors import UserError
+from detector.inference.precision import DTYPES, dtype_of
 from detector.training.backends import Backends
 from detector.training.batch_norm import EarlyStatistics
 from detector.training.callbacks import (
@@ -134,29 +135,19 @@ def _strategy(part: config.Trainer) -> str:
 
 
 def lightning_precision(part: config.Trainer) -> Any:
-    """Lightning's word for `trainer.precision`."""
-    match part.precision:
-        case "fp32":
-            return "32-true"
-        case "fp16":
-            return "16-mixed"
-        case "bf16":
-            return "bf16-mixed"
-        case "auto":
-            if _has_bf16(part.accelerator):
-                return "bf16-mixed"
-            return "16-mixed" if part.accelerator not in ("cpu", "mps") and torch.cuda.is_available() else "32-true"
-        case other:
-            raise UserError(f"trainer.precision={other}: choose one of auto, bf16, fp16, fp32")
+    """Lightning's word for `trainer.precision`; auto is what `dtype_of` makes of it for the device that Lightning takes."""
+    if part.precision not in ("auto", *DTYPES):
+        raise UserError(f"trainer.precision={part.precision}: choose one of auto, bf16, fp16, fp32")
+    words = {torch.float32: "32-true", torch.float16: "16-mixed", torch.bfloat16: "bf16-mixed"}
+    return words[dtype_of(part.precision, _device(part.accelerator))]
 
 
-def _has_bf16(accelerator: str) -> bool:
-    """Whether the hardware multiplies in bfloat16; software that only imitates it is slower than float32."""
-    if accelerator != "cpu" and torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    if accelerator != "cpu" and torch.backends.mps.is_available():
-        return False
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+def _device(accelerator: str) -> torch.device:
+    if accelerator == "cpu":
+        return torch.device("cpu")
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
 def quieten() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from composition import composed
+from test_recipes_outside import recipe
 
 from detector import config
 from detector.command_line import CONFIGS
@@ -64,45 +65,6 @@ def test_a_model_is_composed_of_the_parts_that_its_options_name_and_no_others(fi
     assert {part for part in PARTS if getattr(settings, part) is not None} == set(settings.model.parts)
 
 
-NEAREST = '''
-"""Assignment of each object to the one point that is nearest to its centre."""
-
-from dataclasses import dataclass
-
-import torch
-
-from detector.assigners.assigner import AssignerOptions, Assignment
-from detector.options import Count
-
-
-class NearestAssigner:
-    def __init__(self, points: int) -> None:
-        self.points = points
-
-    def candidates(self, points, objects):
-        return None
-
-    def __call__(self, scores, boxes, points, objects, candidates):
-        centres = (objects.boxes[:, :2] + objects.boxes[:, 2:]) / 2
-        found = torch.cdist(centres, points.centres).topk(self.points, largest=False).indices
-        rows = torch.arange(len(centres), device=scores.device)[:, None].expand_as(found)
-        places = found + torch.where(objects.trained, objects.images, 0)[:, None] * len(points.centres)
-        weights = objects.trained.float()[:, None].expand_as(found).flatten()
-        return Assignment(places.flatten(), rows.flatten(), weights, weights)
-
-
-@dataclass
-class NearestAssignerOptions(AssignerOptions):
-    """Each object is assigned to the points nearest to its centre."""
-
-    name: str = "nearest"
-    points: Count = 1
-    """Points of an object."""
-
-    def build(self) -> NearestAssigner:
-        return NearestAssigner(self.points)
-'''
-
 TRY = """
 from composition import composed
 from detector import config
@@ -110,18 +72,18 @@ from detector.assigners.nearest import NearestAssigner
 from detector.checkpoint import build
 from detector.command_line import choices
 
-settings = composed("data=shapes", "assigner=nearest", "assigner.points=2")
-assert settings.assigner.points == 2
+settings = composed("data=shapes", "assigner=nearest", "assigner.top=2")
+assert settings.assigner.top == 2
 assert isinstance(build(settings, 3).criterion.assigner, NearestAssigner)
 assert "nearest" in choices("assigner")
 assert "nearest" in [config.schema_name("assigner", cls) for cls in config.GROUPS["assigner"]]
 """
 
 
-def test_a_new_part_is_one_file_one_word_and_one_yaml(tmp_path: Path) -> None:
+def test_the_part_of_the_page_is_one_file_one_word_and_one_yaml(tmp_path: Path) -> None:
     for folder in ("detector", "configs"):
         subprocess.run(["cp", "-r", str(ROOT / folder), str(tmp_path)], check=True)
-    (tmp_path / "detector/assigners/nearest.py").write_text(NEAREST)
+    (tmp_path / "detector/assigners/nearest.py").write_text(recipe("nearest"))
     menu = tmp_path / "detector/assigners/__init__.py"
     text = f"from detector.assigners.nearest import NearestAssignerOptions\n{menu.read_text()}"
     menu.write_text(

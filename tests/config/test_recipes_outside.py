@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
+
+from detector.heads.points import make_points
+from detector.targets import Target, Targets
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "parts.md").read_text(encoding="utf-8")
@@ -31,7 +36,7 @@ def recipe(name: str) -> str:
 
 def detector(folder: Path, *words: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-m", "detector", *words], cwd=folder, capture_output=True, text=True, timeout=600
+        [sys.executable, "-m", "detector", *words], cwd=folder, capture_output=True, text=True, timeout=1800
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -39,6 +44,45 @@ def detector(folder: Path, *words: str) -> str:
 
 def shown(*words: str) -> None:
     assert f"detector {' '.join(words)}" in PAGE, "the page shows another command"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [("nearest", ("assigner=nearest", "assigner.top=4")), ("square", ("loss=square", "loss.power=1.5"))],
+)
+def test_a_part_of_ones_own(tmp_path: Path, name: str, given: tuple[str, ...]) -> None:
+    (tmp_path / f"{name}.py").write_text(recipe(name))
+    shown("train", f'"plugins=[{name}.py]"', "experiment=shapes", *given)
+    detector(tmp_path, "train", f"plugins=[{name}.py]", "experiment=shapes", *given, *SCENES, *QUICK, *SMALL)
+    checkpoint = "checkpoint=runs/shapes/latest/best.ckpt"
+    detector(tmp_path, "evaluate", checkpoint, f"plugins=[{name}.py]", "accelerator=cpu")
+
+
+def test_the_assigner_of_the_page_takes_the_point_nearest_to_each_centre_once(tmp_path: Path) -> None:
+    (tmp_path / "nearest.py").write_text(recipe("nearest"))
+    spec = importlib.util.spec_from_file_location("nearest", tmp_path / "nearest.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    points = make_points((64, 64), (8, 16, 32), torch.device("cpu"))
+    boxes = [torch.tensor([[4.0, 10, 16, 16], [5.0, 10, 16, 16]]), torch.tensor([[40.0, 2, 60, 30]])]
+    centres = [(one[:, :2] + one[:, 2:]) / 2 for one in boxes]
+    nearest = [torch.cdist(one, points.centres).argmin(dim=1).tolist() for one in centres]
+    assert nearest[0][0] == nearest[0][1], "two objects of the first image want one point"
+
+    assigner = module.NearestAssigner(top=1)
+    objects = Targets([target(one) for one in boxes]).objects
+    candidates = assigner.candidates(points, objects)
+    found = assigner(torch.zeros(2, 84, 3), torch.zeros(2, 84, 4), points, objects, candidates)
+    taken = found.weights > 0
+    assert sorted(found.points[taken].tolist()) == [nearest[0][0], 84 + nearest[1][0]]
+
+
+def target(boxes: torch.Tensor) -> Target:
+    nothing = torch.zeros(len(boxes))
+    return Target(boxes, nothing.long(), nothing.bool(), nothing, 0, (64, 64), torch.eye(3))
 
 
 @pytest.mark.slow

@@ -30,7 +30,8 @@ def tile_placement(
         quadrant: position in `QUADRANTS`.
         centre: where the four images meet.
         own: [3, 3], pixels of the image → plane pixels about its own centre: zoom, mirroring and quarter turns only.
-        width, height: of the image.
+        width: of the image.
+        height: of the image.
     """
     x, y = QUADRANTS[quadrant]
     seen_width, seen_height = (np.abs(own[:2, :2]) @ (width, height)).tolist()
