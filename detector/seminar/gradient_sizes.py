@@ -46,7 +46,7 @@ BOUNDED = ("vanishing: normalisation", "vanishing: residual connections", "both:
 
 def vanishing_and_exploding(seeds: Sequence[int] = SEEDS, steps: int = STEPS) -> Answer:
     """3e"""
-    courses = {name: [train(setup, seed, steps) for seed in seeds] for name, setup in SETUPS.items()}
+    courses = train(SETUPS, seeds, steps)
     small, large = courses["vanishing: nothing changed"], courses["exploding: nothing changed"]
     factor = {name: _per_layer(one) for name, one in courses.items()}
     lost = tuple(_first_lost(one) for one in large)
