@@ -61,6 +61,18 @@ def vanishing_and_exploding(seeds: Sequence[int] = SEEDS, steps: int = STEPS) ->
         "against exploding gradients clipping, which bounds the step and leaves the ratio of the layers as it is",
         (
             Condition("vanishing: ‖∂L/∂a‖ at the first layer / at the last", _ratio(small), "<", 1e-5),
+            Condition(
+                f"vanishing: factor of a layer (gain / √2 = {VANISHING.gain / 2**0.5:.2f})",
+                factor["vanishing: nothing changed"],
+                "<",
+                0.35,
+            ),
+            Condition(
+                f"exploding: factor of a layer (gain / √2 = {EXPLODING.gain / 2**0.5:.2f})",
+                factor["exploding: nothing changed"],
+                ">",
+                1.4,
+            ),
             Condition(f"vanishing: final loss (guessing has {GUESSING:.2f})", _final(small), ">", STUCK),
             Condition("exploding: ‖∂L/∂a‖ at the first layer / at the last", _ratio(large), ">", 1e2),
             Condition("exploding: step at which the loss is no longer finite", lost, "<", steps),
