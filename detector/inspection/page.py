@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
 from collections.abc import Sequence
 from html import escape
-from importlib.resources import files
 from typing import Any
 
 import numpy as np
@@ -16,6 +12,7 @@ from detector.inspection.inspected import Inspected
 from detector.inspection.table import by_axis, field_cell, volume
 from detector.inspection.tree import Node
 from detector.visualization.page.embedded import data_uri, jpeg
+from detector.visualization.page.shell import document, own_text
 
 JPEG_QUALITY = 82
 
@@ -33,10 +30,6 @@ def inspection_page(
         inspected: the detector.
         picture: square, uint8 [S, S, 3] RGB; stands for what the detector sees.
     """
-    script, style = _own("page.js"), _own("page.css")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    # within a script element "</script>" would end it, whatever surrounds it
-    data = json.dumps(_data(inspected), separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
     ledger = inspected.ledger
     figures = [
         (_short(ledger.parameters), "parameters", f"{ledger.parameters:,}"),
@@ -52,18 +45,7 @@ def inspection_page(
         f'<div class="card"><b>{figure}</b><span>{what}</span><small>{exact}</small></div>'
         for figure, what, exact in figures
     )
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" \
-content="default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'">
-<meta name="viewport" content="width=device-width">
-<title>{escape(title)}</title>
-<style>{style}</style>
-</head>
-<body>
-<header>
+    body = f"""<header>
 <h1>{escape(title)}</h1>
 <p>{"<br>".join(map(escape, lines))}</p>
 <div class="cards">{cards}</div>
@@ -90,12 +72,8 @@ pixels that an output depends on, and “every” is how far it lies from its ne
 <dl id="details"></dl>
 <img id="sample" alt="" hidden src="{data_uri(jpeg(picture, max(picture.shape), JPEG_QUALITY))}">
 </aside>
-</main>
-<script type="application/json" id="data">{data}</script>
-<script>{script}</script>
-</body>
-</html>
-"""
+</main>"""
+    return document(title, body, _data(inspected), own_text(__package__, "page.js"), own_text(__package__, "page.css"))
 
 
 def _data(inspected: Inspected) -> dict[str, Any]:
@@ -124,10 +102,6 @@ def _node(inspected: Inspected, node: Node) -> dict[str, Any]:
         "unknown": inspected.unknown_of(node) or "",
         "children": [_node(inspected, child) for child in node.children],
     }
-
-
-def _own(name: str) -> str:
-    return files("detector.inspection").joinpath(name).read_text(encoding="utf-8")
 
 
 def _short(number: int) -> str:

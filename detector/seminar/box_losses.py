@@ -46,9 +46,9 @@ def loss_against_size() -> tuple[dict[str, Curve], float]:
 def by_size(seeds: Sequence[int] = SEEDS, steps: int = STEPS, width: int = WIDTH, tested: int = TESTED) -> Answer:
     """4d"""
     curves, iou = loss_against_size()
-    trained = {kind: [train_and_measure(kind, seed, steps, width, tested).ap for seed in seeds] for kind in TRAINED}
+    trained = train_and_measure(TRAINED, seeds, steps, width, tested)
     spread = SIDES[-1] / SIDES[0]
-    ap = {kind: {size: tuple(one[size] for one in results) for size in SIZES} for kind, results in trained.items()}
+    ap = {kind: {size: tuple(one.ap[size] for one in results) for size in SIZES} for kind, results in trained.items()}
     lost = [
         f"seed {seed}: large objects, {best} {ap[best]['large'][i]:.3f}, ciou {ap['ciou']['large'][i]:.3f}"
         for i, seed in enumerate(seeds)
@@ -87,10 +87,9 @@ def by_size(seeds: Sequence[int] = SEEDS, steps: int = STEPS, width: int = WIDTH
             "where the IoU family loses: " + ("; ".join(lost) or "on none of these seeds"),
         ),
         experiment=f"losses of boxes of {SIDES[0]:.0f} to {SIDES[-1]:.0f} pixels; and a small network trained with "
-        "each loss on the same drawn "
-        f"images, one object each, whose centre it is told ({steps} steps, seeds {', '.join(map(str, seeds))}; COCO's "
-        "AP of its boxes on "
-        f"{tested} new images)",
+        "each loss on the same drawn images, one object each: it sees the sums of rows and columns around the cell that the "
+        f"object's centre lies in ({steps} steps, seeds {', '.join(map(str, seeds))}; COCO's AP of its boxes on {tested} new "
+        "images)",
         tables=(
             Table(
                 f"loss at {SIDES[-1]:.0f} pixels / at {SIDES[0]:.0f}",

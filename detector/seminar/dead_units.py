@@ -52,10 +52,7 @@ REASONS = {
 
 def dying_relus(seeds: Sequence[int] = SEEDS, steps: int = STEPS) -> Answer:
     """3d"""
-    by_weights, by_biases = (
-        {name: [train(setup, seed, steps) for seed in seeds] for name, setup in ways_out(cause).items()}
-        for cause in (BY_WEIGHTS, BY_BIASES)
-    )
+    by_weights, by_biases = (train(ways_out(cause), seeds, steps) for cause in (BY_WEIGHTS, BY_BIASES))
     nothing, *ways = by_weights
     no_help = [name for name in ways if name not in HELP_AGAINST_BIASES]
     learning, frozen = ([revival(trial, frozen_below) for trial in range(TRIALS)] for frozen_below in (False, True))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 import torch
@@ -58,68 +58,106 @@ class Course:
         return fmean(self.losses[-10:])
 
 
-class DeepNetwork(nn.Module):
-    """Layers of one width, and a classifier."""
+class DeepNetworks:
+    """Layers of one width and a classifier, for set-ups that differ in their initial weights alone, side by side.
 
-    def __init__(self, setup: Setup) -> None:
-        super().__init__()
-        self.residual = setup.residual
-        self.linear = nn.ModuleList(nn.Linear(SIDE**2 if i == 0 else WIDTH, WIDTH) for i in range(setup.depth))
-        self.norms = nn.ModuleList(nn.BatchNorm1d(WIDTH) if setup.norm else nn.Identity() for _ in range(setup.depth))
-        self.activation = make_activation(setup.activation)
-        self.classifier = nn.Linear(WIDTH, CLASSES)
-        for layer in self.linear:
-            assert isinstance(layer, nn.Linear)
+    Such small networks cost what their operations cost one by one, whose number does not grow with that of the networks.
+    """
+
+    def __init__(self, runs: Sequence[tuple[Setup, int]]) -> None:
+        self.setup = runs[0][0]
+        drawn = [_initial(setup, seed) for setup, seed in runs]
+        self.parameters = [torch.stack(one).requires_grad_() for one in zip(*drawn, strict=True)]
+        """Weights [N, in, out] and biases [N, 1, out] of the layers and the classifier; scale and shift of the norms."""
+
+    def __call__(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Images [N, B, 64] of N networks → class logits [N, B, 4], and each layer's output [N, B, 32]."""
+        activation = make_activation(self.setup.activation)
+        outputs: list[Tensor] = []
+        weights = iter(self.parameters)
+        for number, (weight, bias, scale, shift) in enumerate(zip(*[weights] * 4, strict=False)):
+            y = torch.baddbmm(bias, x, weight)
+            if self.setup.norm:
+                y = (
+                    scale * (y - y.mean(1, keepdim=True)) / (y.var(1, keepdim=True, unbiased=False) + 1e-5).sqrt()
+                    + shift
+                )
+            y = activation(y)
+            x = x + y / math.sqrt(self.setup.depth) if self.setup.residual and number else y
+            outputs.append(x)
+        return torch.baddbmm(self.parameters[-1], x, self.parameters[-2]), outputs
+
+
+def _initial(setup: Setup, seed: int) -> list[Tensor]:
+    """What `DeepNetworks.parameters` of one network are, in float64."""
+    drawn = []
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        linear = [nn.Linear(SIDE**2 if i == 0 else WIDTH, WIDTH) for i in range(setup.depth)]
+        classifier = nn.Linear(WIDTH, CLASSES)
+        for layer in linear:
             fan_in = layer.in_features
             nn.init.normal_(layer.weight, setup.mean / fan_in, setup.gain / math.sqrt(fan_in))
             nn.init.constant_(layer.bias, setup.bias)
-
-    def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Images [B, 64] → class logits [B, 4], and each layer's output [B, 32]."""
-        outputs = []
-        for number, (linear, norm) in enumerate(zip(self.linear, self.norms, strict=True)):
-            y = self.activation(norm(linear(x)))
-            x = x + y / math.sqrt(len(self.linear)) if self.residual and number else y
-            outputs.append(x)
-        return self.classifier(x), outputs
+            drawn += [layer.weight.T, layer.bias[None], torch.ones(1, WIDTH), torch.zeros(1, WIDTH)]
+    return [one.detach().double() for one in (*drawn, classifier.weight.T, classifier.bias[None])]
 
 
-@cache
-def train(setup: Setup, seed: int, steps: int) -> Course:
-    """Trains in float64, where a deep network without norms does the same whatever number of threads.
+def train(setups: Mapping[str, Setup], seeds: Sequence[int], steps: int) -> dict[str, list[Course]]:
+    """Trains each set-up with each seed: name → its courses, seed by seed.
 
-    The same seed means the same images and, as far as two set-ups draw alike, the same weights.
+    In float64, where a deep network without norms does the same whatever number of threads. The same seed means the same
+    images and, as far as two set-ups draw alike, the same weights.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = DeepNetwork(setup).double()
+    batches = {seed: _batches(seed, steps) for seed in seeds}
+    alike: dict[Setup, list[tuple[Setup, int]]] = {}
+    for setup in dict.fromkeys(setups.values()):
+        alike.setdefault(replace(setup, gain=0.0, mean=0.0, bias=0.0), []).extend((setup, seed) for seed in seeds)
+    courses = {run: course for runs in alike.values() for run, course in _train_alike(runs, batches).items()}
+    return {name: [courses[setup, seed] for seed in seeds] for name, setup in setups.items()}
+
+
+Batches = tuple[Tensor, Tensor]
+"""Images [steps, 64, 64] and labels [steps, 64]."""
+
+
+def _batches(seed: int, steps: int) -> Batches:
     generator = torch.Generator().manual_seed(seed)
-    optimizer = torch.optim.SGD(network.parameters(), lr=setup.lr)
-    losses: list[float] = []
-    dead: tuple[float, ...] = ()
-    gradients: tuple[float, ...] = ()
-    for step in range(steps):
-        images, labels = stripes(generator)
-        optimizer.zero_grad()
-        logits, outputs = network(images)
+    images, labels = zip(*(stripes(generator) for _ in range(steps)), strict=True)
+    return torch.stack(images), torch.stack(labels)
+
+
+def _train_alike(runs: Sequence[tuple[Setup, int]], batches: Mapping[int, Batches]) -> dict[tuple[Setup, int], Course]:
+    networks = DeepNetworks(runs)
+    setup = networks.setup
+    images, labels = (torch.stack(one, dim=1) for one in zip(*(batches[seed] for _, seed in runs), strict=True))
+    losses, first_outputs, first_gradients = [], list[Tensor](), tuple[Tensor, ...]()
+    for step in range(len(images)):
+        logits, outputs = networks(images[step])
+        each = functional.cross_entropy(logits.flatten(0, 1), labels[step].flatten(), reduction="none")
+        loss = each.view(len(runs), -1).mean(1)
+        losses.append(loss.detach())
+        watched = outputs if step == 0 else []
+        # a network's gradients are those of its own loss, whatever is added; the norms' are missing where there is none
+        gradients = torch.autograd.grad(loss.sum(), [*watched, *networks.parameters], allow_unused=True)
         if step == 0:
-            for one in outputs:
-                one.retain_grad()
-        loss = functional.cross_entropy(logits, labels)
-        loss.backward()
-        if step == 0:
-            dead = tuple((one <= 0).all(0).double().mean().item() for one in outputs)
-            gradients = tuple(_norm(one.grad) for one in outputs)
+            first_outputs, first_gradients = outputs, gradients[: len(outputs)]
+        found = [
+            (parameter, gradient)
+            for parameter, gradient in zip(networks.parameters, gradients[len(watched) :], strict=True)
+            if gradient is not None
+        ]
+        share = torch.ones(len(runs), 1, 1, dtype=torch.float64)
         if setup.clip:
-            nn.utils.clip_grad_norm_(network.parameters(), setup.clip)
-        optimizer.step()
-        losses.append(loss.item())
-    return Course(tuple(losses), dead, gradients)
-
-
-def _norm(gradient: Tensor | None) -> float:
-    assert gradient is not None
-    return gradient.norm().item()
+            norm = torch.stack([gradient.norm(dim=(1, 2)) for _, gradient in found]).norm(dim=0)
+            share = (setup.clip / norm).clamp(max=1)[:, None, None]
+        with torch.no_grad():
+            for parameter, gradient in found:
+                parameter -= setup.lr * share * gradient
+    dead = torch.stack([(one <= 0).all(1).double().mean(1) for one in first_outputs], dim=1)
+    sizes = torch.stack([one.norm(dim=(1, 2)) for one in first_gradients], dim=1)
+    by_run = zip(torch.stack(losses, dim=1).tolist(), dead.tolist(), sizes.tolist(), strict=True)
+    return {run: Course(*map(tuple, one)) for run, one in zip(runs, by_run, strict=True)}
 
 
 def stripes(generator: torch.Generator) -> tuple[Tensor, Tensor]:

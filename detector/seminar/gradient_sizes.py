@@ -46,7 +46,7 @@ BOUNDED = ("vanishing: normalisation", "vanishing: residual connections", "both:
 
 def vanishing_and_exploding(seeds: Sequence[int] = SEEDS, steps: int = STEPS) -> Answer:
     """3e"""
-    courses = {name: [train(setup, seed, steps) for seed in seeds] for name, setup in SETUPS.items()}
+    courses = train(SETUPS, seeds, steps)
     small, large = courses["vanishing: nothing changed"], courses["exploding: nothing changed"]
     factor = {name: _per_layer(one) for name, one in courses.items()}
     lost = tuple(_first_lost(one) for one in large)
@@ -61,6 +61,18 @@ def vanishing_and_exploding(seeds: Sequence[int] = SEEDS, steps: int = STEPS) ->
         "against exploding gradients clipping, which bounds the step and leaves the ratio of the layers as it is",
         (
             Condition("vanishing: ‖∂L/∂a‖ at the first layer / at the last", _ratio(small), "<", 1e-5),
+            Condition(
+                f"vanishing: factor of a layer (gain / √2 = {VANISHING.gain / 2**0.5:.2f})",
+                factor["vanishing: nothing changed"],
+                "<",
+                0.35,
+            ),
+            Condition(
+                f"exploding: factor of a layer (gain / √2 = {EXPLODING.gain / 2**0.5:.2f})",
+                factor["exploding: nothing changed"],
+                ">",
+                1.4,
+            ),
             Condition(f"vanishing: final loss (guessing has {GUESSING:.2f})", _final(small), ">", STUCK),
             Condition("exploding: ‖∂L/∂a‖ at the first layer / at the last", _ratio(large), ">", 1e2),
             Condition("exploding: step at which the loss is no longer finite", lost, "<", steps),

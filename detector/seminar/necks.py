@@ -112,7 +112,7 @@ def categories_and_necks() -> Answer:
         "receptive field of P3",
         tables=(
             Table(
-                "YOLOv4 paper, section 2.1 and figure 2: members, and which are here",
+                "members that the YOLOv4 paper names (section 2.1; figure 2), and which are here",
                 ("category", "kind", "member", "here"),
                 tuple((one.category, one.kind, one.name, one.chosen_by or "no") for one in CATEGORIES),
             ),
@@ -154,7 +154,7 @@ def categories_and_necks() -> Answer:
             ),
         ),
         sources=(
-            "Bochkovskiy et al. 2020, YOLOv4, section 2.1 and figure 2",
+            "Bochkovskiy et al. 2020, YOLOv4, arXiv 2004.10934, section 2.1 and figure 2",
             "Lin et al. 2017 (FPN); Liu et al. 2018 (PAN)",
         ),
     )

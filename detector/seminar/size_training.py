@@ -1,14 +1,14 @@
-"""A small network that learns boxes of all sizes at once, with one loss or another: what is left for the small ones."""
+"""Small networks that learn boxes of all sizes at once, with one loss or another: what is left for the small ones."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from detector.boxes import convert
 from detector.data.index import AnnotatedObjects, assemble
@@ -22,8 +22,8 @@ SMALLEST, LARGEST = 8, 140
 """Sides of objects, before they are made longer or wider by up to √√2."""
 NOISE = 0.1
 STRIDE = 16
-"""Pixels a cell of what comes out."""
-STEPS, BATCH, RATE, TESTED, WIDTH = 300, 32, 3e-3, 1000, 24
+"""Pixels a cell; the object is assigned to the one that its centre lies in."""
+STEPS, BATCH, RATE, TESTED, WIDTH = 300, 64, 1e-2, 2000, 64
 SIZES: Mapping[str, str] = {"small": "< 32²", "medium": "32² to 96²", "large": "> 96²"}
 """COCO's, by area in pixels."""
 
@@ -35,54 +35,88 @@ class ByTraining(NamedTuple):
     """AP by `SIZES`."""
 
 
-class BoxNetwork(nn.Module):
-    """Grey images [B, 1, 48, 48] and the objects' centres [B, 2] in pixels → boxes [B, 4].
+class BoxNetworks:
+    """Networks of three fully connected layers, one for each seed given, side by side."""
 
-    Each cell predicts, as in a detector without anchors; the object is assigned to the one that its centre lies in.
-    """
+    def __init__(self, width: int, seeds: Sequence[int]) -> None:
+        drawn = [_initial(width, seed) for seed in seeds]
+        self.parameters = [torch.stack(one).requires_grad_() for one in zip(*drawn, strict=True)]
+        """Weights [N, in, out] and biases [N, 1, out]."""
 
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        layers: list[nn.Module] = [nn.Conv2d(1, width // 2, 3, 2, 1), nn.ReLU(), nn.Conv2d(width // 2, width, 3, 2, 1)]
-        for dilation in (1, 2, 3, 1):  # up to 172 pixels of receptive field, as large as the objects
-            layers += [nn.ReLU(), nn.Conv2d(width, width, 3, padding=dilation, dilation=dilation)]
-        self.layers = nn.Sequential(*layers, nn.ReLU(), nn.Conv2d(width, 4, 1))
-        for layer in self.layers:
-            if isinstance(layer, nn.Conv2d):
-                nn.init.kaiming_normal_(layer.weight)
-                nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
-        nn.init.normal_(self.layers[-1].weight, std=0.01)  # type: ignore[arg-type]
+    def __call__(self, images: Tensor, centres: Tensor) -> Tensor:
+        """Grey images [N, B, 48, 48] of N networks and the objects' centres [N, B, 2] in pixels → boxes [N, B, 4].
 
-    def forward(self, images: Tensor, centres: Tensor) -> Tensor:
-        """Centre relative to the cell's, in cells; logarithm of width and height, in units of 32 pixels."""
+        What is predicted is the centre relative to the cell's, in cells, and the logarithm of width and height, in units of
+        32 pixels.
+        """
         cells = (centres / STRIDE).long()
-        answers = self.layers(images)[torch.arange(len(images)), :, cells[:, 1], cells[:, 0]]
-        middle = (cells + 0.5 + answers[:, :2]) * STRIDE
-        return convert(torch.cat([middle, 32 * answers[:, 2:].exp()], dim=1), "cxcywh", "xyxy")
+        x = profiles(images, cells)
+        last = len(self.parameters) - 2
+        for layer in range(0, last + 1, 2):
+            x = torch.baddbmm(self.parameters[layer + 1], x, self.parameters[layer])
+            x = x.relu() if layer < last else x
+        middle = (cells + 0.5 + x[..., :2]) * STRIDE
+        return convert(torch.cat([middle, 32 * x[..., 2:].exp()], dim=-1).flatten(0, 1), "cxcywh", "xyxy").view_as(x)
 
 
-def train_and_measure(kind: str, seed: int, steps: int = STEPS, width: int = WIDTH, tested: int = TESTED) -> ByTraining:
-    """Trains with a box loss of `BoxLoss`, and measures by size on new images. Adam: no loss is smaller than another to it.
-
-    The same seed means the same images and the same weights to begin with, whatever the loss.
-    """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = BoxNetwork(width)
+def _initial(width: int, seed: int) -> list[Tensor]:
     generator = torch.Generator().manual_seed(seed)
-    loss = BoxLoss(kind)
-    optimizer = torch.optim.Adam(network.parameters(), lr=RATE)
+    drawn = []
+    for fan_in, fan_out in ((4 * IMAGE // PIXELS, width), (width, width), (width, 4)):
+        scale = (2 / fan_in) ** 0.5 if fan_out == width else 0.01  # Kaiming's; the first boxes have 32 pixels
+        drawn += [scale * torch.randn(fan_in, fan_out, generator=generator), torch.zeros(1, fan_out)]
+    return drawn
+
+
+def profiles(images: Tensor, cells: Tensor) -> Tensor:
+    """Sums of the columns and of the rows of images [N, B, 48, 48], as far as they lie from a cell [N, B, 2]: [N, B, 192]."""
+    side, each = IMAGE // PIXELS, STRIDE // PIXELS
+    found = []
+    for axis, across in ((0, 2), (1, 3)):
+        places = cells[..., axis, None] * each + torch.arange(each // 2 - side, each // 2 + side)
+        outside = (places < 0) | (places >= side)
+        sums = images.sum(across).gather(2, places.clamp(0, side - 1))
+        found.append(sums.masked_fill(outside, 0.0))
+    return torch.cat(found, dim=2) / 3  # about 1 on average
+
+
+def train_and_measure(
+    kinds: Sequence[str], seeds: Sequence[int], steps: int = STEPS, width: int = WIDTH, tested: int = TESTED
+) -> dict[str, list[ByTraining]]:
+    """Trains with each box loss of `BoxLoss` and each seed, and measures by size on new images: loss → seed by seed.
+
+    The same seed means the same images and the same weights to begin with, whatever the loss. By Adam: no loss is smaller
+    than another to it.
+    """
+    networks = BoxNetworks(width, [seed for _ in kinds for seed in seeds])
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    losses = [BoxLoss(kind) for kind in kinds]
+    optimizer = torch.optim.Adam(networks.parameters, lr=RATE, betas=(0.9, 0.99))
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps)
+
+    def predicted(number: int) -> tuple[Tensor, Tensor]:
+        """Boxes found [loss, seed, B, 4] in new images, and the objects' [seed, B, 4]."""
+        images, boxes = (torch.stack(one) for one in zip(*(draw(number, one) for one in generators), strict=True))
+        centres = (boxes[..., :2] + boxes[..., 2:]) / 2
+        found = networks(images[:, :, 0].repeat(len(kinds), 1, 1, 1), centres.repeat(len(kinds), 1, 1))
+        return found.view(len(kinds), *boxes.shape), boxes
+
     for _ in range(steps):
-        images, boxes = draw(BATCH, generator)
+        found, boxes = predicted(BATCH)
         optimizer.zero_grad()
-        loss(network(images, convert(boxes, "xyxy", "cxcywh")[:, :2]), boxes, (IMAGE, IMAGE)).mean().backward()
+        each = [
+            loss(own.flatten(0, 1), boxes.flatten(0, 1), (IMAGE, IMAGE))
+            for loss, own in zip(losses, found, strict=True)
+        ]
+        (torch.stack(each).sum() / BATCH).backward()  # a network's gradient is that of its own mean
         optimizer.step()
         schedule.step()
-    images, boxes = draw(tested, generator)
     with torch.no_grad():
-        found = network(images, convert(boxes, "xyxy", "cxcywh")[:, :2])
-    return ByTraining(average_precision(found, boxes))
+        found, boxes = predicted(tested)
+    return {
+        kind: [ByTraining(average_precision(*one)) for one in zip(own, boxes, strict=True)]
+        for kind, own in zip(kinds, found, strict=True)
+    }
 
 
 def draw(number: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -22,6 +22,8 @@ from detector.seminar.answer import Answer, Condition, Panel, Series, Table
 
 SIDE, CLASSES = 256, 5
 """Side of the image in pixels, and number of classes of objects."""
+STRIDES = (8, 16, 32)
+"""Of P3, P4 and P5."""
 REGION = (96, 96, 160, 160)
 """An object in the middle, xyxy in pixels."""
 
@@ -188,6 +190,12 @@ def one_or_two(proposals: int = 200) -> Answer:
             Condition("single shot: pixels outside the region that matter", outside(seen_once, two.context), ">", 1000),
             Condition(
                 "single shot: numbers of a prediction = 4 box + 1 objectness + classes", vector, "=", 4 + 1 + CLASSES
+            ),
+            Condition(
+                f"single shot: predictions = 3 anchors · cells of strides {', '.join(map(str, STRIDES))}",
+                predictions,
+                "=",
+                3 * sum((SIDE // stride) ** 2 for stride in STRIDES),
             ),
             Condition(
                 "R-CNN: class logits, box changes of a region",

@@ -1,4 +1,8 @@
-"""The members that the YOLOv4 paper names for each part of a detector (Bochkovskiy et al. 2020, section 2.1 and figure 2)."""
+"""The members that the YOLOv4 paper names for each part of a detector.
+
+Bochkovskiy et al. 2020, arXiv 2004.10934: the list at the end of section 2.1, in its order and spelling, and the backbones that
+figure 2 alone has.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,8 @@ from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from detector import config
 from detector.backbones import BackboneOptions
@@ -41,11 +47,7 @@ CATEGORIES: tuple[Member, ...] = (
     Member("backbone", "", "ResNet-50", "backbone=resnet50", config.ResNetOptions(depth=50)),
     Member("backbone", "", "SpineNet"),
     Member(
-        "backbone",
-        "",
-        "EfficientNet-B0 to B7",
-        "backbone=efficientnet_b0 to b4",
-        config.EfficientNetOptions(variant="b4"),
+        "backbone", "", "EfficientNet-B0/B7", "B0: backbone=efficientnet_b0", config.EfficientNetOptions(variant="b0")
     ),
     Member(
         "backbone",
@@ -61,6 +63,14 @@ CATEGORIES: tuple[Member, ...] = (
         "backbone=timm backbone.model=cspdarknet53; csp_darknet_* are of other depths",
         config.TimmOptions(model="cspdarknet53"),
     ),
+    Member(
+        "backbone",
+        "in figure 2",
+        "ResNeXt-101",
+        "backbone=timm backbone.model=resnext101_32x4d",
+        config.TimmOptions(model="resnext101_32x4d"),
+    ),
+    Member("backbone", "in figure 2", "Darknet53", "backbone=darknet53", config.Darknet53Options()),
     Member(*_BLOCKS, "SPP", "neck.spp=true", config.PANOptions(spp=True)),
     Member(*_BLOCKS, "ASPP"),
     Member(*_BLOCKS, "RFB"),
@@ -68,7 +78,7 @@ CATEGORIES: tuple[Member, ...] = (
     Member(*_PATHS, "FPN", "neck=fpn", config.FPNOptions()),
     Member(*_PATHS, "PAN", "neck=pan", config.PANOptions()),
     Member(*_PATHS, "NAS-FPN"),
-    Member(*_PATHS, "fully connected FPN"),
+    Member(*_PATHS, "Fully-connected FPN"),
     Member(*_PATHS, "BiFPN"),
     Member(*_PATHS, "ASFF"),
     Member(*_PATHS, "SFAM"),
@@ -93,6 +103,15 @@ CATEGORIES: tuple[Member, ...] = (
 )
 
 
+class Uninitialised(TorchFunctionMode):
+    """Leaves weights as they are where an initialisation would draw them, which takes most of the time on the meta device."""
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if function in (Tensor.normal_, Tensor.uniform_):
+            return args[0]
+        return function(*args, **(kwargs or {}))
+
+
 def built_here(member: Member) -> bool:
     """Whether its options build a module that has parameters; a backbone of timm only where that is installed."""
     part = member.part
@@ -100,7 +119,7 @@ def built_here(member: Member) -> bool:
         return True
     backbone = config.CSPDarknetOptions()
     module: Any
-    with torch.device("meta"):
+    with torch.device("meta"), Uninitialised():
         if isinstance(part, BackboneOptions):
             module = part.build()
         elif isinstance(part, NeckOptions):

@@ -222,6 +222,9 @@ NETWORKS = {
     "volo_d1_224": (224, 224),
     "davit_tiny": (224, 224),
     "xcit_nano_12_p16_224": (224, 224),
+    "coatnet_nano_rw_224": (224, 224),
+    "shvit_s1": (224, 224),
+    "fasternet_t0": (256, 64),
 }
 """Network of timm → size of the image."""
 

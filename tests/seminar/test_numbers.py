@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import json
+import re
+from importlib.resources import files
 from typing import Any
 
 import pytest
 import torch
+from seminar_experiments import numbers_from_nowhere
 from torch.nn import functional
 
 from detector.seminar import gradients, layers
@@ -93,6 +96,22 @@ def test_other_numbers_go_through_formula_check_and_sentence(question: str) -> N
     assert sentence in found.answer
     assert found.numbers == {**numbers_of(question), **numbers}
     assert not any("sheet's answer" in condition.text for condition in found.conditions)
+
+
+@pytest.mark.parametrize("question", KNOWN)
+def test_numbers_in_sentences_are_those_that_were_computed(question: str) -> None:
+    for numbers in ({}, OTHER[question][0]):
+        found = answer(question, **numbers)
+        assert numbers_from_nowhere(found.answer, found) == []
+    assert numbers_from_nowhere("98,765 weights and 0.123", found) == ["98,765", "0.123"]
+
+
+def test_no_sentence_speaks_of_an_earlier_program() -> None:
+    texts = [*files("detector.seminar").iterdir(), *files("detector.seminar.page").iterdir()]
+    relic = re.compile(r"\b(today|currently|previously|formerly|at the moment)\b", re.IGNORECASE)
+    read = {one.name: one.read_text(encoding="utf-8") for one in texts if one.name.endswith((".py", ".js"))}
+    assert {"faces.py", "questions.js"} <= read.keys()
+    assert [name for name, text in read.items() if relic.search(text)] == []
 
 
 def test_steps_say_the_numbers_that_were_given() -> None:

@@ -3,7 +3,6 @@
 // RangeError in the same words.
 
 const product = (numbers) => numbers.reduce((a, b) => a * b, 1);
-const range = (count) => Array.from({ length: Math.max(0, count) }, (_, i) => i);
 const zeros = (rows, columns) => range(rows).map(() => Array(columns).fill(0));
 const shapeOf = (matrix) => [matrix.length, matrix[0].length];
 

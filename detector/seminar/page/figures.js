@@ -1,24 +1,7 @@
 "use strict";
 // Figures of an experiment, drawn from the numbers that they show, and these numbers as a table and as CSV.
 
-const SVG = "http://www.w3.org/2000/svg";
-const svg = (tag, attributes = {}, ...children) => {
-  const made = document.createElementNS(SVG, tag);
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  made.append(...children);
-  return made;
-};
 const [WIDE, HIGH] = [430, 280];
-const COLOURS = 8; // --series-0 to --series-7 in the style sheet
-const DASHES = ["", "6 3", "2 3", "9 3 2 3"];
-const tooltip = (shape, text) => (shape.append(svg("title", {}, text)), shape);
-const isNumber = (value) => typeof value === "number" && Number.isFinite(value);
-const short = (value) => {
-  if (Number.isInteger(value) && Math.abs(value) < 1e7) return (value + 0).toLocaleString("en");
-  const size = Math.abs(value);
-  return size >= 1e5 || size < 1e-3 ? value.toExponential(size >= 1e5 ? 1 : 0).replace("e+", "e") : String(+value.toPrecision(3));
-};
-
 const powerText = (value) => `10${String(Math.round(Math.log10(value))).replace(/./g, (one) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(one)])}`;
 
 // about five round numbers, or powers of ten, from low to high
@@ -83,8 +66,7 @@ function legend(panel) {
   return list;
 }
 
-const colour = (i) => `var(--series-${i % COLOURS})`;
-const stroke = (i) => ({ stroke: colour(i), "stroke-width": 2, fill: "none", "stroke-dasharray": DASHES[Math.floor(i / 2) % DASHES.length] });
+const stroke = (i) => ({ stroke: colour(i), "stroke-width": 2, fill: "none", "stroke-dasharray": dash(i) });
 
 // series differ in the shape of their marks too, for who cannot tell the colours apart
 function mark(i, x, y) {

@@ -1,7 +1,6 @@
 "use strict";
 // The page: the questions from the data, and what moves about in it.
 
-const data = JSON.parse(document.getElementById("data").textContent);
 const TITLES = { 1: "Layers in numbers", 2: "Weight sharing", 3: "Gradients", 4: "Detectors", 5: "3D convolution" };
 
 function verdict(holds, words = ["holds", "fails"]) {
@@ -121,25 +120,3 @@ for (const [number, title] of Object.entries(TITLES)) {
 contents();
 convolutionLab(document.getElementById("convolution"));
 fieldLab(document.getElementById("field"));
-
-// n and p go to the next and to the previous question, wherever no number is being typed
-const stops = [...document.querySelectorAll("article.card, section.lab")];
-let stop = -1;
-document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName)) return;
-  const way = { n: 1, p: -1 }[event.key];
-  if (!way) return;
-  const here = stops.findIndex((one) => one.contains(document.activeElement));
-  stop = Math.min(stops.length - 1, Math.max(0, (here >= 0 ? here : stop) + way));
-  stops[stop].focus({ preventScroll: true });
-  stops[stop].scrollIntoView({ block: "start" });
-  event.preventDefault();
-});
-
-// on paper everything is open, and folded afterwards as it was
-let folded = [];
-addEventListener("beforeprint", () => {
-  folded = [...document.querySelectorAll("details:not([open])")];
-  for (const one of folded) one.open = true;
-});
-addEventListener("afterprint", () => folded.forEach((one) => (one.open = false)));

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import fields
 from html import escape
-from importlib.resources import files
 from typing import Any, get_args, get_type_hints
 
 from detector import config
 from detector.options import Range
 from detector.seminar.answer import Answer
+from detector.visualization.page.shell import WITHOUT_SCRIPTS, document, own_text
 
 SCRIPTS = (
     "arithmetic",
@@ -26,7 +23,7 @@ SCRIPTS = (
     "field_lab",
     "page",
 )
-"""Parts of the page's script, in the order in which they stand in it."""
+"""The page's own scripts, in the order in which they stand between the shared `elements.js` and `navigation.js`."""
 
 
 def seminar_page(answers: Sequence[Answer], unanswered: Sequence[str] = ()) -> str:
@@ -36,45 +33,29 @@ def seminar_page(answers: Sequence[Answer], unanswered: Sequence[str] = ()) -> s
         answers: in the order in which they are shown.
         unanswered: one line for each question that has no answer.
     """
-    script = "\n".join(_own(f"{name}.js") for name in SCRIPTS)
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    content = {"answers": [one.as_data() for one in answers], "limits": limits()}
-    # within a script element "</script>" would end it, whatever surrounds it
-    data = json.dumps(content, separators=(",", ":"), ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
+    script = "\n".join(
+        [_shared("elements"), *(own_text(__package__, f"{name}.js") for name in SCRIPTS), _shared("navigation")]
+    )
     right = sum(one.right for one in answers)
     wrong = [one.question for one in answers if not one.right]
-    count = f"{right} of {len(answers)} answers are right: all of their conditions hold."
     failed = "".join(f'<p class="failed">{escape(line)}</p>' for line in (*_wrong_line(wrong), *unanswered))
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" \
-content="default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'">
-<meta name="viewport" content="width=device-width">
-<title>Seminar: {escape(", ".join(one.question for one in answers))}</title>
-<style>{_own("page.css")}</style>
-</head>
-<body>
-<header>
+    body = f"""<header>
 <h1>Computer vision seminar</h1>
-<p>{count}</p>
+<p>{right} of {len(answers)} answers are right: all of their conditions hold.</p>
 {failed}
 <p class="no-print">Change any number: each step and each claim is worked anew. Keys: n and p go to the next and to the
 previous question.</p>
-<noscript><p class="failed">The page draws itself with JavaScript, which is switched off here.</p></noscript>
+{WITHOUT_SCRIPTS}
 </header>
 <nav id="contents" aria-label="questions"></nav>
 <main>
 <div id="answers"></div>
 <section class="lab" id="convolution" tabindex="-1"></section>
 <section class="lab" id="field" tabindex="-1"></section>
-</main>
-<script type="application/json" id="data">{data}</script>
-<script>{script}</script>
-</body>
-</html>
-"""
+</main>"""
+    data = {"answers": [one.as_data() for one in answers], "limits": limits()}
+    title = f"Seminar: {', '.join(one.question for one in answers)}"
+    return document(title, body, data, script, own_text(__package__, "page.css"))
 
 
 def limits() -> dict[str, list[int]]:
@@ -95,5 +76,5 @@ def _wrong_line(wrong: Sequence[str]) -> tuple[str, ...]:
     return (f"Wrong: {', '.join(wrong)}",) if wrong else ()
 
 
-def _own(name: str) -> str:
-    return files("detector.seminar.page").joinpath(name).read_text(encoding="utf-8")
+def _shared(name: str) -> str:
+    return own_text("detector.visualization.page", f"{name}.js")

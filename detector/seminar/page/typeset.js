@@ -2,11 +2,6 @@
 // Formulas that are written as text become MathML; the words around them stay text, so that lines can break there.
 
 const MATHML = "http://www.w3.org/1998/Math/MathML";
-const element = (tag, text = "", attributes = {}) => {
-  const made = Object.assign(document.createElement(tag), attributes);
-  if (text !== "") made.textContent = text;
-  return made;
-};
 const math = (tag, ...children) => {
   const made = document.createElementNS(MATHML, tag);
   made.append(...children);

@@ -1,6 +1,6 @@
 // n and p go to the next and the previous section, wherever nothing is being typed; on paper everything is open.
 
-const stops = [...document.querySelectorAll("main > section")];
+const stops = [...document.querySelectorAll("main > section, main article")];
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName)) return;
   const way = { n: 1, p: -1 }[event.key];

@@ -65,10 +65,40 @@ def page(
         links_images: images that are files beside the page may be loaded, where the page itself is opened as a file.
     """
     script = "\n".join([*map(_own_script, SCRIPTS), *scripts, _own_script("navigation")])
+    body = f"""<header>
+<h1>{escape(title)}</h1>
+{"".join(f"<p>{escape(line)}</p>" for line in lines)}
+<div class="figures">{"".join(map(_figure, figures))}</div>
+<p class="hint no-print">Keys: n and p go to the next and the previous section{escape(f"; {keys}" if keys else "")}.</p>
+{WITHOUT_SCRIPTS}
+</header>
+<nav aria-label="sections"><ul>{"".join(f'<li><a href="#{one.id}">{escape(one.title)}</a></li>' for one in sections)}</ul></nav>
+<main>
+{"".join(map(_section, sections))}
+</main>"""
+    style = own_text(__package__, "shell.css") + "".join(styles)
+    return document(title, body, data, script, style, "data: file:" if links_images else "data:")
+
+
+WITHOUT_SCRIPTS = (
+    '<noscript><p class="failed">The page draws itself with JavaScript, which is switched off here.</p></noscript>'
+)
+
+
+def document(title: str, body: str, data: Mapping[str, Any], script: str, style: str, images: str = "data:") -> str:
+    """An HTML file around a body: its policy, style, data and script.
+
+    Args:
+        title: plain text.
+        body: HTML.
+        data: JSON values, without NaN and infinities, which the script finds in the element `data`.
+        script: JavaScript, the only one that the policy lets a browser run.
+        style: CSS.
+        images: where images may be loaded from, as a policy says it.
+    """
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     # within a script element "</script>" would end it, and "<!--" hide that end, whatever surrounds them
     content = json.dumps(data, separators=(",", ":"), ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
-    images = "data: file:" if links_images else "data:"
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -77,20 +107,10 @@ def page(
 content="default-src 'none'; img-src {images}; style-src 'unsafe-inline'; script-src 'sha256-{digest}'">
 <meta name="viewport" content="width=device-width">
 <title>{escape(title)}</title>
-<style>{own_text(__package__, "shell.css")}{"".join(styles)}</style>
+<style>{style}</style>
 </head>
 <body>
-<header>
-<h1>{escape(title)}</h1>
-{"".join(f"<p>{escape(line)}</p>" for line in lines)}
-<div class="figures">{"".join(map(_figure, figures))}</div>
-<p class="hint no-print">Keys: n and p go to the next and the previous section{escape(f"; {keys}" if keys else "")}.</p>
-<noscript><p class="failed">The page draws itself with JavaScript, which is switched off here.</p></noscript>
-</header>
-<nav aria-label="sections"><ul>{"".join(f'<li><a href="#{one.id}">{escape(one.title)}</a></li>' for one in sections)}</ul></nav>
-<main>
-{"".join(map(_section, sections))}
-</main>
+{body}
 <script type="application/json" id="data">{content}</script>
 <script>{script}</script>
 </body>
