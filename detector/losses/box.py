@@ -41,11 +41,7 @@ class BoxLoss:
         height, width = image_size
         if predicted.dtype in (torch.float16, torch.bfloat16):
             predicted = predicted.float()
-        sides = (
-            width,
-            height,
-            width,
-            height,
-        )  # plain numbers: a tensor of them would be waited for on its way to a GPU
+        # plain numbers: a tensor of them would be waited for on its way to a GPU
+        sides = (width, height, width, height)
         difference = (predicted - target.to(predicted)).unbind(-1)
         return torch.stack([one / side for one, side in zip(difference, sides, strict=True)], dim=-1)
