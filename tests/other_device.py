@@ -45,12 +45,12 @@ torch.__future__.set_overwrite_module_params_on_conversion(True)
 class Elsewhere(Tensor):
     """A tensor that says that it lies on the other device, and takes the ways that a GPU's takes."""
 
-    inner: Tensor
-    is_cuda = property(lambda self: True)  # type: ignore[assignment]
+    inner: Any
+    is_cuda: Any = property(lambda self: True)
 
     @staticmethod
     def __new__(cls, inner: Tensor) -> Elsewhere:
-        made = Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
+        made: Any = Tensor._make_wrapper_subclass(
             cls,
             inner.size(),
             strides=inner.stride(),
@@ -64,16 +64,13 @@ class Elsewhere(Tensor):
     def tolist(self) -> Any:
         return self.cpu().tolist()
 
-    def numpy(self, *, force: bool = False) -> Any:
+    def numpy(self, *_: Any, **__: Any) -> Any:
         raise TypeError("a tensor of another device cannot be read by NumPy")
 
-    __array__ = numpy
-
-    def __repr__(self, *, tensor_contents: Any = None) -> str:
-        return f"Elsewhere({self.inner!r})"
+    __array__: Any = numpy
 
     @classmethod
-    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # type: ignore[override]
         raise RuntimeError(f"{func}: not within OtherDevice")
 
 

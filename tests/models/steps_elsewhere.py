@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from typing import Any
 
 import torch
 from composition import composed
@@ -30,6 +31,8 @@ def step(recipe: str) -> dict[str, object]:
     data = data_of(settings)
     batch: Batch = next(iter(data.train_dataloader()))
     torch.manual_seed(0)
+    here: Any
+    there: Any
     here, there = (build(settings, len(data.class_names)) for _ in range(2))
     there.load_state_dict(here.state_dict())
     with OtherDevice() as device:
