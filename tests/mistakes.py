@@ -155,7 +155,7 @@ MISTAKES = [
     Mistake("detector/evaluation/page/images.js", "bins[subset][o] === bin }", "bins[subset][o] >= bin }", EVALUATION_IN_BROWSER),
     Mistake("detector/visualization/page/shell.py", '.replace("<", "\\\\u003c")', "", PAGE_SHELL),
     Mistake("detector/visualization/page/shell.py", "<h1>{escape(title)}</h1>", "<h1>{title}</h1>", PAGE_SHELL),
-    Mistake("detector/visualization/page/embedded.py", 'newbyteorder("<")', 'newbyteorder(">")', PAGE_SHELL),
+    Mistake("detector/columns.py", 'newbyteorder("<")).tobytes()', 'newbyteorder(">")).tobytes()', "tests/test_columns.py"),
     # what is wrong with data
     Mistake(_HASH, "for flipped in (0, *(1 << bit for bit in range(_BAND))):", "for flipped in (0,):", HASH),
     Mistake(_HASH, "signs[1, 1::2] = -1 if orientation.left_right else 1", "signs[1, 0::2] = -1 if orientation.left_right else 1", HASH),

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from detector.columns import column
 from detector.data.index import Index
 from detector.evaluation.analysis.analyse import Analysis, analyse
 from detector.evaluation.analysis.calibration import BINS, Calibration
-from detector.evaluation.analysis.columns import column
 from detector.evaluation.analysis.matching import Matched
 from detector.evaluation.analysis.olrp import OptimalLRP
 from detector.evaluation.analysis.operating_points import SCORE_POINTS, OperatingPoints

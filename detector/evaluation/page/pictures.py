@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from detector.columns import array
 from detector.data.index import Index
 from detector.errors import UserError
-from detector.evaluation.analysis.columns import array
 from detector.visualization.page.embedded import data_uri, jpeg
 
 LONGEST_SIDE = 512

@@ -12,31 +12,12 @@ from synthetic_detections import image_difficulty, only, synthetic_index, synthe
 from test_engines import hard_case
 from tide_cases import make_case
 
+from detector.columns import array
 from detector.evaluation.analysis import ANALYSIS, analyse, document, write_analysis
-from detector.evaluation.analysis.columns import array, column
 from detector.evaluation.analysis.interval import centred_interval, for_resampling
 from detector.evaluation.analysis.matching import match_images
 from detector.evaluation.comparison import average_precisions, match
 from detector.evaluation.per_image import best_score, count, match_detections
-
-
-@pytest.mark.parametrize(
-    ("values", "dtype"),
-    [
-        (np.array([[0, 255]]), "uint8"),
-        (np.array([-1, 7]), "int16"),
-        (np.array([0, 256]), "int16"),
-        (np.array([40_000]), "int32"),
-        (np.array([True, False]), "uint8"),
-        (np.array([0.1, np.nan]), "float64"),
-        (np.array([[0.5], [2]], dtype=np.float32), "float32"),
-        (np.zeros((0, 4), dtype=np.int64), "uint8"),
-    ],
-)
-def test_a_column_is_read_as_it_was_written(values: np.ndarray, dtype: str) -> None:
-    written = json.loads(json.dumps(column(values)))
-    assert written["dtype"] == dtype
-    np.testing.assert_array_equal(array(written), values)
 
 
 @settings(max_examples=15, deadline=None)

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from browser import Opened, started
 
-from detector.visualization.page.embedded import data_uri, jpeg, packed
+from detector.columns import column
+from detector.visualization.page.embedded import data_uri, jpeg
 from detector.visualization.page.shell import Figure, Section, page
 
 HOSTILE = "<script>alert(1)</script>"
@@ -60,7 +61,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     data = {
         "names": ["b 10", "b 9", "a", HOSTILE],
         "picture": data_uri(jpeg(np.full((60, 80, 3), 120, dtype=np.uint8), 80, 80)),
-        "column": packed(np.array([1.5, -2.0])),
+        "column": column(np.array([1.5, -2.0])),
     }
     sections = [Section(one, one.title()) for one in ("table", "charts", "images")]
     path.write_text(page("A page", sections, data, [SCRIPT], figures=[Figure("0.5", "AP")]))
