@@ -94,6 +94,11 @@ PAGE = "tests/seminar/test_page_in_browser.py"
 EVALUATION_PAGE, EVALUATION_IN_BROWSER = (
     f"tests/evaluation/page/test_evaluation_{name}.py" for name in ("page", "in_browser")
 )
+DIFFERENCE, MEASURES = (f"tests/evaluation/test_{name}.py" for name in ("difference", "measures"))
+COMPARISON_PAGE, COMPARISON_IN_BROWSER = (
+    f"tests/experiments/compare/test_comparison_{name}.py" for name in ("page", "in_browser")
+)
+_COMPARED = "detector/experiments/compare/page"
 PAGE_SHELL, SHELL_IN_BROWSER = (
     f"tests/visualization/page/test_{name}.py" for name in ("page_shell", "shell_in_browser")
 )
@@ -174,7 +179,7 @@ MISTAKES = [
     Mistake("detector/evaluation/page/images.js", "bins[subset][o] === bin }", "bins[subset][o] >= bin }", EVALUATION_IN_BROWSER),
     Mistake("detector/visualization/page/shell.py", '.replace("<", "\\\\u003c")', "", PAGE_SHELL),
     Mistake("detector/visualization/page/shell.py", "<h1>{escape(title)}</h1>", "<h1>{title}</h1>", PAGE_SHELL),
-    Mistake("detector/visualization/page/embedded.py", 'newbyteorder("<")', 'newbyteorder(">")', PAGE_SHELL),
+    Mistake("detector/columns.py", 'newbyteorder("<")).tobytes()', 'newbyteorder(">")).tobytes()', "tests/test_columns.py"),
     # what is wrong with data
     Mistake(_HASH, "for flipped in (0, *(1 << bit for bit in range(_BAND))):", "for flipped in (0,):", HASH),
     Mistake(_HASH, "signs[1, 1::2] = -1 if orientation.left_right else 1", "signs[1, 0::2] = -1 if orientation.left_right else 1", HASH),
@@ -352,6 +357,21 @@ MISTAKES = [
     Mistake("detector/inspection/summary.py", "one.training = was", "pass", SUMMARY),
     Mistake("detector/inspection/summary.py", "for operation, flops in ledger.flops_outside.items():", "for operation, flops in ():", SUMMARY),
     # comparisons
+    Mistake("detector/evaluation/difference.py", "np.arange(len(p_values), 0, -1)", "np.full(len(p_values), len(p_values))", DIFFERENCE),
+    Mistake("detector/evaluation/difference.py", "np.maximum.accumulate(factors *", "np.asarray(factors *", DIFFERENCE),
+    Mistake("detector/evaluation/difference.py", "2 * (1 + resamples * beyond)", "(1 + resamples * beyond)", DIFFERENCE),
+    Mistake("detector/evaluation/difference.py", "p = max(_p_of(change, resamples), least)", "p = _p_of(change, resamples)", DIFFERENCE),
+    Mistake("detector/evaluation/measures.py", '"APs": "small", "APm": "medium"', '"APs": "medium", "APm": "small"', MEASURES),
+    Mistake("detector/evaluation/comparison.py", '"AP75": slice(5, 6)', '"AP75": slice(4, 5)', MEASURES),
+    Mistake("detector/evaluation/comparison.py", "order = order[~ignored.all(axis=0)[order]]", "order = order[~ignored.any(axis=0)[order]]", MEASURES),
+    Mistake("detector/evaluation/analysis/interval.py", "precisions[:, places].mean(axis=1)", "precisions[:, :1].mean(axis=1)", f"{_ANALYSIS}/test_analysis_file.py"),
+    Mistake("detector/experiments/compare/differences.py", 'if place[1] == "AP"}) | _corrected(', 'if True}) | _corrected(', COMPARISON_PAGE),
+    Mistake(f"{_COMPARED}/found.py", "for one in matches),", "for one in [first] * len(matches)),", COMPARISON_PAGE),
+    Mistake(f"{_COMPARED}/page.py", "np.abs(costs - costs[reference]).max(axis=0)", "costs.max(axis=0)", COMPARISON_PAGE),
+    Mistake(f"{_COMPARED}/boxes.js", "stateAt(group, d) === RIGHT && !other.found[o] : d < 0 && other.found[o])],\n  second", "stateAt(group, d) === RIGHT : d < 0 && other.found[o])],\n  second", COMPARISON_IN_BROWSER),
+    Mistake(f"{_COMPARED}/images.js", 'second: ["costs the other more than A", (image) => costOf(REFERENCE, image) - costOf(state.other, image)]', 'second: ["costs the other more than A", (image) => -costOf(state.other, image)]', COMPARISON_IN_BROWSER),
+    Mistake(f"{_COMPARED}/boxes.js", "if (group !== kind.group) return false;", "", COMPARISON_IN_BROWSER),
+    Mistake("detector/visualization/page/pictures.js", "Math.abs(top - y) >= high)", "true)", SHELL_IN_BROWSER),
     Mistake("detector/experiments/compare/groups.py", "if key not in PLACE_AND_CHANCE}\n", 'if key not in (*PLACE_AND_CHANCE, "optim")}\n', GROUPS),
     # networks of others: timm, torchvision's EfficientNet, Darknet
     Mistake(_TIMM, 'str(getattr(network, "output_fmt", "NCHW")).endswith("NHWC")', "False", TIMM),

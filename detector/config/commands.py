@@ -341,9 +341,12 @@ class Compare:
     """Whether latency is measured now, on this device; also its stages and the memory where they are shown."""
     details: bool = False
     """Stages of the latency, regions, memory, AP of classes and their figure also where they are not there by
-    themselves: that is with two groups of runs (then also a page of images) or with different kinds of models."""
+    themselves: that is with two groups of runs or with different kinds of models."""
     accelerator: Device = "auto"
     """The device that latency is measured on; auto takes a GPU where there is one."""
+    report_mb: Megabytes = 10.0
+    """Pictures inside the page, in MB; the images come first whose costs differ most. 0: boxes are drawn without pictures,
+    but for those whose files lie beside the page."""
     output: str | None = None
     """A Markdown file, such as RESULTS.md, and a folder of the same name beside it for pictures, page and CSV file; by
     default runs/compare/ID/results.md."""

@@ -6,9 +6,10 @@ which takes a small part of the time.
 
 from __future__ import annotations
 
+import gc
 import io
 import weakref
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import redirect_stdout
 from typing import Any
 
@@ -25,6 +26,14 @@ from detector.types import ImageId
 METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
 """pycocotools' twelve numbers, in its order: AP over IoU 0.50:0.95, at 0.50, at 0.75, AP of small, medium and large
 objects (area < 32², < 96²), AR with 1, 10, 100 detections an image, AR of small, medium and large objects."""
+
+AREAS: Mapping[str, tuple[float, float]] = {
+    "all": (0, 1e10),
+    "small": (0, 32**2),
+    "medium": (32**2, 96**2),
+    "large": (96**2, 1e10),
+}
+"""The areas of objects in square pixels, of which APs, APm and APl are named."""
 
 _ground_truths: dict[int, tuple[weakref.ref[Index], COCO]] = {}
 
@@ -90,6 +99,28 @@ def evaluation(
     with redirect_stdout(io.StringIO()):
         truth = ultrafast.COCO(ground_truth(index).dataset)
         return ultrafast.COCOeval(truth, truth.loadRes(rows), "bbox", store_eval_imgs=keep_matches)
+
+
+def evaluated(
+    index: Index,
+    results: FlatResults,
+    engine: EvaluationEngine = "ultrafast",
+    areas: Collection[str] = ("all",),
+) -> Any:
+    """An `evaluation` that has run, with its matches: the best 100 detections of a class in an image, by areas."""
+    measured = evaluation(index, results, engine, keep_matches=True)
+    measured.params.areaRng, measured.params.areaRngLbl = [list(AREAS[name]) for name in areas], list(areas)
+    measured.params.maxDets = [100]
+    collects = gc.isenabled()
+    gc.disable()  # would look again and again at hundreds of thousands of new entries, none of which is garbage
+    try:
+        with redirect_stdout(io.StringIO()):
+            measured.evaluate()
+            measured.accumulate()
+    finally:
+        if collects:
+            gc.enable()
+    return measured
 
 
 def coco_metrics(

@@ -40,21 +40,6 @@ class MatchedDetections:
         return self.index.annotations.owners
 
 
-@dataclass(frozen=True)
-class Counts:
-    """Numbers of detections and objects of each of I images, int64 [I]."""
-
-    found: np.ndarray
-    missed: np.ndarray
-    false: np.ndarray
-
-    @property
-    def f1(self) -> np.ndarray:
-        """float64 [I] in 0..1: 2·found / (2·found + missed + false), 1 where there is nothing to find and nothing found."""
-        total = 2 * self.found + self.missed + self.false
-        return np.where(total > 0, 2 * self.found / np.maximum(total, 1), 1.0)
-
-
 def match_detections(index: Index, results: FlatResults) -> MatchedDetections:
     """Every detection with its object, if it has one. A lower score takes no object from a higher one, so that this holds
     above any score."""
@@ -73,28 +58,3 @@ def match_detections(index: Index, results: FlatResults) -> MatchedDetections:
         false[rows] = (matched == 0) & ~ignored
         found_with[matched[true[rows]] - 1] = results.scores[rows[true[rows]]]
     return MatchedDetections(index, results, true, false, found_with)
-
-
-def count(matched: MatchedDetections, score: float) -> Counts:
-    """Counts the detections with at least `score`, and the objects that they miss."""
-    images = len(matched.index)
-    shown = matched.results.scores >= score
-    found = matched.found_with >= score
-    return Counts(
-        np.bincount(matched.owners[found], minlength=images),
-        np.bincount(matched.owners[matched.wanted & ~found], minlength=images),
-        np.bincount(matched.results.images[matched.false & shown], minlength=images),
-    )
-
-
-def best_score(matched: MatchedDetections) -> float:
-    """The smallest score to show so that F1 over all images and classes together is highest; the higher one of equals.
-
-    1 where no detection is true.
-    """
-    order = np.argsort(-matched.results.scores, kind="stable")
-    scores = matched.results.scores[order]
-    true, false = np.cumsum(matched.true[order]), np.cumsum(matched.false[order])
-    last = np.append(scores[1:] != scores[:-1], True)[: len(scores)]  # equal scores are shown together or not at all
-    f1 = np.where(last, 2 * true / np.maximum(true + false + matched.wanted.sum(), 1), 0.0)
-    return float(scores[np.argmax(f1)]) if matched.true.any() else 1.0

@@ -268,7 +268,9 @@ def one_or_two(proposals: int = 200) -> Answer:
                 x_label=f"cells of 4 of {SIDE} pixels",
             ),
         ),
-        noted=("trained, with AP and latency: docs/results.md, one seed each, by `train.py -m sweep=one_vs_two_stage`",),
+        noted=(
+            "trained, with AP and latency: docs/results.md, one seed each, by `train.py -m sweep=one_vs_two_stage`",
+        ),
         sources=(
             "Girshick et al. 2014, Rich feature hierarchies (R-CNN)",
             "Redmon et al. 2016, You Only Look Once; Redmon & Farhadi 2018 (YOLOv3)",

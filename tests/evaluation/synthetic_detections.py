@@ -70,6 +70,16 @@ def synthetic_results(index: Index, difficulty: np.ndarray, skill: float, false:
     )
 
 
+def repeated(index: Index, results: FlatResults, weights: np.ndarray) -> tuple[Index, FlatResults]:
+    """The data with each image as often as its weight says, under ids of their own."""
+    chosen = np.repeat(np.arange(len(index)), weights)
+    many = replace(index.subset(chosen), image_ids=np.random.default_rng(0).permutation(len(chosen)))
+    rows = [np.flatnonzero(results.images == image) for image in chosen]
+    flat = np.concatenate(rows)
+    owners = np.repeat(np.arange(len(chosen)), [len(one) for one in rows])
+    return many, FlatResults(owners, results.labels[flat], results.boxes[flat], results.scores[flat])
+
+
 def only(matches: Matches, images: np.ndarray) -> Matches:
     """What was found in some of the images, each named once."""
     place = np.full(matches.images, -1)

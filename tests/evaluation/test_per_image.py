@@ -5,9 +5,9 @@ import pytest
 from pycocotools.cocoeval import COCOeval
 from synthetic_detections import image_difficulty, synthetic_index, synthetic_results
 
-from detector.data.index import AnnotatedObjects, Index, assemble
+from detector.data.index import Index
 from detector.evaluation.coco import as_coco, ground_truth
-from detector.evaluation.per_image import MatchedDetections, best_score, count, match_detections
+from detector.evaluation.per_image import MatchedDetections, match_detections
 from detector.evaluation.results import FlatResults
 
 
@@ -57,8 +57,11 @@ def matched_by_hand(index: Index, results: FlatResults, score: float) -> list[tu
 def test_found_missed_and_false_are_those_of_a_matching_by_hand_above_any_score(seed: int, score: float) -> None:
     one = matched(seed)
     assert one.index.annotations.crowd.any()
-    counts = count(one, score)
-    by_image = list(zip(counts.found.tolist(), counts.missed.tolist(), counts.false.tolist(), strict=True))
+    found = one.found_with >= score
+    shown = one.results.scores >= score
+    assert (one.true & shown).sum() == found.sum()
+    owners = (one.owners[found], one.owners[one.wanted & ~found], one.results.images[one.false & shown])
+    by_image = list(zip(*(np.bincount(images, minlength=len(one.index)).tolist() for images in owners), strict=True))
     assert by_image == matched_by_hand(one.index, one.results, score)
 
 
@@ -71,39 +74,3 @@ def test_the_share_of_objects_that_are_found_is_the_recall_of_pycocotools() -> N
         np.isfinite(one.found_with[one.wanted & (one.index.annotations.labels == label)]).mean() for label in range(3)
     ]
     assert recalls == pytest.approx(evaluation.eval["recall"][0, :, 0, -1].tolist(), abs=1e-12)
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_the_best_score_has_the_highest_f1_of_all_scores(seed: int) -> None:
-    one = matched(seed)
-
-    def f1(score: float) -> float:
-        found, missed, false = np.sum(matched_by_hand(one.index, one.results, score), axis=0).tolist()
-        return 2 * found / (2 * found + missed + false)
-
-    scores = sorted(set(one.results.scores.tolist()), reverse=True)
-    highest = max(map(f1, scores))
-    assert best_score(one) == next(score for score in scores if f1(score) == highest)
-
-
-def test_of_equal_scores_all_or_none_are_shown() -> None:
-    boxes = [[0, 0, 50, 50], [100, 100, 150, 150]]
-    objects = AnnotatedObjects(owners=[0, 0], boxes=boxes, labels=[0, 0], crowd=[False, False], where=str)
-    index = assemble(["class"], [1], [1], [""], np.array([[200, 200]]), objects)
-    found = np.array([[0, 0, 50, 50], [100, 100, 50, 50], *[[50, 0, 50, 50]] * 10], dtype=np.float64)
-    none = np.zeros(12, dtype=np.int64)
-    one = match_detections(index, FlatResults(none, none, found, np.array([0.9] + [0.5] * 11)))
-    # with the first of the equal ones alone F1 would be 1, with all of them it is 4 / 14, with none of them 2 / 3
-    assert best_score(one) == 0.9
-
-
-def test_nothing_to_find_and_nothing_found_is_an_f1_of_1() -> None:
-    index = synthetic_index(12, 2, objects=2, seed=1)
-    empty = np.zeros(0)
-    one = match_detections(
-        index, FlatResults(empty.astype(np.int64), empty.astype(np.int64), empty.reshape(0, 4), empty)
-    )
-    assert best_score(one) == 1
-    objects = np.diff(index.annotations.offsets)
-    assert count(one, 0.5).f1.tolist() == [1.0 if number == 0 else 0.0 for number in objects]
-    assert 0 < np.count_nonzero(objects) < len(objects)

@@ -12,7 +12,7 @@ from detector.data.index import Index
 from detector.evaluation.analysis.calibration import Calibration, calibrate
 from detector.evaluation.analysis.confusion import Candidates, candidates_of, confusion_matrix
 from detector.evaluation.analysis.image_cost import image_costs
-from detector.evaluation.analysis.interval import Interval, ap_interval
+from detector.evaluation.analysis.interval import Interval, ap_intervals
 from detector.evaluation.analysis.label_errors import Suspicion, label_errors
 from detector.evaluation.analysis.matching import Matched, match_images
 from detector.evaluation.analysis.olrp import OptimalLRP, optimal_lrp
@@ -37,7 +37,8 @@ class Analysis:
     metrics: Mapping[str, Any]
     """What `detector.evaluation.evaluate.evaluate` returns."""
     matched: Matched
-    interval: Interval | None
+    intervals: dict[str, Interval]
+    """Of AP, AP50 and AP75."""
     overall: OperatingPoints
     """All classes together are its one group."""
     by_class: OperatingPoints
@@ -90,7 +91,7 @@ def analyse(
     return Analysis(
         metrics=metrics,
         matched=matched,
-        interval=ap_interval(matched),
+        intervals=ap_intervals(matched),
         overall=overall,
         by_class=by_class,
         curves=score_curves(matched),

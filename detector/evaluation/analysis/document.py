@@ -11,17 +11,17 @@ from typing import Any
 
 import numpy as np
 
+from detector.columns import column
 from detector.data.index import Index
 from detector.evaluation.analysis.analyse import Analysis, analyse
 from detector.evaluation.analysis.calibration import BINS, Calibration
-from detector.evaluation.analysis.columns import column
 from detector.evaluation.analysis.label_errors import CASES, SecondLook, looked_at_again
 from detector.evaluation.analysis.matching import Matched
 from detector.evaluation.analysis.olrp import OptimalLRP
 from detector.evaluation.analysis.operating_points import SCORE_POINTS, OperatingPoints
 from detector.evaluation.analysis.tide import BACKGROUND_IOU, EFFECTS, KINDS, Tide
 from detector.evaluation.coco import METRICS
-from detector.evaluation.comparison import RECALLS
+from detector.evaluation.comparison import OVER_IOUS, RECALLS
 from detector.evaluation.results import FlatResults
 from detector.options import EvaluationEngine
 from detector.output import write_text
@@ -72,7 +72,10 @@ def document(analysis: Analysis) -> dict[str, Any]:
     matched, errors = analysis.matched, analysis.errors
     return {
         "metrics": {name: analysis.metrics[name] for name in METRICS},
-        "ap_interval": None if analysis.interval is None else asdict(analysis.interval),
+        **{
+            f"{name.lower()}_interval": asdict(analysis.intervals[name]) if name in analysis.intervals else None
+            for name in OVER_IOUS
+        },
         "iou_thresholds": [round(float(iou), 2) for iou in matched.ious],
         "beyond_100": matched.beyond,
         "classes": _classes(matched),

@@ -7,7 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from detector.evaluation.analysis.matching import IGNORED, Matched
-from detector.evaluation.comparison import CONFIDENCE, ClassMatches, Matches, average_precisions, resample_images
+from detector.evaluation.comparison import (
+    CONFIDENCE,
+    OVER_IOUS,
+    ClassMatches,
+    Matches,
+    class_precisions,
+    mean_over_classes,
+    resample_images,
+)
 
 RESAMPLES = 1000
 _MOST = 10**8
@@ -17,7 +25,7 @@ _FEWEST = 200
 
 @dataclass(frozen=True)
 class Interval:
-    """Where AP would lie 95 times in 100 on as many other images of the same kind.
+    """Where AP, or AP at one IoU, would lie 95 times in 100 on as many other images of the same kind.
 
     It is the bootstrap's percentile interval, moved so that the mean of the resampled APs is AP: AP is not the same on
     average where an image is there twice, which tells nothing about other images.
@@ -29,20 +37,27 @@ class Interval:
     resamples: int
 
 
-def ap_interval(matched: Matched, seed: int = 0) -> Interval | None:
-    """The interval (see `detector.evaluation.comparison`), None where there is no object to find."""
+def ap_intervals(matched: Matched, seed: int = 0) -> dict[str, Interval]:
+    """The intervals (see `detector.evaluation.comparison`) of AP, AP50 and AP75; none where there is no object to find."""
     if not matched.wanted.any():
-        return None
+        return {}
     resamples = max(_FEWEST, min(RESAMPLES, _MOST // max(len(matched.scores), 1)))
-    return Interval(*centred_interval(for_resampling(matched), resamples, seed), CONFIDENCE, resamples)
+    found = centred_intervals(for_resampling(matched), resamples, seed)
+    return {name: Interval(*bounds, CONFIDENCE, resamples) for name, bounds in found.items()}
 
 
-def centred_interval(matches: Matches, resamples: int, seed: int) -> tuple[float, float]:
-    """Low and high end of the interval that `Interval` describes."""
-    values = average_precisions(matches, resample_images(matches.images, resamples, seed))
-    values += matches.ap - np.nanmean(values)
-    low, high = np.nanquantile(values, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return float(low), float(high)
+def centred_intervals(matches: Matches, resamples: int, seed: int) -> dict[str, tuple[float, float]]:
+    """Low and high end of each of the intervals that `Interval` describes."""
+    weights = resample_images(matches.images, resamples, seed)
+    with_all = np.concatenate([np.ones((1, matches.images), dtype=weights.dtype), weights])
+    precisions = mean_over_classes(class_precisions(matches, with_all))
+    intervals = {}
+    for name, places in OVER_IOUS.items():
+        ap, *resampled = precisions[:, places].mean(axis=1)
+        values = np.array(resampled) + ap - np.nanmean(resampled)
+        low, high = np.nanquantile(values, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+        intervals[name] = float(low), float(high)
+    return intervals
 
 
 def for_resampling(matched: Matched) -> Matches:

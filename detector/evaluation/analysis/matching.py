@@ -8,16 +8,13 @@ detections above any threshold are matched as they are among all.
 
 from __future__ import annotations
 
-import gc
-import io
-from contextlib import redirect_stdout
 from dataclasses import dataclass
 
 import numpy as np
 
 from detector.data.annotations import offsets_of
 from detector.data.index import Index
-from detector.evaluation.coco import evaluation, ranks
+from detector.evaluation.coco import evaluated, ranks
 from detector.evaluation.results import FlatResults
 from detector.options import EvaluationEngine
 
@@ -93,18 +90,7 @@ class Matched:
 
 def match_images(index: Index, results: FlatResults, engine: EvaluationEngine = "ultrafast") -> Matched:
     """Matches all detections as COCO does for AP: IoU 0.50:0.95, all areas, the best 100 of a class in an image."""
-    measured = evaluation(index, results, engine, keep_matches=True)
-    measured.params.areaRng, measured.params.areaRngLbl = [[0, 1e10]], ["all"]
-    measured.params.maxDets = [100]
-    collects = gc.isenabled()
-    gc.disable()  # would look again and again at hundreds of thousands of new entries, none of which is garbage
-    try:
-        with redirect_stdout(io.StringIO()):
-            measured.evaluate()
-            measured.accumulate()
-    finally:
-        if collects:
-            gc.enable()
+    measured = evaluated(index, results, engine)
     entries = [entry for entry in measured.evalImgs if entry is not None]
     thresholds = len(measured.params.iouThrs)
     none = np.zeros((thresholds, 0))

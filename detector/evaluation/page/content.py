@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from detector.evaluation.analysis.columns import array, column
+from detector.columns import array, column
 
 MOST_DETECTIONS = 200_000
 """Detections of the best scores that a page holds; a move of its slider goes through all of them."""

@@ -154,22 +154,23 @@ def _lines(
 
 
 def _figures(analysis: Mapping[str, Any]) -> list[Figure]:
-    metrics, interval = analysis["metrics"], analysis["ap_interval"]
-    between = (
-        "no interval" if interval is None else f"{100 * interval['confidence']:.0f} %: {_number(interval['low'])} "
-    )
-    if interval is not None:
-        between += f"to {_number(interval['high'])}"
+    metrics = analysis["metrics"]
     return [
-        Figure(_number(metrics["AP"]), "AP", between),
-        Figure(_number(metrics["AP50"]), "AP50", "at IoU 0.50"),
-        Figure(_number(metrics["AP75"]), "AP75", "at IoU 0.75"),
+        Figure(_number(metrics["AP"]), "AP", _between(analysis["ap_interval"])),
+        Figure(_number(metrics["AP50"]), "AP50", _between(analysis["ap50_interval"])),
+        Figure(_number(metrics["AP75"]), "AP75", _between(analysis["ap75_interval"])),
         Figure(_number(metrics["APs"]), "AP small", "area < 32² px"),
         Figure(_number(metrics["APm"]), "AP medium", "area < 96² px"),
         Figure(_number(metrics["APl"]), "AP large", "area ≥ 96² px"),
         Figure(_number(metrics["AR100"]), "AR100", "mean recall"),
         Figure(_number(analysis["olrp"]["olrp"]), "oLRP", "lower is better"),
     ]
+
+
+def _between(interval: Mapping[str, Any] | None) -> str:
+    if interval is None:
+        return "no interval"
+    return f"{100 * interval['confidence']:.0f} %: {_number(interval['low'])} to {_number(interval['high'])}"
 
 
 def _number(value: float | None) -> str:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from detector.columns import array
 from detector.data.index import Index
 from detector.errors import UserError
-from detector.evaluation.analysis.columns import array
 from detector.visualization.page.embedded import data_uri, jpeg
 
 LONGEST_SIDE = 512
@@ -21,15 +21,20 @@ SUSPECTED = 20
 
 
 def embedded_pictures(analysis: Mapping[str, Any], index: Index, limit: float) -> tuple[dict[int, str], int]:
+    """What `embedded` returns: the costliest images first, each followed by one of a suspected label error."""
+    return embedded(_by_importance(analysis), index, limit)
+
+
+def embedded(images: Iterable[int], index: Index, limit: float) -> tuple[dict[int, str], int]:
     """Images as data URIs, by their place in the index, and the number of images that could not be read.
 
-    The costliest come first, each followed by one of a suspected label error, until the next one would make the text
-    longer than `limit` MB. Those that cannot be read are passed over: stored detections are measured without images.
+    They are taken in their order until the next one would make the text longer than `limit` MB. Those that cannot be read
+    are passed over: stored detections are measured without images.
     """
     room = int(limit * 1e6)
     pictures: dict[int, str] = {}
     unreadable = 0
-    for image in _by_importance(analysis):
+    for image in images:
         if room <= 0:
             break
         try:

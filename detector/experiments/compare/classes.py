@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from detector.data.index import Index
-from detector.experiments.compare.table import Measured, mean_and_deviation, statistics_of
+from detector.evaluation.comparison import CONFIDENCE
+from detector.experiments.compare.table import Measured, interval_text, mean_and_deviation, p_text, statistics_of
 
 Statistics = tuple[float | None, float | None]
 """Mean over the runs of a group and standard deviation, see `statistics_of`."""
@@ -58,14 +59,21 @@ def by_difference(classes: Sequence[ClassAP], reference: int) -> list[ClassAP]:
 
 
 def class_cells(rows: Sequence[Measured], classes: Sequence[ClassAP], reference: int) -> list[list[str]]:
-    """A line of titles, then one a class: objects, AP of each group, the reference first, and with two their difference."""
+    """A line of titles, then one a class: objects, AP of each group, the reference first, and with two their difference, with
+    its interval and corrected p where there are some."""
     order = [reference, *(group for group in range(len(rows)) if group != reference)]
     titles = ["AP of class", "objects", *(rows[group].group.label for group in order)]
-    cells = [[*titles, "difference"] if len(rows) == 2 else titles]
+    told = rows[1 - reference].class_differences if len(rows) == 2 else ()
+    if len(rows) == 2:
+        titles += ["difference", *([f"{CONFIDENCE:.0%}", "corrected p"] if told else [])]
+    cells = [titles]
     for one in by_difference(classes, reference):
         line = [one.name, str(one.objects), *(mean_and_deviation(*one.aps[group], 3) for group in order)]
         if len(rows) == 2:
             change = one.difference(1 - reference, reference)
             line.append("–" if change is None else f"{change:+.3f}")
+        if told:
+            found = told[classes.index(one)]
+            line += ["–", "–"] if found is None else [interval_text(found.interval), p_text(found.corrected)]
         cells.append(line)
     return cells

@@ -13,7 +13,8 @@ from detector.data.index import Index
 from detector.data.module import evaluation_loader
 from detector.data.read import read_index
 from detector.errors import UserError
-from detector.evaluation.comparison import ResampledAP, match, resample_images, resampled_ap
+from detector.evaluation.comparison import resample_images
+from detector.evaluation.measures import ResampledMeasures, resampled_measures
 from detector.evaluation.results import DETECTIONS, FlatResults, read_flat_results, write_results
 from detector.experiments.compare.runs import Run
 from detector.inference.predictor import Predictor
@@ -22,8 +23,8 @@ TOLERANCE = 2e-3
 """Largest difference from a run's AP: measured on another device a checkpoint may round otherwise; as trained, it is 0."""
 
 
-def resample_runs(runs: Sequence[Run], indexes: Sequence[Index], resamples: int, seed: int) -> list[ResampledAP]:
-    """AP of each run on the validation images and on the same resamples of them; `indexes` are those of the runs.
+def resample_runs(runs: Sequence[Run], indexes: Sequence[Index], resamples: int, seed: int) -> list[ResampledMeasures]:
+    """What each run reaches on the validation images and on the same resamples of them; `indexes` are those of the runs.
 
     Raises:
         UserError: the runs were not measured on the same objects, a run's detections do not give the AP that it
@@ -38,10 +39,11 @@ def resample_runs(runs: Sequence[Run], indexes: Sequence[Index], resamples: int,
     weights = resample_images(len(indexes[0]), resamples, seed)
     compared = []
     for run, index in tqdm(zip(runs, indexes, strict=True), "resampled runs", len(runs), leave=False, disable=None):
-        found = resampled_ap(match(index, stored_detections(run, index)), weights)
-        if abs(found.ap - (run.metrics["AP"] or 0.0)) > TOLERANCE:
+        found = resampled_measures(index, stored_detections(run, index), weights)
+        ap = found.overall["AP"].ap if found.overall else 0.0
+        if abs(ap - (run.metrics["AP"] or 0.0)) > TOLERANCE:
             raise UserError(
-                f"{run.folder / DETECTIONS}: its AP is {found.ap:.4f}, metrics.json says {run.metrics['AP']:.4f}; "
+                f"{run.folder / DETECTIONS}: its AP is {ap:.4f}, metrics.json says {run.metrics['AP']:.4f}; "
                 "has the validation data changed since the run?"
             )
         compared.append(found)

@@ -11,14 +11,16 @@ from pathlib import Path
 
 from detector import __version__, config
 from detector.command_line import command_line, quoted
+from detector.evaluation.difference import FEWEST_IMAGES
 from detector.experiments.benchmark.machine import describe_machine
 from detector.experiments.compare.cost import IMAGES
-from detector.experiments.compare.groups import Group
+from detector.experiments.compare.differences import correction
 from detector.experiments.compare.runs import Run
+from detector.experiments.compare.table import Measured
 
 
 def notes(
-    given: config.Compare, groups: Sequence[Group], unfinished: Sequence[Path], device: str, detailed: bool
+    given: config.Compare, rows: Sequence[Measured], unfinished: Sequence[Path], device: str, detailed: bool
 ) -> str:
     """How the numbers were measured, in one paragraph."""
     machine = describe_machine()
@@ -45,19 +47,25 @@ def notes(
             "proposals are made anew for each image; other is what belongs to no stage. Peak MiB is of weights and "
             f"prediction, image by image, in a process of its own: {memory}."
         )
-    if given.resamples and len(groups) > 1:
-        sentences.append(
-            f"Intervals: {given.resamples} resamples of the validation images, the same for all runs (paired bootstrap, "
-            "percentiles). Over images: these trained detectors on other images of the same kind. And over seeds: "
-            "trained anew as well, by a Student t term for the spread of the seeds of both groups; the verdict goes "
-            "by this one where it is there. No interval is corrected for the number of comparisons."
-        )
-    commits = {_commit(one) for group in groups for one in group.runs}
+    if any(row.differences for row in rows):
+        sentences.append(differences_explained(rows, given.resamples))
+    commits = {_commit(one) for row in rows for one in row.group.runs}
     if len(commits) > 1:
         sentences.append(f"The runs were made with {len(commits)} commits of the code: {', '.join(sorted(commits))}.")
     if unfinished:
         sentences.append(f"Left out, not finished: {', '.join(map(str, unfinished))}.")
     return " ".join(sentences)
+
+
+def differences_explained(rows: Sequence[Measured], resamples: int) -> str:
+    """What the intervals and p-values of the differences say."""
+    return (
+        f"Intervals: {resamples} resamples of the validation images, the same for all runs (paired bootstrap, "
+        "percentiles). Over images: these trained detectors on other images of the same kind. And over seeds: "
+        "trained anew as well, by a Student t term for the spread of the seeds of both groups; p and the verdict go by this "
+        f"one where it is there. Where fewer than {FEWEST_IMAGES} images have an object, no interval is told. "
+        + correction(rows, resamples)
+    )
 
 
 def _commit(one: Run) -> str:

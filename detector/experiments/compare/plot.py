@@ -1,4 +1,4 @@
-"""The figure of a comparison: AP against what it costs, or intervals where all cost the same."""
+"""The figure of AP: against what it costs, or of each group where all cost the same."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from detector.experiments.compare.forest_plot import draw_aps
 from detector.experiments.compare.groups import Group
-from detector.experiments.compare.interval_plot import draw_aps, draw_differences
 from detector.experiments.compare.table import COLUMNS, Column, Measured, column_statistics
 
 MARKERS = "osD^v<>Pp*Xhd"
@@ -22,18 +22,19 @@ TIED = 0.01
 """Share of both axes within which a marker would hide another."""
 
 
-def plot_comparison(rows: Sequence[Measured], reference: Group, file: Path) -> str:
-    """Draws what tells the groups apart, and gives the figure's title.
+def plot_comparison(rows: Sequence[Measured], reference: Group, file: Path) -> str | None:
+    """Draws AP, and gives the figure's title.
 
     Where the groups cost different GFLOPs: AP against GFLOPs, and against latency where it was measured, a point a group
-    with bars of one standard deviation. Where all cost the same: the difference of each group's AP from the reference's
-    with its 95 % intervals, or each AP where there are no differences.
+    with bars of one standard deviation. Where all cost the same: each AP; nothing, and None, where their differences are
+    known, which `plot_forest` draws.
     """
     if len(rows) > 1 and cost_the_same(rows):
+        if any(row.differences for row in rows):
+            return None
         figure = Figure(figsize=(8.4, 1.7 + 0.42 * len(rows)), layout="constrained")
         FigureCanvasAgg(figure)
-        draw = draw_differences if any(row.difference for row in rows) else draw_aps
-        title = draw(figure.add_subplot(), rows, reference)
+        title = draw_aps(figure.add_subplot(), rows)
     else:
         figure = _costs(rows)
         title = "AP against cost"

@@ -7,7 +7,6 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
@@ -15,12 +14,14 @@ from tqdm import tqdm
 from detector import config
 from detector.data.index import Index
 from detector.errors import UserError
-from detector.evaluation.comparison import ResampledAP, difference
 from detector.experiments.compare.cost import Cost, measure_cost
 from detector.experiments.compare.details import Details, write_details
 from detector.experiments.compare.detections import resample_runs, validation_index
+from detector.experiments.compare.differences import with_differences
+from detector.experiments.compare.forest_plot import plot_forest
 from detector.experiments.compare.groups import LONGEST_LABEL, Group, group_runs, label_by_difference
 from detector.experiments.compare.notes import notes, origin
+from detector.experiments.compare.page.page import leave_page
 from detector.experiments.compare.plot import plot_comparison
 from detector.experiments.compare.report import check_report, companion, link, write_section
 from detector.experiments.compare.runs import Run, find_runs
@@ -31,7 +32,7 @@ from detector.visualization.text_table import markdown, terminal
 
 
 def run(given: config.Compare) -> list[Measured]:
-    """Prints the table and the paired differences, and writes both with a plot and a CSV file.
+    """Prints the table and the paired differences, and writes both with plots, a CSV file and a page.
 
     Of two groups, of different kinds of models, or where it is asked for: also the details (`write_details`).
 
@@ -66,22 +67,29 @@ def run(given: config.Compare) -> list[Measured]:
         rows = _with_differences(given, rows, reference, indexes)
 
     file = Path(given.output).expanduser() if given.output else new_folder(Path("runs") / "compare") / "results.md"
-    plot, table = companion(file, given.title, ".png"), companion(file, given.title, ".csv")
-    figure = plot_comparison(rows, reference, plot)
-    table.write_text(as_csv(rows), encoding="utf-8")
-    details = write_details(rows, groups.index(reference), indexes, file, given.title) if detailed else Details()
+    links, files = [], [companion(file, given.title, ".csv")]
+    files[0].write_text(as_csv(rows), encoding="utf-8")
+    for suffix, draw in ((".forest.png", plot_forest), (".png", plot_comparison)):
+        if title := draw(rows, reference, plot := companion(file, given.title, suffix)):
+            links.append(f"!{link(title, plot, file)}")
+            files.append(plot)
+    place = groups.index(reference)
+    details = write_details(rows, place, indexes, file, given.title) if detailed else Details()
+    if page := leave_page(given, rows, place, indexes, companion(file, given.title, ".html")):
+        links.append(link("The page with all differences and the images", page, file))
+        files.append(page)
 
     tables = [results_cells(rows)]
     if any(row.difference for row in rows):
         tables.append(difference_cells(rows, reference))
     tables += details.tables
-    links = [f"!{link(figure, plot, file)}", *details.links]
-    explained = [*remarks, *details.remarks, notes(given, groups, unfinished, str(device), detailed)]
+    links += details.links
+    explained = [*remarks, *details.remarks, notes(given, rows, unfinished, str(device), detailed)]
     columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     prose = [textwrap.fill(one, columns) for one in explained] if columns else explained
     print("\n\n".join([*(terminal(one, columns) for one in tables), *prose]))
     write_section(file, given.title, "\n\n".join([*map(markdown, tables), *links, *explained, origin(given)]))
-    print(f"written: {', '.join(map(str, [file, table, plot, *details.files]))}")
+    print(f"written: {', '.join(map(str, [file, *files, *details.files]))}")
     return rows
 
 
@@ -133,14 +141,6 @@ def _with_differences(
     if any(one.metrics["AP"] is None for one in runs):
         return list(rows)  # there is no object in the validation images
     found = resample_runs(runs, [indexes[one.folder] for one in runs], given.resamples, given.seed)
-    by_folder = {one.folder: ap for one, ap in zip(runs, found, strict=True)}
-
-    def of_group(group: Group) -> list[ResampledAP]:
-        return [by_folder[one.folder] for one in group.runs]
-
-    return [
-        row
-        if row.group is reference
-        else replace(row, difference=difference(of_group(reference), of_group(row.group), given.seed))
-        for row in rows
-    ]
+    return with_differences(
+        rows, reference, {one.folder: aps for one, aps in zip(runs, found, strict=True)}, given.seed
+    )

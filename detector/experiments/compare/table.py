@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import statistics
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from detector.evaluation.comparison import CONFIDENCE, Difference
+from detector.evaluation.comparison import CONFIDENCE
+from detector.evaluation.difference import Difference
+from detector.evaluation.measures import MEASURES
 from detector.experiments.compare.cost import OTHER, Cost
 from detector.experiments.compare.groups import Group
 from detector.experiments.compare.runs import Run
@@ -18,11 +20,19 @@ from detector.models.stages import STAGES
 
 @dataclass(frozen=True)
 class Measured:
-    """A group of runs, what each run costs, and how its AP differs from the reference's where that was asked for."""
+    """A group of runs, what each run costs, and how far it lies from the reference where that was asked for."""
 
     group: Group
     costs: tuple[Cost, ...]
-    difference: Difference | None = None
+    differences: Mapping[str, Difference] = field(default_factory=dict)
+    """By the names of `MEASURES`; empty for the reference."""
+    class_differences: tuple[Difference | None, ...] = ()
+    """In AP of each class, by label; None of a class without an object to find."""
+
+    @property
+    def difference(self) -> Difference | None:
+        """The one in AP."""
+        return self.differences.get("AP")
 
 
 @dataclass(frozen=True)
@@ -39,7 +49,7 @@ class Column:
 COLUMNS = (
     *(
         Column(key, key, 3, lambda run, _, key=key: run.metrics[key])  # type: ignore[misc]
-        for key in ("AP", "AP50", "AP75", "APs", "APm", "APl")
+        for key in MEASURES
     ),
     Column("M parameters", "parameters_millions", 2, lambda run, _: run.metrics["parameters"] / 1e6),
     Column("GFLOPs", "gflops", 2, lambda _, cost: cost.gflops),
@@ -110,17 +120,30 @@ def _numbers(row: Measured, columns: Sequence[Column]) -> list[str]:
 
 
 def difference_cells(rows: Sequence[Measured], reference: Group) -> list[list[str]]:
-    """A line of titles, then one a group that was compared with the reference."""
-    percent = f"{CONFIDENCE:.0%}"
-    cells = [[f"AP minus AP of {reference.label}", "difference", f"{percent} over images", "and over seeds", "verdict"]]
-    for row in rows:
-        if found := row.difference:
-            seeds = found.over_images_and_seeds
-            low, high = seeds or found.over_images
-            verdict = "better" if low > 0 else "worse" if high < 0 else "undecided"
-            difference = [f"{found.ap:+.3f}", _interval(found.over_images), _interval(seeds), verdict]
-            cells.append([row.group.label, *difference])
-    return cells
+    """A line of titles, then one for each group that was compared with the reference; of a single one, for each measure."""
+    compared = [row for row in rows if row.differences]
+    if len(compared) == 1:
+        label = compared[0].group.label
+        titles = [f"{label} minus {reference.label}"]
+        lines = [[name, *_told(one)] for name, one in compared[0].differences.items()]
+    else:
+        titles = [f"AP minus AP of {reference.label}"]
+        lines = [[row.group.label, *_told(row.difference)] for row in compared if row.difference]
+    return [
+        [*titles, "difference", f"{CONFIDENCE:.0%} over images", "and over seeds", "p", "corrected p", "verdict"],
+        *lines,
+    ]
+
+
+def _told(one: Difference) -> list[str]:
+    return [
+        f"{one.ap:+.3f}",
+        interval_text(one.over_images),
+        interval_text(one.over_images_and_seeds),
+        p_text(one.p),
+        p_text(one.corrected),
+        one.verdict,
+    ]
 
 
 def mean_and_deviation(mean: float | None, deviation: float | None, digits: int) -> str:
@@ -131,7 +154,7 @@ def mean_and_deviation(mean: float | None, deviation: float | None, digits: int)
 
 
 def as_csv(rows: Sequence[Measured]) -> str:
-    """One line a group with all digits: `KEY` and `KEY_sd` of each column, the paired difference and its intervals."""
+    """One line a group with all digits: `KEY` and `KEY_sd` of each column, the paired differences, intervals and p-values."""
     lines = [_csv_line(row) for row in rows]
     text = io.StringIO()
     writer = csv.DictWriter(text, lines[0], lineterminator="\n")
@@ -145,13 +168,24 @@ def _csv_line(row: Measured) -> dict[str, Any]:
     line: dict[str, Any] = {"settings": row.group.label, "seeds": seeds}
     for column in (*COLUMNS, *DETAIL_COLUMNS):
         line[column.key], line[f"{column.key}_sd"] = column_statistics(row, column)
-    found = row.difference
-    line["AP_difference"] = found and found.ap
-    for key in ("over_images", "over_images_and_seeds"):
-        bounds = getattr(found, key, None) or (None, None)
-        line[f"{key}_low"], line[f"{key}_high"] = bounds
+    for name in MEASURES:
+        found = row.differences.get(name)
+        line[f"{name}_difference"] = found and found.ap
+        prefix = "" if name == "AP" else f"{name}_"
+        for key in ("over_images", "over_images_and_seeds"):
+            bounds = getattr(found, key, None) or (None, None)
+            line[f"{prefix}{key}_low"], line[f"{prefix}{key}_high"] = bounds
+        line[f"{prefix}p"], line[f"{prefix}corrected_p"] = found and found.p, found and found.corrected
     return line | {"runs": " ".join(str(run.folder) for run in row.group.runs)}
 
 
-def _interval(bounds: tuple[float, float] | None) -> str:
+def interval_text(bounds: tuple[float, float] | None) -> str:
+    """`+0.012 to +0.034`; a dash where there is none."""
     return "–" if bounds is None else f"{bounds[0]:+.3f} to {bounds[1]:+.3f}"
+
+
+def p_text(p: float | None) -> str:
+    """Three digits, `< 0.001`, or a dash where there is none."""
+    if p is None:
+        return "–"
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"

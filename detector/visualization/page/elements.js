@@ -39,7 +39,7 @@ function short(value) {
   return size >= 1e5 || size < 1e-3 ? value.toExponential(size >= 1e5 ? 1 : 0).replace("e+", "e") : String(+value.toPrecision(3));
 }
 
-// a flat typed array of a column, as `packed` makes it
+// a flat typed array of a column, as `detector.columns.column` makes it
 const ARRAYS = { uint8: Uint8Array, int8: Int8Array, uint16: Uint16Array, int16: Int16Array, uint32: Uint32Array, int32: Int32Array, float32: Float32Array, float64: Float64Array };
 async function unpack({ dtype, zlib }) {
   const text = atob(zlib);

@@ -1,33 +1,12 @@
-"""Arrays and pictures as text inside a page."""
+"""Pictures as text inside a page."""
 
 from __future__ import annotations
 
 import base64
-import zlib
 from typing import Any
 
 import cv2
 import numpy as np
-
-_DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
-
-
-def packed(array: np.ndarray) -> dict[str, Any]:
-    """An array as JSON, which a page's script reads as a flat typed array: `await unpack(data.name)`.
-
-    The bytes are little-endian, in C order, compressed by zlib, written in base64.
-
-    Raises:
-        TypeError: JavaScript has no array of this dtype (int64, bool); convert it first.
-    """
-    if array.dtype.name not in _DTYPES:
-        raise TypeError(f"an array of {array.dtype.name} cannot be packed; choose one of {', '.join(_DTYPES)}")
-    content = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")).tobytes()
-    return {
-        "dtype": array.dtype.name,
-        "shape": list(array.shape),
-        "zlib": base64.b64encode(zlib.compress(content)).decode(),
-    }
 
 
 def jpeg(picture: np.ndarray, longest_side: int, quality: int) -> bytes:

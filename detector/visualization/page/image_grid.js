@@ -4,8 +4,9 @@ const GRID_GAP = 10;
 const CELL_WIDTH = 210; // at least, where there is room for two
 const PRINTED = 24; // pictures on paper
 
-// pictureAt: place -> picture; open: called with the place that is pressed; text: picture -> the lines below it
-function imageGrid({ label, pictureAt, open, lines = 3, empty = "no image" }) {
+// pictureAt: place -> picture; open: called with the place that is pressed; lines: of text below each, the title among them;
+// across: the number of sides of each picture
+function imageGrid({ label, pictureAt, open, lines = 3, across = 1, empty = "no image" }) {
   const inner = element("div", "", { className: "inner" });
   const made = element("div", "", { className: "image-grid", tabIndex: 0, role: "group", "aria-label": `${label}: arrow keys walk through them, Enter opens one` }, inner);
   const state = { count: 0, at: 0, built: new Map(), columns: 0, width: 0, high: 0 };
@@ -13,17 +14,17 @@ function imageGrid({ label, pictureAt, open, lines = 3, empty = "no image" }) {
   function measure() {
     const room = made.clientWidth - GRID_GAP;
     if (room <= 0) return false;
-    state.columns = Math.max(room > 300 ? 2 : 1, Math.floor(room / (CELL_WIDTH + GRID_GAP)));
+    state.columns = Math.max(room > 300 && across === 1 ? 2 : 1, Math.floor(room / (across * CELL_WIDTH + GRID_GAP)));
     state.width = Math.floor(room / state.columns) - GRID_GAP;
-    state.high = Math.round(0.75 * state.width) + 18 * lines + 12;
+    state.high = Math.round((0.75 * state.width) / across) + 18 * lines + 12 + (across > 1 ? 18 : 0);
     return true;
   }
 
   function cell(place) {
     const picture = pictureAt(place);
     const button = element("button", "", { type: "button", className: "cell", tabIndex: -1 });
-    const drawing = drawnPicture(picture, { pixels: state.width });
-    drawing.style.height = `${Math.round(0.75 * state.width)}px`;
+    const sides = drawnSides(picture, { pixels: state.width / across });
+    for (const drawing of sides.drawings) drawing.style.height = `${Math.round((0.75 * state.width) / across)}px`;
     const caption = element("span", "", { className: "words" });
     caption.style.height = `${18 * lines}px`;
     button.say = (picture) => {
@@ -31,8 +32,8 @@ function imageGrid({ label, pictureAt, open, lines = 3, empty = "no image" }) {
       button.setAttribute("aria-label", [picture.title, ...picture.lines].join(", "));
     };
     button.say(picture);
-    button.remark = drawing.remark;
-    button.append(drawing, caption);
+    button.remark = sides.remark;
+    button.append(sides, caption);
     button.onclick = () => {
       state.at = place;
       mark();
@@ -118,7 +119,7 @@ function imageGrid({ label, pictureAt, open, lines = 3, empty = "no image" }) {
   made.refresh = () => {
     for (const [place, one] of state.built) {
       const picture = pictureAt(place);
-      one.remark(picture.marks);
+      one.remark(picture);
       one.say(picture);
     }
   };

@@ -2,6 +2,7 @@
 
 // A picture is { width, height: in the pixels of the boxes, source: a data URI or null, file: the link to its file or null,
 // turned: false where the file's EXIF orientation is not to be applied, view: what is shown of it small, title, lines: texts, marks: [mark] }.
+// In place of marks it may have sides: [{ name, marks }], which are drawn beside each other.
 // A mark is { box: [x1, y1, x2, y2], kind: right, wrong, missed, ignored or annotated, text, faint: drawn weakly }.
 const KINDS = ["right", "wrong", "missed", "ignored", "annotated"];
 
@@ -33,22 +34,50 @@ function drawnPicture(picture, { view = picture.view ?? [0, 0, picture.width, pi
   made.append(over);
   made.remark = (marks) => {
     over.replaceChildren();
-    for (const { box, kind, text, faint } of marks.filter((mark) => kinds.includes(mark.kind))) {
+    const shown = marks.filter((mark) => kinds.includes(mark.kind));
+    for (const { box, kind, text, faint } of shown) {
       const [x, y] = box;
       const size = { x, y, width: Math.max(unit, box[2] - x), height: Math.max(unit, box[3] - y) };
       over.append(tooltip(svg("g", { class: faint ? "faint" : "" }, svg("rect", { ...size, class: "halo" }), svg("rect", { ...size, class: `mark ${kind}` })), text));
-      if (!captions || faint) continue;
-      const high = 15 * unit;
-      const wide = (7.1 * text.length + 6) * unit;
-      const left = Math.max(view[0], Math.min(x, view[0] + view[2] - wide));
-      const top = y - high >= view[1] ? y - high : Math.min(y, view[1] + view[3] - high);
-      over.append(
-        svg("rect", { x: left, y: top, width: wide, height: high, class: `caption ${kind}` }),
-        svg("text", { x: left + 3 * unit, y: top + 11.5 * unit, "font-size": 12 * unit, class: `caption-text ${kind}` }, text),
-      );
     }
+    if (captions) over.append(...captionsOf(shown.filter((mark) => !mark.faint), view, unit));
   };
   made.remark(marks);
+  return made;
+}
+
+// what is written at each box, of those that lie on top first: above it, in it or below it, where no other words are; where there
+// is no such place it is left to the tooltip. Words that are longer than the picture is wide end with an ellipsis.
+function captionsOf(marks, view, unit) {
+  const [high, letter, edge] = [15 * unit, 7.1 * unit, 6 * unit];
+  const most = Math.max(1, Math.floor((view[2] - edge) / letter));
+  const placed = [];
+  const made = [];
+  for (const { box, kind, text } of [...marks].reverse()) {
+    const words = text.length > most ? `${text.slice(0, most - 1)}…` : text;
+    const wide = letter * words.length + edge;
+    const left = Math.max(view[0], Math.min(box[0], view[0] + view[2] - wide));
+    const top = [box[1] - high, box[1], box[3], box[3] - high].find((top) =>
+      top >= view[1] && top + high <= view[1] + view[3] && placed.every(([x, y, width]) => left >= x + width || x >= left + wide || Math.abs(top - y) >= high));
+    if (top === undefined) continue;
+    placed.push([left, top, wide]);
+    const look = { y: top + 11.5 * unit, "font-size": 12 * unit, class: `caption-text ${kind}` };
+    // letters may be wider than was thought
+    if (words.length > most - 2) Object.assign(look, { textLength: wide - edge, lengthAdjust: "spacingAndGlyphs" });
+    made.unshift(svg("rect", { x: left, y: top, width: wide, height: high, class: `caption ${kind}` }), svg("text", { x: left + 3 * unit, ...look }, words));
+  }
+  return made;
+}
+
+const sidesOf = (picture) => picture.sides ?? [{ name: "", marks: picture.marks }];
+
+// all sides of a picture, each `pixels` wide; `remark(picture)` puts other boxes over them
+function drawnSides(picture, options) {
+  const drawings = sidesOf(picture).map(({ marks }) => drawnPicture(picture, { ...options, marks }));
+  const named = drawings.map((drawing, i) => (picture.sides ? element("span", "", { className: "side" }, element("b", picture.sides[i].name), drawing) : drawing));
+  const made = element("span", "", { className: "sides" }, ...named);
+  made.drawings = drawings;
+  made.remark = (picture) => sidesOf(picture).forEach(({ marks }, i) => drawings[i].remark(marks));
   return made;
 }
 
@@ -89,7 +118,8 @@ function pictureDialog({ details = () => [] } = {}) {
   });
   const words = pressable("words", () => ((shown.captions = !shown.captions), draw()), "what is written at each box");
   const bar = element("div", "", { className: "bar-of-dialog" }, previous, next, ...toggles.map(([, button]) => button), words, pressable("close", () => dialog.close()));
-  dialog.append(bar, title, element("div", "", { className: "pair" }, stage, beside));
+  const pair = element("div", "", { className: "pair" }, stage, beside);
+  dialog.append(bar, title, pair);
   document.body.append(dialog);
 
   function draw() {
@@ -98,17 +128,19 @@ function pictureDialog({ details = () => [] } = {}) {
     previous.disabled = shown.place === 0;
     next.disabled = shown.place === shown.count - 1;
     toggles.forEach(([kind, button]) => {
-      button.hidden = !picture.marks.some((mark) => mark.kind === kind);
+      button.hidden = !sidesOf(picture).some(({ marks }) => marks.some((mark) => mark.kind === kind));
       button.setAttribute("aria-pressed", !shown.hidden.has(kind));
     });
     words.setAttribute("aria-pressed", shown.captions);
     beside.replaceChildren(...picture.lines.map((line) => element("p", line)), ...details(picture, shown.place));
     // as wide as there is room, as high as can be seen at once
-    const room = Math.max(200, stage.clientWidth || 600);
+    pair.classList.toggle("below", sidesOf(picture).length > 1);
+    const whole = Math.max(200, stage.clientWidth || 600);
+    const room = whole < 560 ? whole : (whole - 10 * (sidesOf(picture).length - 1)) / sidesOf(picture).length;
     const pixels = Math.min(room, (0.78 * innerHeight * picture.width) / picture.height, 2.5 * picture.width);
-    const drawing = drawnPicture(picture, { view: [0, 0, picture.width, picture.height], pixels, captions: shown.captions, kinds: KINDS.filter((kind) => !shown.hidden.has(kind)), sharp: true });
-    drawing.style.width = `${pixels}px`;
-    stage.replaceChildren(drawing);
+    const made = drawnSides(picture, { view: [0, 0, picture.width, picture.height], pixels, captions: shown.captions, kinds: KINDS.filter((kind) => !shown.hidden.has(kind)), sharp: true });
+    for (const drawing of made.drawings) drawing.style.width = `${pixels}px`;
+    stage.replaceChildren(made);
   }
   dialog.addEventListener("keydown", (event) => {
     if (event.key === "ArrowRight") go(1);

@@ -56,7 +56,7 @@ def page(
     Args:
         title: plain text.
         sections: in the order in which they are shown.
-        data: what the scripts read as `data`; JSON values, without NaN and infinities. `packed` makes one of an array.
+        data: what the scripts read as `data`; JSON values, without NaN and infinities. `column` makes one of an array.
         scripts: JavaScript texts of the page itself, run after the shared ones in one scope.
         lines: plain text under the title.
         figures: the numbers at the top.

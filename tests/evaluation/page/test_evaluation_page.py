@@ -10,9 +10,9 @@ import pytest
 from html_elements import Elements, data_of, policy, script_hash
 from shown_evaluation import HOSTILE, Shown, measured, shown
 
+from detector.columns import array
 from detector.config.commands import Evaluation
 from detector.data.index import Index
-from detector.evaluation.analysis.columns import array
 from detector.evaluation.evaluate import evaluate
 from detector.evaluation.page.content import page_content
 from detector.evaluation.page.page import evaluation_page, leave_report

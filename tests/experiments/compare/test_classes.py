@@ -1,15 +1,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from drawn_answers import drawn_index, drawn_results
+from drawn_scenes import drawn_index, drawn_results
 from pycocotools.cocoeval import COCOeval
 
 from detector import config
 from detector.evaluation.coco import as_coco, coco_metrics, ground_truth
+from detector.evaluation.difference import Difference
 from detector.experiments.compare.classes import by_difference, class_aps, class_cells
 from detector.experiments.compare.cost import Cost
 from detector.experiments.compare.groups import Group
@@ -77,6 +79,17 @@ def test_classes_are_sorted_by_the_difference_and_those_without_objects_come_las
     assert titles == ["AP of class", "objects", "a", "b", "difference"]
     assert best == [names[1], str(counts[1]), "0.500", "0.800 ± 0.141", "+0.300"]
     assert last == [names[2], str(counts[2]), "–", "–", "–"]
+
+
+def test_two_groups_that_were_resampled_have_intervals_and_corrected_p(make: Callable[..., Measured]) -> None:
+    index = drawn_index(20)
+    found = Difference(0.1, (0.05, 0.2), None, 0.001, 0.005)
+    few = Difference(0.2, None, None, None, None)
+    first, second = (make(label, dict.fromkeys(index.class_names, ap)) for label, ap in (("a", 0.1), ("b", 0.2)))
+    second = replace(second, class_differences=(found, few, None, None, None))
+    titles, *lines = class_cells([first, second], class_aps([first, second], index), 0)
+    assert titles[-3:] == ["difference", "95%", "corrected p"]
+    assert [line[-2:] for line in lines] == [["+0.050 to +0.200", "0.005"], *[["–", "–"]] * 4]
 
 
 def test_the_reference_comes_first_and_more_groups_have_no_column_of_differences(make: Callable[..., Measured]) -> None:

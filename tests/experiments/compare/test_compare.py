@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from composition import command
+from html_elements import data_of
 from hydra.core.global_hydra import GlobalHydra
 from PIL import Image
 from run_folders import whole_run
@@ -54,6 +55,7 @@ def test_the_table_the_plot_and_the_intervals_are_written_from_the_runs(
     assert [one.config.seed for one in first.group.runs] == [0, 1]
     assert first.difference is None
     assert second.difference is not None
+    assert second.difference.over_images is not None
     aps = [json.loads((runs / name / "metrics.json").read_text())["AP"] for name in ("a0", "a1", "b")]
     assert second.difference.ap == pytest.approx(aps[2] - (aps[0] + aps[1]) / 2, abs=1e-9)
     low, high = second.difference.over_images
@@ -65,9 +67,11 @@ def test_the_table_the_plot_and_the_intervals_are_written_from_the_runs(
     assert f"| {PAN} | 0, 1 |" in text
     assert "1.5 ± 0.7" in text  # minutes of training
     assert f"detector compare {runs} resamples=50 accelerator=cpu output=RESULTS.md" in text
-    assert "(RESULTS/necks-tiny.png)" in text
-    with Image.open("RESULTS/necks-tiny.png") as picture:
-        assert picture.width > 500
+    for name in ("necks-tiny.forest.png", "necks-tiny.png"):
+        assert f"(RESULTS/{name})" in text
+        with Image.open(f"RESULTS/{name}") as picture:
+            assert picture.width > 500
+    assert "Corrected p allows for the number of comparisons made at once (Holm 1979)" in text
     assert Path("RESULTS/necks-tiny.csv").read_text().count("\n") == 3
     assert FPN in capsys.readouterr().out
 
@@ -83,10 +87,13 @@ def test_two_groups_are_compared_in_detail(runs: Path, capsys: pytest.CaptureFix
     with Image.open("RESULTS/necks-tiny.details.png") as picture:
         assert picture.width > 900
     page = Path("RESULTS/necks-tiny.html").read_text()
-    assert f"A: {PAN} (seed 0)" in page
-    assert f"B: {FPN}<" in page
+    assert [one["label"] for one in data_of(page)["groups"]] == [PAN, FPN]
+    assert data_of(page)["reference"] == 0
+    assert "(Holm 1979)" in data_of(page)["explained"]
     run(compare(runs, output="RESULTS.md", title="Necks, tiny", reference=str(runs / "b"), latency=False))
-    assert f"A: {FPN}<" in Path("RESULTS/necks-tiny.html").read_text()
+    page = Path("RESULTS/necks-tiny.html").read_text()
+    assert f"the reference is {FPN}." in page
+    assert data_of(page)["reference"] == 1
     assert "features ms" not in Path("RESULTS.md").read_text()
 
 
@@ -111,7 +118,7 @@ def test_two_groups_of_different_data_have_neither_classes_nor_a_page(runs: Path
     whole_run(runs.parent / "other", tiny(data=other), seed=0)
     run(compare([runs / "a0", runs.parent / "other"], latency=False, resamples=0, output="RESULTS.md", title="T"))
     text = Path("RESULTS.md").read_text()
-    assert "different validation data: no AP of classes, no images" in text
+    assert "different validation data: no AP of classes, no page" in text
     assert "AP of class " not in text
     assert Path("RESULTS/t.details.png").is_file()
     assert not Path("RESULTS/t.html").exists()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ from matplotlib.axes import Axes
 from PIL import Image
 
 from detector import config
-from detector.evaluation.comparison import Difference
+from detector.evaluation.difference import Difference
 from detector.experiments.compare.cost import Cost
+from detector.experiments.compare.forest_plot import plot_forest
 from detector.experiments.compare.groups import Group
 from detector.experiments.compare.plot import COLOURS, plot_comparison
 from detector.experiments.compare.runs import Run
@@ -32,7 +34,7 @@ def measured(tiny: Configure) -> Callable[..., Measured]:
     def make(label: str, aps: list[float], gflops: float, latency: float | None, **found: Any) -> Measured:
         runs = tuple(Run(Path(label), tiny(), {"AP": ap}) for ap in aps)
         costs = tuple(Cost(gflops, latency and latency + n) for n in range(len(aps)))
-        return Measured(Group(label, runs), costs, Difference(**found) if found else None)
+        return Measured(Group(label, runs), costs, {"AP": Difference(**found, p=0.03, corrected=0.06)} if found else {})
 
     return make
 
@@ -73,10 +75,26 @@ def test_groups_of_one_cost_are_drawn_by_their_intervals(
         measured("b", [0.56], 2.0004, 31.0),
         measured("c", [0.6], 2.0, 22.0, ap=0.04, over_images=(0.01, 0.07), over_images_and_seeds=None),
     ]
-    assert plot_comparison(rows, rows[1].group, tmp_path / "plot.png") == "AP minus AP of b"
+    assert plot_forest(rows, rows[1].group, tmp_path / "plot.png") == "AP minus those of b"
     assert lines == [(0, -0.2, 0.1), (0, -0.1, 0.01), (2, 0.01, 0.07)]
     assert [one[:2] for one in points] == [(-0.05, 0), (0, 1), (0.04, 2)]
     assert (tmp_path / "plot.png").stat().st_size > 5000
+    assert plot_comparison(rows, rows[1].group, tmp_path / "no.png") is None
+    assert not (tmp_path / "no.png").exists()
+
+
+def test_two_groups_have_a_line_for_each_measure(
+    measured: Callable[..., Measured], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines, points = spied(monkeypatch, "hlines"), spied(monkeypatch, "plot")
+    other = measured("b", [0.6], 2.0, None)
+    told = Difference(0.1, (0.05, 0.2), None, 0.01, 0.01)
+    few = Difference(-0.3, None, None, None, None)
+    rows = [measured("a", [0.5], 2.0, None), replace(other, differences={"AP": told, "APs": few})]
+    assert plot_forest(rows, rows[0].group, tmp_path / "forest.png") == "b minus a"
+    assert lines == [(0, 0.05, 0.2)]
+    assert [one[:2] for one in points] == [(0.1, 0), (-0.3, 1)]
+    assert plot_forest(rows[:1], rows[0].group, tmp_path / "no.png") is None
 
 
 def test_groups_of_one_cost_without_differences_are_drawn_by_their_ap(

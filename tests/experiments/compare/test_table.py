@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from detector import config
-from detector.evaluation.comparison import Difference
+from detector.evaluation.difference import Difference
 from detector.experiments.compare.cost import Cost
 from detector.experiments.compare.groups import Group
 from detector.experiments.compare.runs import Run
@@ -21,7 +21,7 @@ Configure = Callable[..., config.Train]
 
 @pytest.fixture
 def rows(tiny: Configure) -> list[Measured]:
-    def measured(label: str, aps: list[float], latency: float | None, difference: Difference | None) -> Measured:
+    def measured(label: str, aps: list[float], latency: float | None, differences: dict[str, Difference]) -> Measured:
         runs = [
             Run(
                 Path(f"{label}-{seed}"),
@@ -31,10 +31,10 @@ def rows(tiny: Configure) -> list[Measured]:
             )
             for seed, ap in enumerate(aps)
         ]
-        return Measured(Group(label, tuple(runs)), tuple(Cost(1.5, latency) for _ in aps), difference)
+        return Measured(Group(label, tuple(runs)), tuple(Cost(1.5, latency) for _ in aps), differences)
 
-    found = Difference(-0.2, (-0.25, -0.1), (-0.5, 0.1))
-    return [measured("loss=ciou", [0.5, 0.6, 0.7], None, None), measured("a|b", [0.4], None, found)]
+    found = Difference(-0.2, (-0.25, -0.1), (-0.5, 0.1), 0.2, 0.4)
+    return [measured("loss=ciou", [0.5, 0.6, 0.7], None, {}), measured("a|b", [0.4], None, {"AP": found})]
 
 
 def test_mean_and_deviation_are_over_the_seeds(rows: list[Measured]) -> None:
@@ -64,22 +64,31 @@ def test_stages_come_in_their_order_and_those_that_no_group_has_are_left_out(row
 
 
 @pytest.mark.parametrize(
-    ("images", "seeds", "verdict"),
-    [
-        ((0.01, 0.2), None, "better"),
-        ((-0.2, -0.01), None, "worse"),
-        ((-0.1, 0.01), None, "undecided"),
-        ((0.01, 0.2), (-0.1, 0.3), "undecided"),
-        ((0.01, 0.2), (0.001, 0.3), "better"),
-    ],
+    ("ap", "corrected", "verdict"),
+    [(0.1, 0.05, "better"), (-0.1, 0.01, "worse"), (0.1, 0.051, "undecided"), (0.1, None, "undecided")],
 )
-def test_the_verdict_goes_by_the_interval_that_covers_most(
-    rows: list[Measured], images: tuple[float, float], seeds: tuple[float, float] | None, verdict: str
+def test_the_verdict_goes_by_the_corrected_p(
+    rows: list[Measured], ap: float, corrected: float | None, verdict: str
 ) -> None:
-    compared = Measured(rows[1].group, rows[1].costs, Difference(0.1, images, seeds))
-    titles, only = difference_cells([rows[0], compared], rows[0].group)
+    interval = None if corrected is None else (ap - 0.09, ap + 0.09)
+    found = Difference(ap, interval, None, corrected and 0.0004, corrected)
+    others = [Measured(rows[1].group, rows[1].costs, {"AP": found, "AP50": found}) for _ in range(2)]
+    titles, only, _ = difference_cells([rows[0], *others], rows[0].group)
     assert titles[0] == "AP minus AP of loss=ciou"
-    assert (only[0], only[1], only[4]) == ("a|b", "+0.100", verdict)
+    assert (only[0], only[1], only[6]) == ("a|b", f"{ap:+.3f}", verdict)
+    assert only[4] == ("–" if corrected is None else "< 0.001")
+    # of two groups there is a line for each measure
+    titles, *lines = difference_cells([rows[0], others[0]], rows[0].group)
+    assert titles == [
+        "a|b minus loss=ciou",
+        "difference",
+        "95% over images",
+        "and over seeds",
+        "p",
+        "corrected p",
+        "verdict",
+    ]
+    assert [line[0] for line in lines] == ["AP", "AP50"]
 
 
 def test_markdown_has_as_many_cells_in_every_line_and_bars_are_escaped(rows: list[Measured]) -> None:
@@ -94,7 +103,7 @@ def test_the_terminal_table_is_aligned(rows: list[Measured]) -> None:
 
 
 def test_csv_has_all_digits_and_the_interval(rows: list[Measured]) -> None:
-    timed = Measured(rows[1].group, (Cost(1.5, None, {"heads": 0.123456}, 7.25),), rows[1].difference)
+    timed = Measured(rows[1].group, (Cost(1.5, None, {"heads": 0.123456}, 7.25),), rows[1].differences)
     first, second = csv.DictReader(io.StringIO(as_csv([rows[0], timed])))
     assert (second["heads_ms"], second["regions"], second["memory_mib"], first["heads_ms"]) == (
         "0.123456",
@@ -108,6 +117,7 @@ def test_csv_has_all_digits_and_the_interval(rows: list[Measured]) -> None:
     assert (second["AP_difference"], second["over_images_low"], second["over_images_and_seeds_high"]) == (
         "-0.2", "-0.25", "0.1",
     )  # fmt: skip
+    assert (second["p"], second["corrected_p"], first["p"], second["AP50_difference"]) == ("0.2", "0.4", "", "")
     assert first["runs"] == "loss=ciou-0 loss=ciou-1 loss=ciou-2"
 
 

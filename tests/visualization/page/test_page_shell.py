@@ -1,16 +1,14 @@
 from __future__ import annotations
 
 import base64
-import json
 import re
-import zlib
 
 import cv2
 import numpy as np
 import pytest
 from html_elements import Elements, data_of, policy, script_hash
 
-from detector.visualization.page.embedded import data_uri, jpeg, packed
+from detector.visualization.page.embedded import data_uri, jpeg
 from detector.visualization.page.shell import Figure, Section, page
 
 HOSTILE = "</script><!--<script>alert(1)</script>&"
@@ -56,17 +54,6 @@ def test_nothing_is_fetched_from_elsewhere(made: str) -> None:
 def test_a_number_that_json_lacks_is_an_error() -> None:
     with pytest.raises(ValueError, match="JSON compliant"):
         page("a", [], {"value": float("nan")}, [])
-
-
-def test_an_array_is_packed_as_little_endian_bytes() -> None:
-    array = np.array([[1.5, np.nan], [-2.0, 3.0]], dtype=">f4").T
-    column = json.loads(json.dumps(packed(array)))
-    assert column["dtype"] == "float32"
-    assert column["shape"] == [2, 2]
-    content = zlib.decompress(base64.b64decode(column["zlib"]))
-    np.testing.assert_array_equal(np.frombuffer(content, dtype="<f4").reshape(2, 2), array)
-    with pytest.raises(TypeError, match="int64"):
-        packed(np.zeros(3, dtype=np.int64))
 
 
 def test_a_picture_keeps_its_colours_and_is_only_made_smaller() -> None:

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from browser import Opened, started
 
-from detector.visualization.page.embedded import data_uri, jpeg, packed
+from detector.columns import column
+from detector.visualization.page.embedded import data_uri, jpeg
 from detector.visualization.page.shell import Figure, Section, page
 
 HOSTILE = "<script>alert(1)</script>"
@@ -60,7 +61,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     data = {
         "names": ["b 10", "b 9", "a", HOSTILE],
         "picture": data_uri(jpeg(np.full((60, 80, 3), 120, dtype=np.uint8), 80, 80)),
-        "column": packed(np.array([1.5, -2.0])),
+        "column": column(np.array([1.5, -2.0])),
     }
     sections = [Section(one, one.title()) for one in ("table", "charts", "images")]
     path.write_text(page("A page", sections, data, [SCRIPT], figures=[Figure("0.5", "AP")]))
@@ -187,3 +188,72 @@ def test_a_phone_is_wide_enough(browser: Any, file: Path, scheme: str) -> None:
     opened.page.locator(".image-grid .cell").first.click()
     assert opened.page.locator("dialog").bounding_box()["width"] <= 390
     assert opened.is_silent()
+
+
+CROWDED = """
+const crowded = (words) => ({
+  width: 80, height: 60, source: data.picture, file: null, title: "crowded", lines: [],
+  marks: Array.from({ length: 9 }, (_, i) => ({ box: [4 + i, 6 + i, 40 + i, 30 + i], kind: "wrong", text: `${words} ${i}` })),
+});
+"""
+
+
+@pytest.mark.parametrize(
+    ("width", "words"),
+    [(390, "a class with a name that is by far too long for the width of a picture"), (1100, "a cat")],
+)
+def test_words_at_boxes_stay_inside_the_picture_and_apart(browser: Any, file: Path, width: int, words: str) -> None:
+    opened = Opened(browser, file, width=width)
+    opened.page.evaluate(CROWDED + f"dialog.openAt(0, 1, () => crowded({words!r}))")
+    picture = opened.page.locator("dialog .stage .picture").bounding_box()
+    boxes = [one.bounding_box() for one in opened.page.locator("dialog .stage .caption").all()]
+    texts = opened.page.locator("dialog .stage .caption-text").all()
+    assert 2 <= len(boxes) < 9  # there is no room for all
+    assert opened.page.locator("dialog .stage g > title").count() == 9
+    assert str(texts[-1].text_content()).startswith(words[:5])
+    for box, text in zip(boxes, texts, strict=True):
+        own = text.bounding_box()
+        for inner, outer in ((box, picture), (own, box)):
+            assert inner["x"] >= outer["x"] - 1
+            assert inner["x"] + inner["width"] <= outer["x"] + outer["width"] + 1
+    for n, one in enumerate(boxes):
+        for other in boxes[:n]:
+            apart_x = max(one["x"], other["x"]) >= min(one["x"] + one["width"], other["x"] + other["width"]) - 1
+            apart_y = max(one["y"], other["y"]) >= min(one["y"] + one["height"], other["y"] + other["height"]) - 1
+            assert apart_x or apart_y
+    assert opened.is_silent(), opened.said
+
+
+SIDED = """
+const sided = { width: 80, height: 60, source: data.picture, file: null, title: "sided", lines: ["a", "b"], sides: [
+  { name: "left", marks: [{ box: [10, 10, 30, 30], kind: "right", text: "r" }] },
+  { name: "right", marks: [[40, 10, 60, 30], [5, 5, 9, 9]].map((box) => ({ box, kind: "wrong", text: "w" })) },
+] };
+const large = pictureDialog();
+const both = imageGrid({ label: "both", across: 2, pictureAt: () => sided, open: () => large.openAt(0, 1, () => sided) });
+content("table").append(both);
+both.show(3);
+"""
+
+
+@pytest.mark.parametrize(("width", "columns"), [(390, 1), (1100, 2)])
+def test_sides_of_a_picture_stand_beside_each_other_each_with_its_own_boxes(
+    browser: Any, file: Path, width: int, columns: int
+) -> None:
+    opened = Opened(browser, file, width=width)
+    opened.page.evaluate(f"{{{SIDED}}}")
+    cells = opened.page.locator("#table .cell")
+    assert cells.count() == 3
+    lefts = {round(one.bounding_box()["x"]) for one in cells.all()}
+    assert len(lefts) == columns
+    first, second = (one.bounding_box() for one in cells.first.locator(".picture").all())
+    assert (first["y"], first["width"]) == pytest.approx((second["y"], second["width"]))
+    assert first["x"] + first["width"] <= second["x"]
+    assert [one.locator(".mark").count() for one in cells.first.locator(".side").all()] == [1, 2]
+    cells.first.click()
+    stage = opened.page.locator("dialog[open] .stage .side")
+    assert stage.locator("b").all_inner_texts() == ["left", "right"]
+    opened.page.locator("dialog[open] button").get_by_text("wrong").click()
+    assert [one.locator(".mark").count() for one in stage.all()] == [1, 0]
+    assert opened.overflow() == 0
+    assert opened.is_silent(), opened.said

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from detector.columns import column
 from detector.data.index import Index
-from detector.visualization.page.embedded import packed
 
 GRID = 24
 """Cells along a side of the maps of positions."""
@@ -34,7 +34,7 @@ def distributions(indices: Mapping[str, Index], image_size: int) -> dict[str, An
         "sides": {"edges": _SIDES.tolist(), "shares": sides},
         "aspects": {"edges": _ASPECTS.tolist(), "shares": aspects},
         "numbers": {"edges": numbers.tolist(), "shares": per_image},
-        "maps": {split: packed(positions(index)) for split, index in indices.items()},
+        "maps": {split: column(positions(index)) for split, index in indices.items()},
         "grid": GRID,
     }
 

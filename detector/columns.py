@@ -1,4 +1,4 @@
-"""Large arrays inside JSON: the bytes of a typed array, compressed and in base64, with its type and shape."""
+"""Large arrays inside JSON, of a file or a page: the bytes of a typed array, compressed and in base64."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ _INTEGERS = (np.uint8, np.int16, np.int32)
 def column(values: np.ndarray) -> dict[str, Any]:
     """`{"dtype", "shape", "zlib"}`: little-endian, last axis fastest, compressed as RFC 1950 says, base64.
 
-    float32 and float64 stay as they are; of integers and bool it is the smallest of uint8, int16, int32 that holds all.
+    float32 and float64 stay as they are; of integers and bool it is the smallest of uint8, int16, int32 that holds all. A
+    page's script reads it as a flat typed array: `await unpack(data.name)`.
     """
     if values.dtype.kind in "biu":
         low, high = (int(values.min()), int(values.max())) if values.size else (0, 0)

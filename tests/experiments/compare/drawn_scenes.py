@@ -7,9 +7,7 @@ import numpy as np
 from detector import config
 from detector.data.index import Index
 from detector.data.read import read_index
-from detector.evaluation.per_image import match_detections
 from detector.evaluation.results import FlatResults
-from detector.experiments.compare.disagreement import Answers, answers
 
 
 def drawn_index(images: int) -> Index:
@@ -30,7 +28,3 @@ def drawn_results(index: Index, seed: int, found: float = 0.7) -> FlatResults:
         np.concatenate([boxes, random.uniform(1, 40, (wrong, 4))]),
         np.concatenate([random.uniform(0.3, 1, len(boxes)), random.uniform(0.05, 0.7, wrong)]),
     )
-
-
-def drawn_answers(index: Index, seed: int, found: float = 0.7) -> Answers:
-    return answers(match_detections(index, drawn_results(index, seed, found)))
