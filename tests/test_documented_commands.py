@@ -34,8 +34,7 @@ SHORT = {
     "image_size": "64",
 }
 """What a training is shortened to, besides what `shortest` does to other commands: two processes in place of four, at most
-two seeds, small images to take apart, one anchor
-a level, few steps to find a rate and few repeats to measure speed."""
+two seeds, small images to take apart, one anchor a level, few steps to find a rate and few repeats to measure speed."""
 WITHOUT_INDUCTOR = """
 import functools, torch
 torch.compile = functools.partial(torch.compile, backend="eager")
