@@ -34,14 +34,14 @@ SHORT = {
     "image_size": "64",
 }
 """What a training is shortened to, besides what `shortest` does to other commands: two processes in place of four, at most
-two seeds, small images to take apart, few steps to find a rate and few repeats to measure speed."""
+two seeds, small images to take apart, one anchor a level, few steps to find a rate and few repeats to measure speed."""
 WITHOUT_INDUCTOR = """
 import functools, torch
-torch.compile = functools.partial(torch.compile, backend="aot_eager")
+torch.compile = functools.partial(torch.compile, backend="eager")
 from detector.cli.main import main
 main()
 """
-"""The command line where torch.compile traces and partitions as ever, but nothing writes and compiles C++ for minutes."""
+"""The command line where torch.compile traces as ever, and nothing writes and compiles C++ for minutes."""
 CLASSIFIER = "".join(
     f"[convolutional]\nbatch_normalize=1\nfilters={filters}\nsize=3\nstride=2\npad=1\nactivation=leaky\n"
     for filters in (4, 8, 8, 12, 16)
@@ -49,13 +49,13 @@ CLASSIFIER = "".join(
 
 
 def picture(file: Path, number: int) -> list[int]:
-    """Writes an image of 96 × 72 pixels with one bright square; its box, xyxy."""
+    """Writes an image of 96 × 72 pixels with one bright rectangle, of a shape of its own; its box, xyxy."""
     image = np.full((72, 96, 3), 40, dtype=np.uint8)
-    x, y = 5 + 7 * number, 8 + 3 * number
-    image[y : y + 30, x : x + 30] = (200, 220, 90 + 20 * (number % 2))
+    x, y, width, height = 5 + 7 * number, 8 + 3 * number, 24 + 2 * number, 34 - 2 * number
+    image[y : y + height, x : x + width] = (200, 220, 90 + 20 * (number % 2))
     file.parent.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(file), image)
-    return [x, y, x + 30, y + 30]
+    return [x, y, x + width, y + height]
 
 
 def write_voc(folder: Path) -> None:
@@ -174,6 +174,8 @@ def shortest(words: list[str]) -> list[str]:
                 changed.append(f"{key}={value}")
     elif name == "inspect_model":
         changed = [one for one in changed if not one.startswith("image_size=")] + ["image_size=128"]
+    elif name == "anchors":
+        changed += ["per_level=1"]
     elif name == "find_lr":
         changed += ["data.train_images=16", "data.val_images=4", "steps=20"]
     elif name == "benchmark":

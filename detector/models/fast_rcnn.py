@@ -15,7 +15,7 @@ from detector.models.detector import Normalise
 from detector.models.regions.search import OnProposalsOptions, Search, of_targets, proposals_for
 from detector.models.roi_stage import RoIStage, TwoStageOptions
 from detector.models.stages import stage
-from detector.necks.channel_projection import project_channels
+from detector.necks.extras import project_channels
 from detector.necks.neck import Neck
 from detector.nms import NMS
 from detector.targets import Targets
@@ -51,7 +51,7 @@ class FastRCNNOptions(OnProposalsOptions, TwoStageOptions):
 class FastRCNN(nn.Module):
     """Images uint8 [B, 3, H, W], RGB, sides a multiple of the largest stride, and proposals for each.
 
-    The levels of `neck` have equally many channels (`necks/channel_projection.py`); `search` finds proposals where none
+    The levels of `neck` have equally many channels (`necks/extras.py`); `search` finds proposals where none
     come with the images, and of either the best `max_proposals` are used.
     """
 

@@ -14,7 +14,7 @@ from detector.errors import named
 from detector.models.detector import Normalise
 from detector.models.roi_stage import RoIStage, TwoStageOptions
 from detector.models.stages import stage
-from detector.necks.channel_projection import project_channels
+from detector.necks.extras import project_channels
 from detector.necks.neck import Neck
 from detector.nms import NMS
 from detector.options import Count, Length, PositiveShare, Range, Weight
@@ -110,7 +110,7 @@ class FasterRCNNOptions(TwoStageOptions):
 class FasterRCNN(nn.Module):
     """Images uint8 [B, 3, H, W], RGB, sides a multiple of the largest stride.
 
-    Both stages read the levels of `neck`, which have equally many channels (`necks/channel_projection.py`).
+    Both stages read the levels of `neck`, which have equally many channels (`necks/extras.py`).
     """
 
     def __init__(

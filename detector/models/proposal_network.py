@@ -36,7 +36,7 @@ class ProposalNetwork(nn.Module):
     """Levels of equally many channels → the regions of each image that look most like an object, best first.
 
     Args:
-        features: levels of equally many channels (`necks/channel_projection.py`).
+        features: levels of equally many channels (`necks/extras.py`).
         image_size: side of the square that anchors are shares of, in pixels.
         anchor_sizes: sides of the anchors of P5 (stride 32) as shares of `image_size`; at stride s they are s / 32 as large.
         anchor_ratios: heights of the anchors divided by their widths; each size has every ratio, at the same area.

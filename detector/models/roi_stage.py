@@ -66,7 +66,7 @@ class RoIStage(nn.Module):
     Regions may come from anywhere: a float list of boxes [N_i, 4] in input pixels for each image; N_i = 0 is legal.
 
     Args:
-        features: levels of equally many channels (`necks/channel_projection.py`).
+        features: levels of equally many channels (`necks/extras.py`).
         classes: K; the background is class K inside and does not come out.
         sampler: which regions a training step takes.
         pool_size: side of the grid that RoIAlign makes of each region.

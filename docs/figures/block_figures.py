@@ -114,7 +114,7 @@ def trace(
         image_size: side of the image that they are of, in pixels.
     """
     with torch.device("meta"):
-        module = build().eval()
+        module: nn.Module = build().eval()
         given = {
             name: torch.zeros(1, channels, image_size // stride, image_size // stride)
             for name, channels, stride in zip(features.names, features.channels, features.strides, strict=True)

@@ -7,7 +7,9 @@ from torch import Tensor, nn
 from detector import config
 from detector.errors import OptionError, UserError
 from detector.layers import NORMS, SPP
-from detector.necks.extras import NeckWithExtras
+from detector.necks.extras import NeckWithExtras, project_channels
+from detector.necks.fpn import FPN
+from detector.necks.identity import NoNeck
 from detector.necks.pan import PAN
 from detector.types import FeatureInfo
 
@@ -127,3 +129,34 @@ def test_spp_is_not_put_silently_behind_the_one_that_csp_darknet_ends_in() -> No
         detector = build_detector(backbone=config.CSPDarknetOptions(spp=False), **parts)
         assert sum(isinstance(m, SPP) for m in detector.modules()) == 1
         assert not any(isinstance(m, SPP) for m in config.CSPDarknetOptions(spp=False).build().modules())
+
+
+WIDENING = FeatureInfo(("C3", "C4", "C5"), (16, 32, 64), (8, 16, 32))
+GIVEN = {
+    name: torch.rand(2, channels, 64 // stride, 64 // stride)
+    for name, channels, stride in zip(WIDENING.names, WIDENING.channels, WIDENING.strides, strict=True)
+}
+
+
+def test_levels_of_different_widths_become_as_wide_as_asked_for_and_stay_as_large() -> None:
+    neck = project_channels(NoNeck(WIDENING, highest=6), 24)
+    levels = neck(GIVEN)
+    assert neck.info == FeatureInfo(("P3", "P4", "P5", "P6"), (24,) * 4, (8, 16, 32, 64))
+    assert [tuple(level.shape) for level in levels.values()] == [(2, 24, side, side) for side in (8, 4, 2, 1)]
+
+
+def test_each_level_is_a_matrix_product_at_every_point() -> None:
+    neck = project_channels(NoNeck(WIDENING), 24)
+    layer = neck.same[1].convolution
+    expected = torch.einsum("oc,bchw->bohw", layer.weight[:, :, 0, 0], GIVEN["C4"]) + layer.bias[:, None, None]
+    torch.testing.assert_close(neck(GIVEN)["P4"], expected)
+
+
+def test_levels_of_equally_many_channels_are_left_alone() -> None:
+    neck = FPN(WIDENING, channels=12)
+    assert project_channels(neck, 24) is neck
+
+
+def test_a_width_that_cannot_be_is_named() -> None:
+    with pytest.raises(OptionError, match=r"channels=0: must be 1 or more"):
+        project_channels(NoNeck(WIDENING), 0)
