@@ -103,9 +103,7 @@ class _Tracing(TorchFunctionMode):
         return list(dict.fromkeys(found))
 
 
-def trace(
-    build: Callable[[], nn.Module], features: FeatureInfo, image_size: int = 256
-) -> tuple[list[Block], list[Block]]:
+def trace(build: Callable[[], Any], features: FeatureInfo, image_size: int = 256) -> tuple[list[Block], list[Block]]:
     """The boxes that stand for what comes in and for what goes out of a part that takes features by name.
 
     Args:

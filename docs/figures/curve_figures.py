@@ -61,8 +61,8 @@ def box_loss_figure() -> Figure:
     axes = figure.subplots(2, 3)
     ranges: tuple[tuple[Callable[[str], Callable[[Tensor], Tensor]], float, str], ...] = (
         (moved_box, 1.6, "moved to the right, in widths"),
-        (scaled_box, 2.5, "log₂ of width and height, over the object's"),
-        (partial(scaled_box, height=False), 2.5, "log₂ of the width alone, over the object's"),
+        (scaled_box, 2.5, "log₂ of both sides (object: 0)"),
+        (partial(scaled_box, height=False), 2.5, "log₂ of the width alone"),
     )
     for column, (make, reach, label) in enumerate(ranges):
         at = torch.linspace(-reach, reach, 400)

@@ -80,6 +80,8 @@ class Page:
     picture: Picture | None = None
     example: str | None = None
     """Lines that the figure is drawn of."""
+    formulas: str | None = None
+    """A function whose docstring has them, where that is in another module."""
 
     @property
     def name(self) -> str:
@@ -170,7 +172,15 @@ def _losses() -> list[Page]:
     box = "A box of a fifth of the image that is moved, scaled and stretched. L1 and L2 are of coordinates as "
     return [
         Page("loss", "All losses together", "detector.losses.criterion", GROUPS["loss"][0], None),
-        Page("loss", "Box losses", "detector.losses.box", None, Picture(f"{box}shares of the image.", box_loss_figure)),
+        Page(
+            "loss",
+            "Box losses",
+            "detector.losses.box",
+            None,
+            Picture(f"{box}shares of the image.", box_loss_figure),
+            None,
+            "detector.boxes.aligned_iou",
+        ),
         Page(
             "loss",
             "Class losses",
@@ -274,7 +284,8 @@ def text(page: Page) -> str:
         lines += ["```ini", page.example.strip(), "```", ""]
     if page.options:
         lines += ["## Options", "", *_table(page), ""]
-    return "\n".join([*lines, "## Code", "", f"::: {page.shown}", ""])
+    shown = [page.formulas, page.shown] if page.formulas else [page.shown]
+    return "\n".join([*lines, "## Code", "", *(f"::: {one}\n" for one in shown)])
 
 
 def _table(page: Page) -> list[str]:
