@@ -23,7 +23,7 @@ from detector.seminar.answer import Answer, Condition, Panel, Series, Table
 SIDE, CLASSES = 256, 5
 """Side of the image in pixels, and number of classes of objects."""
 STRIDES = (8, 16, 32)
-"""Of P3, P4 and P5."""
+"""The strides of P3, P4 and P5."""
 REGION = (96, 96, 160, 160)
 """An object in the middle, xyxy in pixels."""
 

@@ -38,7 +38,7 @@ class Analysis:
     """What `detector.evaluation.evaluate.evaluate` returns."""
     matched: Matched
     intervals: dict[str, Interval]
-    """Of AP, AP50 and AP75."""
+    """The bootstrap intervals of AP, AP50 and AP75, by name."""
     overall: OperatingPoints
     """All classes together are its one group."""
     by_class: OperatingPoints

@@ -21,14 +21,14 @@ class Found:
     """What the runs of a group find in I images."""
 
     matched: Matched
-    """Of the first run."""
+    """The matches of the first run."""
     score: float
     """The score from which on F1 of the first run is highest, over all images and classes, at IoU 0.5; infinite where no
     detection is true."""
     costs: np.ndarray
     """float64 [I]: what AP of the first run would gain if an image were right."""
     errors: tuple[Tide, ...]
-    """Of each run."""
+    """The error kinds of each run."""
 
 
 def found_by(group: Group, index: Index) -> Found:
