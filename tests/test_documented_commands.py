@@ -174,6 +174,8 @@ def shortest(words: list[str]) -> list[str]:
                 changed.append(f"{key}={value}")
     elif name == "inspect_model":
         changed = [one for one in changed if not one.startswith("image_size=")] + ["image_size=128"]
+    elif name == "evaluate" and "detections" in keys and "split" not in keys:
+        changed += ["split=test"]  # whose images FILE.json names
     elif name == "anchors":
         changed += ["per_level=1"]
     elif name == "find_lr":
