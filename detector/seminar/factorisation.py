@@ -126,6 +126,20 @@ def factorisation(channels: int = 64, filters: int = 64, between: int = 64, repe
                     for width in timed
                 ),
             ),
+            Table(
+                "the two layers of the pair",
+                ("layer", "weights"),
+                tuple((" × ".join(map(str, one.kernel)), one.parameters) for one in factorised(whole, between)),
+            ),
+            Table(
+                "bounds on M",
+                ("the pair has", "while M <"),
+                (
+                    ("fewer weights", round(fewer, 1)),
+                    ("fewer operations", round(faster, 1)),
+                    ("fewer operations, stride 2 over time", round(faster_strided, 1)),
+                ),
+            ),
         ),
         panels=(
             Panel(

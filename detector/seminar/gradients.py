@@ -134,9 +134,8 @@ def input_gradient(x: Matrix = X, w: Matrix = W, output_gradient: Matrix | None 
                 for j in range(size[1])
             ),
             f"a pixel seen by several outputs adds up what they hand back; in symbols, for ∂L/∂o = 1: {jacobian}",
-            f"the same as a correlation: ∂L/∂o padded by {kernel.shape[0] - 1} rows and {kernel.shape[1] - 1} columns "
-            "of zeros on "
-            f"each side, correlated with W turned by {_degrees(turns)}: {rows(turned)}",
+            f"the same as a correlation: ∂L/∂o with zeros around it, {kernel.shape[0] - 1} above and below, "
+            f"{kernel.shape[1] - 1} left and right, correlated with W turned by {_degrees(turns)}: {rows(turned)}",
             f"for ∂L/∂o = {rows(other)} autograd gives {rows(right)}; sliding it over W as it stands gives {rows(unturned)}, "
             + ("which is wrong" if _matrix(unturned) != _matrix(right) else "the same, because this W is symmetric"),
         ),

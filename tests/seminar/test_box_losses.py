@@ -85,3 +85,5 @@ def test_profiles_are_sums_around_the_cell_of_the_centre_and_nothing_beyond_the_
         (seen,) = size_training.profiles(image, torch.tensor([[cell]]))[0]
         assert seen.nonzero().flatten().tolist() == [column, 96 + row]
         assert seen.sum() == 2
+    everywhere = size_training.profiles(torch.ones_like(image), torch.tensor([[(3, 8)]]))
+    assert int(everywhere.count_nonzero()) == 2 * 48
