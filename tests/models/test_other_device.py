@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 SCRIPT = Path(__file__).with_name("steps_elsewhere.py")
-SINGLE_SHOT = ("", "head=anchor_based assigner=max_iou loss=l1 optim=sgd")
-MORE_SINGLE_SHOT = (
+ANCHORS = "head=anchor_based assigner=max_iou loss=l1 optim=sgd"
+SINGLE_SHOT = (
+    "",
     "assigner=simota loss=giou loss.classification=focal model.suppression=soft",
     "head=anchor_based assigner=simota loss=l2 model.suppression=diou",
     "loss.classification=varifocal head.bins=0 model.suppression=class_agnostic optim=schedule_free",
@@ -43,20 +44,12 @@ def steps(*recipes: str) -> dict[str, Any]:
     return dict(zip(recipes, map(json.loads, lines), strict=True))
 
 
-@pytest.fixture(scope="module")
-def two() -> dict[str, Any]:
-    return steps(*SINGLE_SHOT)
-
-
-@pytest.mark.parametrize("recipe", SINGLE_SHOT)
-def test_a_step_of_a_single_shot_detector_mixes_no_devices_and_waits_for_nothing(
-    two: dict[str, Any], recipe: str
-) -> None:
-    check_single_shot(two[recipe])
+def test_a_step_of_a_single_shot_detector_mixes_no_devices_and_waits_for_nothing() -> None:
+    check_single_shot(steps(ANCHORS)[ANCHORS])
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("recipe", MORE_SINGLE_SHOT)
+@pytest.mark.parametrize("recipe", SINGLE_SHOT)
 def test_with_other_parts_it_waits_for_nothing_either(recipe: str) -> None:
     check_single_shot(steps(recipe)[recipe])
 
