@@ -236,15 +236,15 @@ def test_boxes_fit_the_painted_rectangles_after_albumentations() -> None:
 
 def test_albumentations_keep_labels_crowds_and_areas_with_their_boxes() -> None:
     chain = Albumentations([{"name": "HorizontalFlip", "p": 1.0}], 100)
-    objects = objects_of([[0, 0, 10, 10], [20, 0, 60, 30], [-3, 50, 40, 104], [99, 0, 100, 50]])
+    objects = objects_of([[0, 0, 10, 10], [99, 0, 100, 50], [20, 0, 60, 30], [-3, 50, 40, 104]])
     _, flipped = chain(np.random.default_rng(0), np.zeros((100, 100, 3), dtype=np.uint8), objects)
     order = np.argsort(flipped.labels)
-    assert flipped.labels[order].tolist() == [0, 1, 2]  # the last one is too thin
+    assert flipped.labels[order].tolist() == [0, 2, 3]  # the second one is too thin
     assert flipped.boxes[order] == pytest.approx(
         np.array([[90, 0, 100, 10], [40, 0, 80, 30], [60, 50, 100, 100]]), abs=1e-3
     )
-    assert flipped.crowd[order].tolist() == [False, True, False]
-    assert flipped.area[order].tolist() == [0, 10, 20]
+    assert flipped.crowd[order].tolist() == [False, False, True]
+    assert flipped.area[order].tolist() == [0, 20, 30]
     assert (flipped.boxes.dtype, flipped.labels.dtype, flipped.area.dtype) == (np.float32, np.int64, np.float32)
 
 
