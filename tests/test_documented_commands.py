@@ -198,5 +198,7 @@ def shown(page: str) -> Iterator[list[str]]:
 def test_the_commands_of_a_page_run_one_after_the_other(page: str, world: Path, tmp_path: Path) -> None:
     shutil.copytree(world, tmp_path / "world", symlinks=True)
     here = tmp_path / "world/here"
-    for words in shown(page):
+    each = list(shown(page))
+    assert each, f"{page} shows no command"
+    for words in each:
         run(here, shortest(words))

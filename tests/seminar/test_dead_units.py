@@ -8,7 +8,7 @@ from detector.seminar import dead_units
 
 
 def test_each_way_out_helps_where_it_is_said_to_and_not_elsewhere(tmp_path: Path) -> None:
-    fulfilled(lambda: dead_units.dying_relus(steps=140), tmp_path)
+    assert fulfilled(lambda: dead_units.dying_relus(steps=140), tmp_path).conditions
 
 
 def test_a_dead_unit_has_no_gradient_and_comes_back_only_while_the_layer_below_learns() -> None:
