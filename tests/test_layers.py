@@ -298,7 +298,7 @@ def test_dropblock_does_nothing_in_evaluation_and_without_probability() -> None:
 
 def test_dropblock_stops_the_gradient_of_what_it_drops_and_works_in_bfloat16() -> None:
     torch.manual_seed(0)
-    x = torch.randn(2, 3, 8, 8, dtype=torch.bfloat16, requires_grad=True)
+    x = (torch.rand(2, 3, 8, 8) + 0.5).bfloat16().requires_grad_()
     y = DropBlock(0.3, 3)(x)
     assert y.dtype == torch.bfloat16
     y.sum().backward()

@@ -43,7 +43,14 @@ def rule_of(function: Any) -> Rule | None:
     for one in (name, name.removesuffix("_")):
         if one in RULES:
             return RULES[one]
-    return _pointwise if torch.Tag.pointwise in function.tags else None
+    return _pointwise if _is_pointwise(function) else None
+
+
+def _is_pointwise(function: Any) -> bool:
+    """PyTorch tags such operations, but not all of those that write in place."""
+    packet = getattr(torch.ops.aten, function._schema.name.removeprefix("aten::").removesuffix("_"), None)
+    returning = getattr(packet, function._overloadname, function)
+    return torch.Tag.pointwise in function.tags or torch.Tag.pointwise in returning.tags
 
 
 def _pointwise(call: Call) -> Dependence | None:
@@ -223,7 +230,7 @@ RULES: dict[str, Rule] = {
     **_rules("alias detach expand permute transpose t unsqueeze squeeze slice select", moved),
     **_rules("split split_with_sizes unbind diagonal unfold", moved),
     **_rules("view _unsafe_view _reshape_alias", viewed),
-    **_rules("clone native_dropout _prelu_kernel hardswish hardsigmoid hardtanh _to_copy", _pointwise),
+    **_rules("clone native_dropout _prelu_kernel hardswish hardsigmoid hardtanh leaky_relu _to_copy", _pointwise),
     **_rules("mean sum amax amin max min prod var std var_mean std_mean logsumexp", _over_dimensions),
     **_rules("norm linalg_vector_norm any all argmax argmin", _over_dimensions),
     **_rules("_softmax _safe_softmax _log_softmax topk sort", _along_dimension),

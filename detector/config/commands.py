@@ -270,16 +270,17 @@ class BrowseData:
     """PNG file of the sheet; by default runs/browse_data/ID/AUGMENT_SPLIT.png."""
 
 
-Phase = Annotated[str, OneOf("loader", "train", "predict", "health", "operations")]
+Phase = Annotated[str, OneOf("loader", "train", "predict", "parts", "health", "operations")]
 
 
 @dataclass
 class Benchmark(Experiment):
     """`scripts/benchmark.py`: the speed and the memory of an experiment on one device."""
 
-    measure: Annotated[list[Phase], Length(1, 5)] = field(default_factory=lambda: ["loader", "train", "predict"])
-    """What to measure: loader, train, predict, health, which is what callbacks=health adds to a training step, or operations,
-    the numbers of operations of a step and of those that a GPU would be waited for, by part and at two sizes of a batch."""
+    measure: Annotated[list[Phase], Length(1, 6)] = field(default_factory=lambda: ["loader", "train", "predict"])
+    """What to measure: loader, train, predict, parts, which is the time of each part of a training step, health, which is what
+    callbacks=health adds to it, or operations, the numbers of operations of a step and of those that a GPU would be waited for,
+    by part and at two sizes of a batch."""
     warmup: CountOrNone = 3
     """Batches or steps before the clock starts."""
     repeats: Count = 5

@@ -89,7 +89,8 @@ class PAN(nn.Module):
 
     def forward(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
         """{"C3": [B, c3, H/8, W/8], ...} → {"P3": [B, p3, H/8, W/8], ...}; H and W are multiples of 32."""
-        *lower, x = (features[name] for name in self.inputs)
+        lower = [features[name] for name in self.inputs]
+        x = lower.pop()
         reduced: list[Tensor] = []
         for reduce, block in zip(self.reduce, self.top_down, strict=True):
             reduced.append(reduce(x))

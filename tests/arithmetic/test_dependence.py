@@ -154,6 +154,9 @@ FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "antialiased": lambda x: functional.interpolate(x, (5, 4), mode="bicubic", antialias=True),
     "area": lambda x: functional.interpolate(x, (5, 4), mode="area"),
     "in place": lambda x: x.mul_(2).add_(x.roll(1, 2)),
+    "leaky ReLU in place": lambda x: functional.leaky_relu(x + x.roll(1, 2), 0.1, inplace=True),
+    "mish in place": lambda x: functional.mish(x + x.roll(1, 2), inplace=True),
+    "absolute in place": lambda x: (x + x.roll(1, 2)).abs_(),
 }
 MODULES: dict[str, Callable[[], nn.Module]] = {
     **{name: lambda function=function: Applied(function) for name, function in FUNCTIONS.items()},  # type: ignore[misc]

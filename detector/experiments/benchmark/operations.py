@@ -8,26 +8,22 @@ device, so both can be counted without one.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from detector import config
+from detector.experiments.benchmark.borders import PARTS, PartBorders
 from detector.experiments.benchmark.training import repeat_a_step
 from detector.types import Batch
 from detector.visualization.text_table import terminal
 
-PARTS = (
-    "copy", "normalise", "network", "assigner", "loss", "backward", "clip", "optimizer", "averaging", "other",
-)  # fmt: skip
 WAITING = (
     "aten::_local_scalar_dense", "aten::is_nonzero", "aten::equal", "aten::nonzero", "aten::masked_select",
     "aten::unique_dim", "aten::_unique", "aten::_unique2", "aten::unique_consecutive", "aten::bincount", "torchvision::nms",
@@ -66,15 +62,15 @@ def table(report: dict[str, Any]) -> str:
     return terminal([["part", *heads], *lines])
 
 
-class StepCounter(Callback):
+class StepCounter(PartBorders):
     """Counts one step of a training and ends it; `operations` and `waits` by part."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.operations: Counter[str] = Counter()
         self.waits: Counter[str] = Counter()
         self.names: Counter[tuple[str, str]] = Counter()
         """How often each operation was called, by (part, name)."""
-        self._part = ["other"]
         self._modes = (_Operations(self._count), _Methods(self._count_method))
         self._recording = False
 
@@ -85,45 +81,9 @@ class StepCounter(Callback):
             for name, counter in (("operations", self.operations), ("waits", self.waits))
         }
 
-    @contextmanager
-    def part(self, name: str) -> Iterator[None]:
-        """What happens inside belongs to this part, except for what belongs to a part inside of it."""
-        self._part.append(name)
-        try:
-            yield
-        finally:
-            self._part.pop()
-
-    def within(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The same function, whose operations belong to this part."""
-
-        def counted(*arguments: Any, **named: Any) -> Any:
-            with self.part(name):
-                return function(*arguments, **named)
-
-        return counted
-
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Draws the borders of the parts."""
-        module: Any = pl_module
-        detector = module.detector
-        for owner, method, name in (
-            (module, "transfer_batch_to_device", "copy"),
-            (detector, "losses", "loss"),
-            (module, "backward", "backward"),
-            (module, "configure_gradient_clipping", "clip"),
-            (module, "optimizer_step", "optimizer"),
-            (module, "training_step", "other"),
-            (module.ema, "update", "averaging"),
-        ):
-            if owner is not None:
-                object.__setattr__(owner, method, self.within(name, getattr(owner, method)))
-        if (criterion := getattr(detector, "criterion", None)) is not None:
-            criterion.assigner = _Assigner(self, criterion.assigner)
-        for layer, name in ((detector, "network"), (getattr(detector, "normalise", None), "normalise")):
-            if layer is not None:
-                layer.register_forward_pre_hook(lambda *_, name=name: self._part.append(name))
-                layer.register_forward_hook(lambda *_: self._part.pop() and None)
+        """Draws the borders of the parts and begins to listen."""
+        super().on_fit_start(trainer, pl_module)
         for mode in self._modes:
             mode.__enter__()
 
@@ -153,20 +113,6 @@ class StepCounter(Callback):
         elif name in READING and self._recording and self._part[-1] not in ("other", "copy"):
             self.waits[self._part[-1]] += 1
             self.names[self._part[-1], name] += 1
-
-
-class _Assigner:
-    """An assigner, every method of which is counted."""
-
-    def __init__(self, counter: StepCounter, assigner: Any) -> None:
-        self._counter, self._assigner = counter, assigner
-
-    def __call__(self, *arguments: Any) -> Any:
-        with self._counter.part("assigner"):
-            return self._assigner(*arguments)
-
-    def __getattr__(self, name: str) -> Any:
-        return self._counter.within("assigner", getattr(self._assigner, name))
 
 
 class _Operations(TorchDispatchMode):

@@ -17,7 +17,10 @@ from detector.errors import UserError
 from detector.experiments.benchmark.health import measure_health
 from detector.experiments.benchmark.loader import measure_loader
 from detector.experiments.benchmark.machine import describe_machine
-from detector.experiments.benchmark.operations import measure_operations, table
+from detector.experiments.benchmark.operations import measure_operations
+from detector.experiments.benchmark.operations import table as table_of_operations
+from detector.experiments.benchmark.parts import measure_parts
+from detector.experiments.benchmark.parts import table as table_of_parts
 from detector.experiments.benchmark.prediction import measure_prediction
 from detector.experiments.benchmark.training import measure_training
 from detector.inference.predictor import choose_device
@@ -27,6 +30,7 @@ PHASES: dict[str, Callable[[config.Benchmark], dict[str, Any]]] = {
     "loader": measure_loader,
     "train": measure_training,
     "predict": measure_prediction,
+    "parts": measure_parts,
     "health": measure_health,
     "operations": measure_operations,
 }
@@ -39,7 +43,7 @@ def run(settings: config.Benchmark) -> dict[str, Any]:
 
     Returns:
         `config`, the whole experiment; `machine`; and by phase the figures of `measure_loader`, `measure_training`,
-        `measure_prediction` and `measure_health`: median, min and max over the repeats, with their unit; of
+        `measure_prediction`, `measure_parts` and `measure_health`: median, min and max over the repeats, with their unit; of
         `measure_operations` the numbers, which are the same at each repeat.
 
     Raises:
@@ -52,8 +56,9 @@ def run(settings: config.Benchmark) -> dict[str, Any]:
         if phase in settings.measure:
             print(f"measuring: {phase}", file=sys.stderr, flush=True)
             report[phase] = _in_new_process(phase, function, settings)
-    if "operations" in report:
-        print(table(report["operations"]), file=sys.stderr)
+    for phase, table in (("parts", table_of_parts), ("operations", table_of_operations)):
+        if phase in report:
+            print(table(report[phase]), file=sys.stderr)
     print(json.dumps(report, indent=2))
     file = (
         Path(settings.output) if settings.output else new_folder(Path(settings.runs) / "benchmark") / "benchmark.json"
