@@ -90,26 +90,18 @@ class DetectionModule(L.LightningModule):
         super().__init__()
         self.optim = AdamWOptions() if optim is None else optim
         self.scale_lr = scale_lr
-        self.clip, self.multi_scale, self.frozen_epochs, self.channels_last = (
-            clip,
-            multi_scale,
-            frozen_epochs,
-            channels_last,
-        )
+        self.clip, self.multi_scale = clip, multi_scale
+        self.frozen_epochs, self.channels_last = frozen_epochs, channels_last
         self.validation_precision = validation_precision
-        self._validating: ComputingIn | None = None
-        self.seed = seed
-        self.run = run
-        self.training_images = training_images
+        self.seed, self.run, self.training_images = seed, run, training_images
         self.detector: Any = detector
         self.options = options_of_detector(detector)
         if frozen_epochs and (self.options is None or self.options.backbone is None):
-            name = type(detector).__name__ if self.options is None else f"model={self.options.model.name}"
-            raise UserError(f"trainer.frozen_epochs: {name} has no backbone that could be frozen")
+            raise UserError(f"trainer.frozen_epochs: {self._name()} has no backbone that could be frozen")
         if channels_last:
             self.detector = self.detector.to(memory_format=torch.channels_last)
         self.ema = AveragedDetector(self.detector, ema) if ema and not self.optim.averages_itself else None
-        self.compiled = compile != "off"
+        self.compiled, self.cuda_graphs = compile != "off", cuda_graphs
         if self.compiled:
             self._compile(compile == "step", "reduce-overhead" if cuda_graphs else None)
         self.adversary = SelfAdversary(adversarial, adversarial_strength, seed)
@@ -122,7 +114,11 @@ class DetectionModule(L.LightningModule):
         self.history = History()
         """What the evaluations of the run so far measured."""
         self._findings = Findings()
+        self._validating: ComputingIn | None = None
         self._watched: WatchedLosses | None = None
+
+    def _name(self) -> str:
+        return type(self.detector).__name__ if self.options is None else f"model={self.options.model.name}"
 
     def _compile(self, step: bool, mode: str | None) -> None:
         """Compiles what is trained and what is measured; neither is translated again during a training."""
@@ -131,8 +127,7 @@ class DetectionModule(L.LightningModule):
         elif hasattr(self.detector, "compile_losses"):
             self.detector.compile_losses(mode=mode)
         else:
-            name = type(self.detector).__name__ if self.options is None else f"model={self.options.model.name}"
-            raise UserError(f"trainer.compile=step: {name} compiles its network alone: trainer.compile=network")
+            raise UserError(f"trainer.compile=step: {self._name()} compiles its network alone: trainer.compile=network")
         if self.ema is not None:
             self.ema.module.compile(mode=mode)
         elif step:
@@ -249,22 +244,27 @@ class DetectionModule(L.LightningModule):
         """In a handful of copies that nobody waits for."""
         moved = batch.to(device, non_blocking=device.type == "cuda")
         if self.compiled:
-            # symbols in what is compiled: the last batch may be a smaller one
-            torch._dynamo.maybe_mark_dynamic(moved.images, 0)
+            torch._dynamo.maybe_mark_dynamic(moved.images, 0)  # the last batch may be a smaller one
         return moved
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """The sum of the detector's losses."""
+        self._begin_step()
         images, targets = self._rescaled(batch)
         if self.adversary.attacks(self.global_step):
             images = self.adversary.attacked(self.detector, images, targets)
         losses = self.detector.losses(images, targets)
         total = torch.stack(list(losses.values())).sum()
         self._watch(losses, targets.image_ids)
-        # not for Lightning's bar, for which each of them would be read, and waited for, at every step
+        # not for Lightning's bar, for which each would be read, and waited for, at every step
         self.log("train/loss", total.detach(), batch_size=len(targets))
         self.log_dict({f"train/{k}": v.detach() for k, v in losses.items()}, batch_size=len(targets))
         return total
+
+    def _begin_step(self) -> None:
+        """Graphs that are recorded from now on may write over what those of the step before have left."""
+        if self.cuda_graphs:
+            torch.compiler.cudagraph_mark_step_begin()
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_index: int) -> None:
         """The average follows once a step, not once a batch."""
@@ -322,6 +322,7 @@ class DetectionModule(L.LightningModule):
         """Detections of the averaged weights, in original pixels."""
         if self.global_rank >= len(self.data.val_index):  # the image is another process's
             return
+        self._begin_step()
         if self._validating is None:
             dtype = dtype_of(self.validation_precision, self.device)
             self._validating = ComputingIn(self.measured, dtype, self.device)
@@ -348,8 +349,7 @@ class DetectionModule(L.LightningModule):
             rate = float(self.trainer.optimizers[0].param_groups[0]["lr"])
             self.history.add_evaluation(self.current_epoch + 1, self.global_step, rate, self.metrics)
         # equal on every rank: the first one has sent them
-        scalars = {f"val/{k}": float(v) for k, v in self.metrics.items() if isinstance(v, float)}
-        self.log_dict(scalars, rank_zero_only=False)
+        self.log_dict({f"val/{k}": v for k, v in self.metrics.items() if isinstance(v, float)}, rank_zero_only=False)
 
     # ----------------------------------------------------------------------------------------------------- checkpoint
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -43,6 +43,20 @@ def rates(settings: config.Train, monkeypatch: pytest.MonkeyPatch) -> list[float
     return seen
 
 
+def test_recorded_graphs_may_be_written_over_once_a_batch(tiny: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[int] = []
+    monkeypatch.setattr(torch.compiler, "cudagraph_mark_step_begin", lambda: begun.append(len(stepped)))
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self, **_: None)  # there is no GPU that could record
+    stepped: list[Optimizer] = []
+    each_step(monkeypatch, stepped.append)
+    train(tiny(trainer=trainer(compile="network", cuda_graphs=True)))
+    training, validation = [0, 1, 2], [3, 3]
+    assert begun == training + validation
+    begun.clear()
+    train(tiny(trainer=trainer(compile="network")))
+    assert not begun
+
+
 def test_multi_scale_training_moves_the_boxes_with_the_images(tiny: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
     step, losses = DetectionModule.training_step, SingleShot.losses
     given: list[tuple[Tensor, list[Target]]] = []

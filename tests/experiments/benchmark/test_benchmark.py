@@ -309,8 +309,8 @@ def test_a_phase_that_is_killed_says_which() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"measure": ["foo"]}, "measure=foo: choose among loader, train, predict, health, operations"),
-        ({"measure": []}, "measure=.*: choose among loader, train, predict, health, operations"),
+        ({"measure": ["foo"]}, "measure=foo: choose among loader, train, predict, parts, health, operations"),
+        ({"measure": []}, "measure=.*: choose among loader, train, predict, parts, health, operations"),
         ({"repeats": 0}, "repeats=0: at least 1"),
         ({"warmup": -1}, "warmup=-1: at least 0"),
         ({"trainer": config.Trainer(devices=2)}, "trainer.devices=2.*one device is measured"),
@@ -329,7 +329,7 @@ def test_a_mistake_on_the_command_line_gets_one_line_and_exit_code_2(tmp_path: P
     arguments = [sys.executable, str(ROOT / "scripts" / "benchmark.py"), "experiment=shapes", "measure=[foo]"]
     done = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert done.stderr == "error: measure[0]=foo: choose one of loader, train, predict, health, operations\n"
+    assert done.stderr == "error: measure[0]=foo: choose one of loader, train, predict, parts, health, operations\n"
     assert list(tmp_path.iterdir()) == []
 
 
