@@ -86,7 +86,7 @@ def test_a_step_has_the_losses_of_a_cpu_and_waits_seldom(name: str) -> None:
     average = AveragedDetector(there, 0.99)
     pinned = batch.pin_memory()
     optimizer = settings.optim.build(there)
-    found = {}
+    found: dict[str, float] = {}
     for _ in range(2):  # the first step finds out what is kept for all steps
         optimizer.zero_grad()
         with waits() as copying:

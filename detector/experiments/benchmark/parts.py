@@ -78,7 +78,7 @@ class _PartClock(PartBorders):
         step = figure([sum(repeat.values()) for repeat in self._repeats], "ms")
         names = [part for part in PARTS if any(part in repeat for repeat in self._repeats)]
         parts = {name: figure([repeat.get(name, 0.0) for repeat in self._repeats], "ms") for name in names}
-        report = {"step": step, "parts": parts}
+        report: dict[str, Any] = {"step": step, "parts": parts}
         if self._apart:
             inside = sum(parts[name]["median"] for name in OF_NETWORK if name in parts)
             report["outside_network"] = rounded(1 - inside / sum(part["median"] for part in parts.values()))
@@ -114,38 +114,41 @@ class _PartClock(PartBorders):
         self.batch_size = len(batch.targets)
         done = batch_idx - self.settings.warmup
         if done <= 0:
-            self._begin()
+            self._begin(0)
         elif self._record is not None:
-            trainer.should_stop = done == self._last
-            if trainer.should_stop:
-                self._read_record()
+            if done == self._first + PROFILED:
+                self._busy = self._read_record(self._record)
+                trainer.should_stop = True
         elif time.perf_counter() - self._started >= self.settings.seconds:
             self.entered("other")
             self._wait()
             self._repeats.append(_milliseconds(self._marks, self._on_gpu, done - self._first))
-            self._first = done
-            last = len(self._repeats) == self.settings.repeats
-            trainer.should_stop = last and not self._on_gpu
-            if last and self._on_gpu:
-                self._last = done + PROFILED
-                self._record = torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA])
-                self._record.start()
-            self._begin()
+            self._begin(done)
+            if len(self._repeats) == self.settings.repeats:
+                self._finish(trainer)
 
-    def _begin(self) -> None:
+    def _begin(self, step: int) -> None:
+        """A repeat begins with this step."""
         self._wait()
+        self._first = step
         self._marks = []
         self._started = time.perf_counter()
         self.entered("other")
 
-    def _read_record(self) -> None:
-        assert self._record is not None
+    def _finish(self, trainer: L.Trainer) -> None:
+        """On a GPU some more steps say how long it computes."""
+        if self._on_gpu:
+            self._record = torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA])
+            self._record.start()
+        else:
+            trainer.should_stop = True
+
+    def _read_record(self, record: torch.profiler.profile) -> float:
+        """Milliseconds of a step in which the GPU computes."""
         self._wait()
-        self._record.stop()
-        ran = (
-            one.time_range for one in self._record.events() or [] if one.device_type == torch.autograd.DeviceType.CUDA
-        )
-        self._busy = busy((one.start, one.end) for one in ran) / 1000 / PROFILED
+        record.stop()
+        ran = (one.time_range for one in record.events() or [] if one.device_type == torch.autograd.DeviceType.CUDA)
+        return busy((one.start, one.end) for one in ran) / 1000 / PROFILED
 
 
 def busy(spans: Iterable[tuple[float, float]]) -> float:

@@ -45,7 +45,7 @@ class SlowBackward(torch.autograd.Function):
         return tensor.view_as(tensor)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
         time.sleep(PAUSE)
         return gradient
 
@@ -61,7 +61,7 @@ def late(function: Callable[..., Any], first: bool = True, last: Callable[[Any],
 
 def in_backward(found: dict[str, Tensor]) -> dict[str, Tensor]:
     name = next(iter(found))
-    return {**found, name: SlowBackward.apply(found[name])}  # type: ignore[no-untyped-call]
+    return {**found, name: SlowBackward.apply(found[name])}
 
 
 @pytest.mark.parametrize(
