@@ -89,11 +89,10 @@ class DetectionModule(L.LightningModule):
     ) -> None:
         super().__init__()
         self.optim = AdamWOptions() if optim is None else optim
-        self.scale_lr = scale_lr
         self.clip, self.multi_scale = clip, multi_scale
         self.frozen_epochs, self.channels_last = frozen_epochs, channels_last
         self.validation_precision = validation_precision
-        self.seed, self.run, self.training_images = seed, run, training_images
+        self.scale_lr, self.seed, self.run, self.training_images = scale_lr, seed, run, training_images
         self.detector: Any = detector
         self.options = options_of_detector(detector)
         if frozen_epochs and (self.options is None or self.options.backbone is None):
@@ -249,7 +248,8 @@ class DetectionModule(L.LightningModule):
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """The sum of the detector's losses."""
-        self._begin_step()
+        if batch_index % self.trainer.accumulate_grad_batches == 0:  # until a step is over its gradients must stay
+            self._begin_step()
         images, targets = self._rescaled(batch)
         if self.adversary.attacks(self.global_step):
             images = self.adversary.attacked(self.detector, images, targets)

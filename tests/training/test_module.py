@@ -43,7 +43,7 @@ def rates(settings: config.Train, monkeypatch: pytest.MonkeyPatch) -> list[float
     return seen
 
 
-def test_recorded_graphs_may_be_written_over_once_a_batch(tiny: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_recorded_graphs_may_be_written_over_once_a_step(tiny: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
     begun: list[int] = []
     monkeypatch.setattr(torch.compiler, "cudagraph_mark_step_begin", lambda: begun.append(len(stepped)))
     monkeypatch.setattr(torch.nn.Module, "compile", lambda self, **_: None)  # there is no GPU that could record
@@ -52,6 +52,10 @@ def test_recorded_graphs_may_be_written_over_once_a_batch(tiny: Configure, monke
     train(tiny(trainer=trainer(compile="network", cuda_graphs=True)))
     training, validation = [0, 1, 2], [3, 3]
     assert begun == training + validation
+    for recorded in (begun, stepped):
+        recorded.clear()
+    train(tiny(trainer=trainer(compile="network", cuda_graphs=True, accumulate=2)))
+    assert begun == [0, 1, 2, 2]
     begun.clear()
     train(tiny(trainer=trainer(compile="network")))
     assert not begun
