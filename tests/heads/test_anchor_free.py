@@ -108,3 +108,12 @@ def test_an_untrained_head_gives_boxes_of_about_four_strides(bins: int) -> None:
     boxes = head.decode(head(random_features(96))["box_logits"], points)[0]
     sides = (boxes[:, 2:] - boxes[:, :2]) / points.strides[:, None]
     assert (sides - 4).abs().max() < 0.5
+
+
+def test_scores_of_half_precision_are_told_apart_in_float32() -> None:
+    """Near 1 bfloat16 has steps of 1/256: good detections would tie."""
+    head = AnchorFreeHead(FeatureInfo(("P3",), (4,), (8,)), 1)
+    logits = torch.arange(4.0, 9.0, 0.25, dtype=torch.bfloat16).reshape(1, -1, 1)
+    scores = head.scores({"class_logits": logits})
+    torch.testing.assert_close(scores, logits.float().sigmoid())
+    assert len(scores.unique()) == logits.numel()

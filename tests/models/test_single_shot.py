@@ -59,6 +59,31 @@ def test_forward_gives_the_same_raw_predictions_in_training_and_evaluation_mode_
         torch.testing.assert_close(trained[name], evaluated[name])
 
 
+def test_images_may_be_wider_than_high(detector: Any) -> None:
+    wide = images(1, 128)[:, :, :64]
+    raw = detector.eval()(wide)
+    points = detector.head.points((64, 128), wide.device)
+    expected = [
+        [(column + 0.5) * stride, (row + 0.5) * stride]
+        for stride in (8, 16, 32)
+        for row in range(64 // stride)
+        for column in range(128 // stride)
+    ]
+    assert points.centres.tolist() == expected
+    assert raw["class_logits"].shape[1] == len(expected)
+    losses = detector.losses(wide, [target([[80, 8, 120, 56]], [1])])
+    assert all(loss.isfinite() for loss in losses.values())
+    with torch.no_grad():  # an object is seen at the one point that says so
+        seen = [i for i, (x, y) in enumerate(expected) if (x, y) == (100.0, 36.0)]
+        boxes = detector.head.decode(raw["box_logits"], points)[0, seen]
+        raw["class_logits"].fill_(-20.0)
+        raw["class_logits"][0, seen, 3] = 20.0
+        detector.forward = lambda _: raw
+        (found,) = detector.detect(wide)
+    assert len(found.boxes[found.scores > 0.5]) == len(seen) == 1
+    torch.testing.assert_close(found.boxes[:1], boxes.clamp(torch.zeros(4), torch.tensor([128.0, 64.0, 128.0, 64.0])))
+
+
 def test_losses_of_a_batch_equal_those_of_its_images_weighted_by_their_targets(detector: torch.nn.Module) -> None:
     """Sums over the batch, divided by one total: nothing of one image leaks into another."""
     detector.eval()
