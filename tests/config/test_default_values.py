@@ -70,8 +70,8 @@ MEASURED: dict[str, dict[str, Any]] = {
     "loss": {"box": "ciou", "classification": "bce", "class_weight": 1.0, "objectness_weight": 0.5},
     "trainer": {"epochs": 40, "ema": 0.998, "clip": 10.0, "evaluate_every": 5, "channels_last": True},
     "augment": {
-        "mosaic": 0.0, "mixup": 0.0, "flip_horizontal": 0.5, "flip_vertical": 0.5, "rotate90": 0.5, "scale": 0.25, "translate": 0.1,
-        "hue": 0.015, "saturation": 0.5, "value": 0.3,
+        "mosaic": 0.0, "mixup": 0.0, "flip_horizontal": 0.5, "flip_vertical": 0.5, "rotate90": 0.5, "scale": 0.25,
+        "translate": 0.1, "hue": 0.015, "saturation": 0.5, "value": 0.3,
     },
     "data": {"batch_size": 8},
 }  # fmt: skip
