@@ -136,7 +136,7 @@ def both(**options: Any) -> tuple[Any, Any]:
     return ours(model, theirs), theirs
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_detections_are_torchvisions(seed: int) -> None:
     own, theirs = both(score_threshold=0.05, candidates=EVERY)
     pictures = images(2, seed=seed)
@@ -151,7 +151,7 @@ def test_detections_are_torchvisions(seed: int) -> None:
     assert len(torch.cat([one.labels for one in found]).unique()) > 1
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_losses_and_gradients_are_torchvisions_where_nothing_is_left_to_chance(seed: int) -> None:
     own, theirs = both(rpn_sampled_anchors=EVERY, sampled_regions=EVERY, training_proposals=60)
     pictures = images(2, seed=seed)

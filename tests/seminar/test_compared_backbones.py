@@ -8,4 +8,4 @@ from detector.seminar.backbones import compared
 
 
 def test_shortcuts_let_a_network_be_deep_and_the_ledgers_compare_as_said(tmp_path: Path) -> None:
-    assert fulfilled(lambda: compared(deep=12, steps=40), tmp_path).conditions
+    assert fulfilled(lambda: compared(deep=12, steps=30), tmp_path).conditions

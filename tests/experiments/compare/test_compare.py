@@ -36,6 +36,7 @@ def runs(
             whole_run(made / f"a{seed}", tiny(), seed, train_seconds=60.0 + 60 * seed)
         whole_run(made / "b", tiny(neck=config.FPNOptions(channels=16)), seed=0)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("detector.experiments.compare.cost.IMAGES", 1)
     monkeypatch.setattr("detector.experiments.compare.cost.SECONDS", 0.0)
     monkeypatch.setattr("detector.experiments.compare.cost.LEAST_REPEATS", 2)
     monkeypatch.setattr("detector.experiments.compare.cost.peak_memory", lambda *_: 50.0)  # test_cost.py measures it
