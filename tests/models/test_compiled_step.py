@@ -97,7 +97,7 @@ def test_one_translation_serves_batches_of_any_size_with_any_objects(anchors: bo
     "overrides",
     [
         ("backbone.width=0.125", "backbone.depth=0.33", "neck.width=0.125", "neck.depth=0.33"),
-        ("backbone=resnet18", "neck=fpn", "neck.highest=6"),
+        pytest.param(("backbone=resnet18", "neck=fpn", "neck.highest=6"), marks=pytest.mark.slow),
         pytest.param(("backbone=darknet19", "neck=pan"), marks=pytest.mark.slow),
         pytest.param(("backbone=efficientnet_b0", "neck=none"), marks=pytest.mark.slow),
         pytest.param(("backbone=vgg11", "neck=fpn"), marks=pytest.mark.slow),

@@ -281,8 +281,10 @@ def test_a_batch_larger_than_the_validation_split_is_filled(
 
 # ------------------------------------------------------------------------------------------------------------- command
 def test_the_report_is_printed_and_written_and_only_what_was_asked_for_is_measured(
-    benchmark: Callable[..., config.Benchmark], capsys: pytest.CaptureFixture[str]
+    benchmark: Callable[..., config.Benchmark], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    here = lambda phase, function, settings: function(settings)  # noqa: E731  # a process of its own takes seconds
+    monkeypatch.setattr("detector.experiments.benchmark.run._in_new_process", here)
     settings = benchmark(measure=["predict"])
     run(settings)
     (file,) = (Path(settings.runs) / "benchmark" / "latest").glob("*.json")

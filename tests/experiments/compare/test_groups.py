@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -86,12 +87,15 @@ CHOICES = [
 ]
 
 
+@cache
+def _choice(group: str, name: str) -> config.Train:
+    return composed("data=shapes", f"{group}={name}", *REQUIRED.get(f"{group}={name}", []))
+
+
 @pytest.mark.parametrize(("group", "choice"), CHOICES)
 def test_every_choice_is_called_by_the_name_of_its_file(group: str, choice: str) -> None:
     other = next(stem for name, stem in CHOICES if name == group and stem != choice)
-    one, base = (
-        composed("data=shapes", f"{group}={name}", *REQUIRED.get(f"{group}={name}", [])) for name in (choice, other)
-    )
+    one, base = _choice(group, choice), _choice(group, other)
     labels = label_configs([one, base])
     assert [label.split()[0] for label in labels] == [f"{group}={choice}", f"{group}={other}"]
 
