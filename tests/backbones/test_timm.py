@@ -36,7 +36,10 @@ NETWORKS = {
     "swin_tiny_patch4_window7_224": 4,
 }
 """Network → how many stages it has: five from stride 2 on, four from stride 4 on."""
-every_network = pytest.mark.parametrize("name", NETWORKS)
+LARGE = ("xception41", "swin_tiny_patch4_window7_224")
+every_network = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in LARGE else ()) for name in NETWORKS]
+)
 
 
 @every_network

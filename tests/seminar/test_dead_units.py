@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from seminar_experiments import fulfilled
@@ -8,7 +9,11 @@ from detector.seminar import dead_units
 
 
 def test_each_way_out_helps_where_it_is_said_to_and_not_elsewhere(tmp_path: Path) -> None:
-    assert fulfilled(lambda: dead_units.dying_relus(steps=140), tmp_path).conditions
+    found = fulfilled(lambda: dead_units.dying_relus(steps=140), tmp_path)
+    (judged,) = (one.value for one in found.conditions if "in which it comes back" in one.text)
+    (said,) = (re.search(r"comes back in (\d+) of 10 trials", step) for step in found.steps if "comes back in" in step)
+    assert said is not None
+    assert int(said[1]) == judged
 
 
 def test_a_dead_unit_has_no_gradient_and_comes_back_only_while_the_layer_below_learns() -> None:

@@ -154,6 +154,7 @@ def test_the_command_composes_and_draws(tmp_path: Path, monkeypatch: pytest.Monk
     assert read(tmp_path / "sheet.png").shape[1] >= 2 * 64
 
 
+@pytest.mark.slow
 def test_a_wrong_path_gets_one_line_and_exit_code_2(tmp_path: Path) -> None:
     script = str(ROOT / "scripts" / "browse_data.py")
     arguments = [sys.executable, script, "data=voc", "data.root=nowhere", "augment=mosaic"]

@@ -79,7 +79,12 @@ def test_a_loss_has_diverged_where_it_stays_far_above_its_lowest() -> None:
 
 
 @pytest.mark.parametrize(
-    "optim", [config.SGDOptions(), config.AdamWOptions(), config.ScheduleFreeOptions()], ids=lambda part: part.name
+    "optim",
+    [
+        config.AdamWOptions(),
+        *(pytest.param(one, marks=pytest.mark.slow) for one in (config.SGDOptions(), config.ScheduleFreeOptions())),
+    ],
+    ids=lambda part: part.name,
 )
 @pytest.mark.parametrize("accumulate", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_the_rate_of_each_step_is_the_next_of_a_geometric_row(

@@ -57,9 +57,8 @@ def test_a_run_stopped_between_its_last_epoch_and_its_results_writes_them(tiny: 
     assert (folder / "metrics.csv").read_text() == log
 
 
-@pytest.mark.parametrize(
-    "schedule", ["cosine", *(pytest.param(one, marks=pytest.mark.slow) for one in ("constant", "one_cycle"))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("schedule", ["cosine", "constant", "one_cycle"])
 def test_a_longer_run_follows_the_schedule_of_its_new_length(
     tiny: Configure, capsys: pytest.CaptureFixture[str], schedule: str
 ) -> None:

@@ -217,7 +217,9 @@ def test_other_classes_are_refused(stopped: Path, tmp_path: Path) -> None:
         resume(stopped)
 
 
-@pytest.mark.parametrize("change", ["removed", "moved", "nothing", "folder"])
+@pytest.mark.parametrize(
+    "change", ["removed", "folder", *(pytest.param(one, marks=pytest.mark.slow) for one in ("moved", "nothing"))]
+)
 def test_changed_training_images_are_said_in_one_line(
     change: str, stopped: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -436,6 +436,7 @@ def test_stored_detections_may_be_of_a_class_that_the_split_does_not_list(tmp_pa
     assert metrics["per_class"]["dog"]["AP"] is None
 
 
+@pytest.mark.slow
 def test_the_folder_is_all_that_a_command_needs(tmp_path: Path) -> None:
     picture(tmp_path / "images/a.png")
     coco(tmp_path, [{}, {"area": 0}])

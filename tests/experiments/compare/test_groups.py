@@ -1,8 +1,9 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from composition import composed
@@ -92,7 +93,15 @@ def _choice(group: str, name: str) -> config.Train:
     return composed("data=shapes", f"{group}={name}", *REQUIRED.get(f"{group}={name}", []))
 
 
-@pytest.mark.parametrize(("group", "choice"), CHOICES)
+def first_of_each(choices: list[tuple[str, str]]) -> Iterator[Any]:
+    """Of each group one in every test run."""
+    seen: set[str] = set()
+    for group, choice in choices:
+        yield pytest.param(group, choice, marks=pytest.mark.slow if group in seen else ())
+        seen.add(group)
+
+
+@pytest.mark.parametrize(("group", "choice"), first_of_each(CHOICES))
 def test_every_choice_is_called_by_the_name_of_its_file(group: str, choice: str) -> None:
     other = next(stem for name, stem in CHOICES if name == group and stem != choice)
     one, base = _choice(group, choice), _choice(group, other)

@@ -171,7 +171,7 @@ def test_resuming_is_not_for_sweeps(
     assert trainings.done == []
 
 
-LARGE = ("activation_norm", "backbone_neck", "box_loss", "freebies", "one_vs_two_stage")
+LARGE = ("activation_norm", "assigner", "backbone_neck", "box_loss", "freebies", "one_vs_two_stage")
 """Sweeps that take 5 to 15 s to compose."""
 
 

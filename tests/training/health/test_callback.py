@@ -88,6 +88,7 @@ def test_what_cannot_be_watched_is_refused(
         train(settings)
 
 
+@pytest.mark.slow
 def test_a_level_without_objects_is_said_and_not_flagged(
     tiny: Configure, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
