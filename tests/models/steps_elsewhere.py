@@ -38,7 +38,8 @@ def step(recipe: str) -> dict[str, object]:
     with OtherDevice() as device:
         there.to(device.device)
         average = AveragedDetector(there, 0.99)
-        optimizer = settings.optim.build(there, fused=False)
+        optimizer: Any = settings.optim.build(there, fused=False)
+        begin_training(settings, optimizer)
         found: dict[str, dict[str, object]] = {}
 
         def phase(name: str) -> None:
@@ -65,6 +66,7 @@ def step(recipe: str) -> dict[str, object]:
         state = {name: tensor.cpu() for name, tensor in there.state_dict().items()}
 
     optimizer = settings.optim.build(here, fused=False)
+    begin_training(settings, optimizer)
     for _ in range(2):
         optimizer.zero_grad()
         torch.manual_seed(1)
@@ -89,6 +91,12 @@ def step(recipe: str) -> dict[str, object]:
             default=0.0,
         ),
     }
+
+
+def begin_training(settings: Any, optimizer: Any) -> None:
+    """Schedule-free optimizers want to be told."""
+    if settings.optim.averages_itself:
+        optimizer.train()
 
 
 if __name__ == "__main__":
