@@ -327,6 +327,7 @@ MISTAKES = [
     Mistake("detector/heads/anchor_free.py", 'return raw["class_logits"].float().sigmoid()', 'return raw["class_logits"].sigmoid()', "tests/heads/test_anchor_free.py"),
     Mistake("detector/models/detector.py", "lambda: [0.485, 0.456, 0.406]", "lambda: [0.485, 0.465, 0.406]", "tests/config/test_default_values.py"),
     Mistake("detector/losses/criterion.py", "box_weight: Weight = 7.5", "box_weight: Weight = 5.0", "tests/config/test_default_values.py"),
+    Mistake("detector/models/darknet.py", "    if width != height:", "    if width == height:", "tests/models/test_darknet.py"),
     Mistake("detector/necks/pan.py", "x = lower.pop()", "x = lower.pop(0)", NECKS),
     Mistake("detector/training/module.py", "if batch_index % self.trainer.accumulate_grad_batches == 0:  # until", "if True:  # until", "tests/training/test_module.py"),
     Mistake("detector/experiments/benchmark/parts.py", 'self.entered("backward")', "pass", "tests/experiments/benchmark/test_parts.py"),

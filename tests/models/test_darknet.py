@@ -14,7 +14,7 @@ from torch import Tensor
 from detector import config
 from detector.checkpoint import build, open_checkpoint
 from detector.errors import OptionError
-from detector.models.darknet import darknet, introduction
+from detector.models.darknet import darknet, images_line, introduction
 from detector.resolve import resolve_files
 from detector.training.run_folder import read_config
 from detector.training.train import train
@@ -165,3 +165,10 @@ def test_a_checkpoint_older_than_the_choice_is_letterboxed(tiny: Configure, file
         del values["model"]["resize"]
         assert config.from_dict(values).model.resize == "letterbox"
     assert resolve_files(tiny(model=files)).model.resize == "stretch"
+
+
+def test_a_cfg_for_images_that_are_no_square_is_said_to_score_otherwise() -> None:
+    cfg = "[net]\nwidth=96\nheight={}\nchannels=3\n[convolutional]\nfilters=4\n"
+    assert images_line("a/x.cfg", cfg.format(96), "stretch", 96) == "images: RGB in 0..1, stretched to 96×96 pixels"
+    wide = images_line("a/x.cfg", cfg.format(64), "letterbox", 96)
+    assert wide.startswith("images: RGB in 0..1, letterboxed to 96×96 pixels; x.cfg was made for 96×64, ")
