@@ -123,7 +123,8 @@ function lineChart({ title, x, y, series, rules = [], diagonal = false, say = nu
   function drawRules() {
     const { box, placeX, placeY } = place;
     across.replaceChildren();
-    for (const rule of rules.filter((one) => isNumber(one.x ?? one.y))) {
+    const known = (value) => value === undefined || isNumber(value); // a precision where nothing was found is none
+    for (const rule of rules.filter((one) => known(one.x) && known(one.y))) {
       if (isNumber(rule.x) && isNumber(rule.y)) {
         const [left, top] = [placeX(rule.x), placeY(rule.y)];
         across.append(tooltip(svg("path", { d: `M${left} ${top - 7}l7 7l-7 7l-7-7Z`, class: "point", fill: isNumber(rule.colour) ? colour(rule.colour) : "var(--accent)" }), rule.name));

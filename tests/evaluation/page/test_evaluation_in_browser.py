@@ -83,6 +83,17 @@ def test_what_the_slider_counts_is_what_a_loop_over_the_detections_counts(
     assert cells[6].strip() == f"{expected.right[0] / (expected.right[0] + expected.wrong[0]):.3f}"
 
 
+def test_a_class_of_which_nothing_is_found_has_no_place_on_the_curve(opened: Opened, made: Shown) -> None:
+    chart = opened.page.locator("#curves figure.chart").first
+    for score in (0.3, 0.999):
+        move(opened, score)
+        expected = by_hand(made.index, made.results, score, 0.5)
+        found = [right + wrong > 0 for right, wrong in zip(expected.right, expected.wrong, strict=True)]
+        assert chart.locator("path.point").count() == sum(found)
+        assert chart.locator("path.rule").count() == chart.locator("text.small", has_text="at score").count() == 0
+    assert not all(found)
+
+
 def test_a_cell_of_the_confusion_matrix_opens_its_images(opened: Opened, made: Shown) -> None:
     expected = by_hand(made.index, made.results, 0.3, 0.5)
     move(opened, 0.3)
