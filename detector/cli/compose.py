@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +74,8 @@ def run(command: Command, arguments: list[str], function: Callable[[Any], Any] |
             given = sorted(_with_format(command, arguments), key=lambda one: one not in SWITCHES)
             sys.argv = [sys.argv[0], *given]
             try:
-                main()
+                with _help_that_is_no_text():
+                    main()
             except OSError as error:
                 if not composing or error.filename is None:  # Hydra's own errors are of this kind too
                     raise
@@ -84,6 +87,29 @@ def run(command: Command, arguments: list[str], function: Callable[[Any], Any] |
         finished = SweepReport.current is None or SweepReport.current.conclude()
     if not finished:
         sys.exit(1)
+
+
+@contextmanager
+def _help_that_is_no_text() -> Iterator[None]:
+    """Python 3.14 refuses help that is no text; Hydra 1.3 has such an option, whose help is never printed here.
+
+    https://github.com/facebookresearch/hydra/issues/3121
+    """
+    parser: Any = argparse.ArgumentParser
+    checked = getattr(parser, "_check_help", None)
+    if checked is None:
+        yield
+        return
+
+    def check_text(self: argparse.ArgumentParser, action: argparse.Action) -> None:
+        if isinstance(action.help, str):
+            checked(self, action)
+
+    parser._check_help = check_text
+    try:
+        yield
+    finally:
+        parser._check_help = checked
 
 
 def _sweep_job(composed: DictConfig) -> None:
