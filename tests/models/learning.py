@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from dataclasses import replace
 from functools import cached_property
 from typing import cast
 
@@ -13,11 +12,10 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
-from torchvision.ops import box_area
 
 from detector import config
 from detector.checkpoint import build
-from detector.data.index import Index
+from detector.data.index import AnnotatedObjects, Index, assemble
 from detector.data.module import DetectionData
 from detector.evaluation.evaluate import evaluate
 from detector.models.detector import detect_batch
@@ -108,14 +106,19 @@ def with_statistics_of_batches(detector: nn.Module) -> nn.Module:
 def index_of(batch: Batch, like: Index) -> Index:
     """What a batch shows, as a split of its own: its images are the originals."""
     targets = batch.targets
-    boxes = torch.cat([target.boxes for target in targets])
-    return replace(
-        like,
-        image_ids=np.arange(len(targets)),
-        sizes=np.array([batch.images.shape[-2:]] * len(targets), dtype=np.int32),
-        offsets=np.cumsum([0, *(len(target.boxes) for target in targets)]),
-        boxes=boxes.numpy(),
+    number, (height, width) = len(targets), batch.images.shape[-2:]
+    objects = AnnotatedObjects(
+        owners=np.repeat(np.arange(number), [len(target.boxes) for target in targets]),
+        boxes=torch.cat([target.boxes for target in targets]).numpy(),
         labels=torch.cat([target.labels for target in targets]).numpy(),
         crowd=torch.cat([target.crowd for target in targets]).numpy(),
-        area=box_area(boxes).numpy(),
+        where=lambda n: f"object {n} of the batch",
+    )
+    return assemble(
+        like.class_names,
+        like.category_ids,
+        range(number),
+        [""] * number,
+        np.full((number, 2), (height, width)),
+        objects,
     )

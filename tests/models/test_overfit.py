@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 import torch
+from composition import composed
 from darknet_files import learner
+from learning import data_of, index_of
 
 from detector import config
 from detector.checkpoint import build
@@ -166,3 +168,16 @@ def test_detectors_on_proposals_overfit_four_images(
     parts = {} if isinstance(model, config.RCNNOptions) else {"neck": PAN}
     settings = tiny(data=data, image_size=128, model=model, backbone=CSP, **parts)
     assert ap50_after_learning_four_images(settings, 200) > 0.95
+
+
+def test_what_a_batch_shows_is_found_whole_by_its_own_boxes() -> None:
+    data = data_of(
+        composed("data=shapes", "data.train_images=2", "data.val_images=1", "data.batch_size=2", "data.workers=0")
+    )
+    batch = next(iter(data.train_dataloader()))
+    results = [
+        {"image_id": i, "category_id": data.category_ids[label], "bbox": [x, y, right - x, lower - y], "score": 0.5}
+        for i, target in enumerate(batch.targets)
+        for (x, y, right, lower), label in zip(target.boxes.tolist(), target.labels.tolist(), strict=True)
+    ]
+    assert evaluate(index_of(batch, data.train_index), results)["AP"] == pytest.approx(1.0)
