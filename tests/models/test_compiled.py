@@ -47,7 +47,10 @@ def test_a_compiled_detector_learns_and_finds_what_it_does_without(
             found.append(losses)
         assert found[0].keys() == found[1].keys()
         for name, loss in found[0].items():
-            assert found[1][name].item() == pytest.approx(loss.item(), rel=1e-4), name
+            # of two stages the second looks where the first proposes, and rounding moves proposals
+            assert found[1][name].item() == pytest.approx(
+                loss.item(), rel=1e-4 if model.name == "single_shot" else 1e-3
+            ), name
     gradients = zip(plain.named_parameters(), compiled.parameters(), strict=True)
     for (name, one), other in gradients:
         assert one.grad is not None
