@@ -18,7 +18,7 @@ def test_a_command_composes_where_argparse_looks_at_each_help_as_in_python_3_14(
     looked_at = []
 
     def check(self: argparse.ArgumentParser, action: argparse.Action) -> None:
-        if "%" in (action.help or ""):  # a TypeError where help is no text
+        if action.help and "%" in action.help:  # a TypeError where help is no text
             action.help % vars(action)
         looked_at.append(action)
 
