@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import io
+import os
 import weakref
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import redirect_stdout
@@ -34,6 +35,9 @@ AREAS: Mapping[str, tuple[float, float]] = {
     "large": (96**2, 1e10),
 }
 """The areas of objects in square pixels, of which APs, APm and APl are named."""
+
+_process_of_threads: int | None = None
+"""The process in which the Rust engine has started its threads; a fork of it has the engine, but not they."""
 
 _ground_truths: dict[int, tuple[weakref.ref[Index], COCO]] = {}
 
@@ -85,8 +89,10 @@ def evaluation(
 
     Both have `params`, `evaluate()`, `accumulate()`, `summarize()`, `eval` and `stats`, with equal values. `evalImgs`, what
     became of each detection, is there where `keep_matches` is set; ids of detections count from 1 in the order of `results`.
+    In a fork of a process that has measured by the Rust engine, which would wait for ever, pycocotools measures.
     """
-    if engine == "pycocotools":
+    global _process_of_threads
+    if engine == "pycocotools" or _process_of_threads not in (None, os.getpid()):
         return COCOeval(ground_truth(index), as_coco(index, results), iouType="bbox")
     rows = np.column_stack(
         [
@@ -96,6 +102,7 @@ def evaluation(
             ranks(index.category_ids)[results.labels],
         ]
     )
+    _process_of_threads = os.getpid()
     with redirect_stdout(io.StringIO()):
         truth = ultrafast.COCO(ground_truth(index).dataset)
         return ultrafast.COCOeval(truth, truth.loadRes(rows), "bbox", store_eval_imgs=keep_matches)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import multiprocessing
 from pathlib import Path
 from typing import Any
 
@@ -305,3 +306,12 @@ def test_a_subset_is_measured_on_its_own_images() -> None:
     alone = evaluate(subset, results)
     assert alone["AR100"] > evaluate(index, results)["AR100"]
     assert list(alone["per_class"]) == list(index.class_names)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_fork_of_a_process_that_has_measured_measures_the_same_and_does_not_wait_for_ever() -> None:
+    index = index_of(random_annotations(0))
+    results = noisy_results(index, seed=0)
+    expected = evaluate(index, results)
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        assert pool.apply_async(evaluate, (index, results)).get(timeout=60) == expected
