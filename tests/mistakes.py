@@ -478,6 +478,7 @@ MISTAKES = [
     Mistake("detector/seminar/yolov4.py", '_SPARSE = "head: dense prediction", "head: sparse prediction"', '_SPARSE = "head: dense prediction", "head: dense prediction"', CATEGORIES),
     Mistake("detector/seminar/box_losses.py", 'target + side * torch.tensor', 'target + 8 * torch.tensor', BOXES),
     Mistake("detector/seminar/box_losses.py", 'a - b for a, b in zip(ap["ciou"][size]', 'b - a for a, b in zip(ap["ciou"][size]', BOXES),
+    Mistake("detector/seminar/box_losses.py", '_gain(ap, "l1", "large"), strict', '(0.0,) * len(seeds), strict', BOXES),
     Mistake("detector/seminar/size_training.py", 'losses = [BoxLoss(kind)', 'losses = [BoxLoss("l2")', BOXES),
     Mistake("detector/seminar/factorisation.py", 'cost(whole, ceil(fewer) - 1)', 'cost(whole, ceil(fewer) + 1)', FACTORISED),
     Mistake("detector/seminar/factorisation.py", 'replace(whole, stride=(2, 1, 1))', 'replace(whole, stride=(1, 2, 2))', FACTORISED),
