@@ -289,6 +289,8 @@ class Benchmark(Experiment):
     """A repeat is as many whole batches or steps as take at least so long."""
     epochs: CountOrNone = 3
     """Epochs of loading after each of which the memory of the loader processes is read; 0 reads none."""
+    precision: Precision = "auto"
+    """What the network computes in when it predicts, as in `predict`; trainer.precision is that of a training step."""
     output: str | None = None
     """JSON file of the figures; by default runs/benchmark/ID/benchmark.json."""
 

@@ -15,6 +15,7 @@ from detector.data.module import DetectionData
 from detector.experiments.benchmark.clock import Clock, device_wait, figure, images_per_second
 from detector.experiments.benchmark.memory import PeakMemory
 from detector.experiments.benchmark.training import as_train
+from detector.inference.precision import precision_of
 from detector.inference.predictor import Predictor
 from detector.resolve import resize_of
 from detector.types import Batch
@@ -39,11 +40,12 @@ def measure_prediction(settings: config.Benchmark) -> dict[str, Any]:
     untrained = Checkpoint(
         Path("untrained"), DetectorOptions.of(recipe), data.class_names, data.category_ids, 0, weights, recipe
     )
-    predictor = Predictor(untrained, accelerator=settings.trainer.accelerator)
+    predictor = Predictor(untrained, accelerator=settings.trainer.accelerator, precision=settings.precision)
     batch = next(iter(data.val_dataloader()))
     sizes = sorted({1, settings.data.batch_size})
     return {
         **{f"batch_{size}": _measure(settings, predictor, _of_size(batch, size)) for size in sizes},
+        "precision": precision_of(predictor.dtype),
         "peak_memory": peak.report(),
     }
 

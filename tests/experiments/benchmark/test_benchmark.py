@@ -254,13 +254,27 @@ def test_health_is_measured_at_an_interval_that_was_chosen(benchmark: Callable[.
 
 def test_prediction_is_measured_for_one_image_and_for_a_batch(benchmark: Callable[..., config.Benchmark]) -> None:
     report = measure_prediction(benchmark())
-    assert report.keys() == {"batch_1", "batch_4", "peak_memory"}
+    assert report.keys() == {"batch_1", "batch_4", "precision", "peak_memory"}
     assert all(math.isfinite(n) and n > 0 for n in numbers(report))
     for size in ("batch_1", "batch_4"):
         rates, times = report[size]["images_per_second"], report[size]["time_an_image"]
         assert times["unit"] == "ms"
         assert times["values"] == pytest.approx([1000 / rate for rate in rates["values"]], rel=1e-3)
         assert rates["repeats"] == times["repeats"] == 2
+
+
+def test_prediction_is_measured_in_the_precision_that_is_asked_for(
+    benchmark: Callable[..., config.Benchmark], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    detect, seen = Predictor.detect, set()
+
+    def noted(self: Predictor, batch: Batch) -> list[Detections]:
+        seen.add(self.dtype)
+        return detect(self, batch)
+
+    monkeypatch.setattr(Predictor, "detect", noted)
+    assert measure_prediction(benchmark(precision="bf16", warmup=0, repeats=1))["precision"] == "bf16"
+    assert seen == {torch.bfloat16}
 
 
 def test_a_batch_larger_than_the_validation_split_is_filled(
