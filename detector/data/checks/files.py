@@ -14,7 +14,7 @@ from PIL import Image, UnidentifiedImageError
 from detector.data.checks.labels import crops
 from detector.data.checks.picture_hash import thumbnail
 from detector.data.images.decode import depth_used, eight_bits, stored_pixels, upright
-from detector.data.images.headers import MAX_BYTES, PILLOW_FORMATS, Header, Source, check_file, parse_header
+from detector.data.images.headers import PILLOW_FORMATS, Header, Source, check_file, parse_header
 from detector.data.index import Index, Problem
 
 _GPS = 0x8825
@@ -70,8 +70,7 @@ def decode_all(index: Index) -> FileFindings:
 def _decode(index: Index, i: int) -> _Decoded:
     file = str(index.files[i])
     try:
-        check_file(file)
-        content = np.fromfile(file, dtype=np.uint8, count=MAX_BYTES)
+        content = np.fromfile(file, dtype=np.uint8, count=check_file(file).st_size)
     except ValueError as error:
         kind = "missing image" if "missing" in str(error) else "unreadable image"
         return _Decoded(problem=Problem(kind, file, str(error)))
