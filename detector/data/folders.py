@@ -40,7 +40,12 @@ def contents(folder: Path) -> tuple[list[str], list[str]]:
         with os.scandir(folder) as entries:
             for entry in entries:
                 if is_data(entry.name):
-                    (folders if entry.is_dir() else files).append(entry.name)
+                    (folders if _is_folder(entry) else files).append(entry.name)
     except (OSError, ValueError):
         return [], []
     return sorted(folders), sorted(files)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """As `os.path.isdir`, which says no to a link in a circle instead of failing, but only links are looked up."""
+    return os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir()

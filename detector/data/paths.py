@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from detector.data.folders import contents
 from detector.data.images.headers import IMAGE_SUFFIXES, header_sizes
 from detector.data.moved_paths import is_there
 from detector.data.options import Data
@@ -68,7 +69,8 @@ def existing(path: Path, key: str, folder: bool = False) -> Path:
 
 def listing(folder: Path, wanted: str, limit: int = 8) -> str:
     """The names in `folder` nearest to `wanted`, for an error message."""
-    return nearest_names(sorted(p.name + ("/" if p.is_dir() else "") for p in folder.iterdir()), wanted, limit)
+    folders, files = contents(folder)
+    return nearest_names(sorted([*(f"{name}/" for name in folders), *files]), wanted, limit)
 
 
 def nearest_names(names: Sequence[str], wanted: str, limit: int = 8) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from detector.data.file_values import identifier, loose, number
+from detector.data.folders import contents
 from detector.data.formats.coco_categories import Category, annotated_elsewhere, classes, read_categories
 from detector.data.formats.coco_json import CocoFile, Entries, load_coco
 from detector.data.formats.coco_objects import coco_objects
@@ -216,8 +217,7 @@ def _image_files(data: Coco, split: str, path: Path, root: Path) -> ImageFiles:
         bases.append(path.parent.parent)
     places = [folder / name for base in bases for folder in (base, base / "images")]
     for folder in [folder for base in bases for folder in (base, base / "images")]:
-        if folder.is_dir():
-            places += [one for one in sorted(folder.iterdir()) if one.is_dir() and split_named(one.name) == split]
+        places += [folder / name for name in contents(folder)[0] if split_named(name) == split]
     places += [path.parent / "images", path.parent / "data", root / "images", root / "data", path.parent, *bases]
     return ImageFiles(places, split)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
+from detector.data.folders import contents, walk
 from detector.data.formats.data_yaml import read_description
 from detector.data.formats.split_names import SPLITS, split_named
 from detector.data.formats.voc import ANNOTATION_FOLDERS
@@ -199,7 +200,8 @@ def _of_boxes(files: list[Path]) -> list[Path]:
 
 
 def _json_files(folder: Path) -> list[Path]:
-    files = [file for file in _listed(folder) if file.suffix.lower() == ".json" and file.is_file()]
+    names = [name for name in contents(folder)[1] if name.lower().endswith(".json")]
+    files = [file for file in (folder / name for name in names) if file.is_file()]
     return [file for file in files if _is_coco(file)] if len(files) <= _MANY else []
 
 
@@ -245,7 +247,8 @@ def _voc(root: Path) -> Layout | None:
 
 def _voc_lists(root: Path) -> dict[str, str]:
     folder = root / "ImageSets" / "Main"
-    names = [file.stem for file in _listed(folder if folder.is_dir() else folder.parent) if file.suffix == ".txt"]
+    files = contents(folder if folder.is_dir() else folder.parent)[1]
+    names = [name.removesuffix(".txt") for name in files if name.endswith(".txt")]
     entries = {}
     for split in SPLITS:
         words = [name for name in names if split_named(name) == split]
@@ -258,8 +261,8 @@ def _voc_lists(root: Path) -> dict[str, str]:
 
 
 def _has_xml(folder: Path, deep: bool = True) -> bool:
-    paths: Iterable[Path] = folder.rglob("*.xml") if deep else folder.glob("*.xml")
-    file = next((path for path in paths if not path.name.startswith(".")), None)
+    places = walk(folder) if deep else [(folder, contents(folder)[1])]
+    file = next((place / name for place, names in places for name in names if name.endswith(".xml")), None)
     try:
         return file is not None and b"<annotation" in file.read_bytes()[:4096].replace(b"\0", b"")
     except OSError:
@@ -268,10 +271,10 @@ def _has_xml(folder: Path, deep: bool = True) -> bool:
 
 def _yolo(root: Path) -> Layout | None:
     """A `data.yaml`, another YAML that names classes, or what stands for one."""
-    for file in _listed(root):
+    for file in (root / name for name in contents(root)[1] if name.lower().endswith((".yaml", ".yml"))):
         if file.name in ("data.yaml", "data.yml"):
             return Layout("yolo", root)
-        if file.suffix.lower() in (".yaml", ".yml") and file.is_file():
+        if file.is_file():
             try:
                 names = re.search(r"^\s*[\"']?names[\"']?\s*:", read_text(file), re.MULTILINE)
             except UserError:
@@ -286,15 +289,7 @@ def _yolo(root: Path) -> Layout | None:
 
 
 def _folders(folder: Path) -> list[Path]:
-    return [path for path in _listed(folder) if path.is_dir()]
-
-
-def _listed(folder: Path) -> list[Path]:
-    """What is in a folder, but what is hidden."""
-    try:
-        return sorted(path for path in folder.iterdir() if not path.name.startswith((".", "__")))
-    except OSError:
-        return []
+    return [folder / name for name in contents(folder)[0] if not name.startswith("__")]
 
 
 _FORMATS: dict[str, Callable[[Path], Layout | None]] = {"coco": _coco, "voc": _voc, "yolo": _yolo}
