@@ -78,4 +78,4 @@ def shown(value: Any, limit: int = 80) -> str:
         text = "a number of thousands of digits"
     if len(text) > limit:
         text = f"{text[: limit // 2]}...{text[-limit // 2 :]}"
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

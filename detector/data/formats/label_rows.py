@@ -45,15 +45,12 @@ def parse_rows(owner: int, text: str) -> Iterator[Row | tuple[int, str]]:
         words = content.split()
         if not words:
             continue
-        row = shown(" ".join(words), 60)
-        if not all(len(word) < 400 and _NUMBER.fullmatch(word) for word in words):
-            yield line, f"skipped {row!r}: {FORMS}"
-            continue
-        first, *rest = (float(word) for word in words)
-        if not first.is_integer() or len(rest) < 4:
-            yield line, f"skipped {row!r}: {FORMS}"
-        else:
-            yield Row.of(owner, line, int(first), rest)
+        if all(len(word) < 400 and _NUMBER.fullmatch(word) for word in words):
+            first, *rest = map(float, words)
+            if first.is_integer() and len(rest) >= 4:
+                yield Row.of(owner, line, int(first), rest)
+                continue
+        yield line, f"skipped {shown(' '.join(words), 60)!r}: {FORMS}"
 
 
 class RowForms:
