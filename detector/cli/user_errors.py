@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 from detector import signals
 from detector.errors import RunError, UserError
@@ -56,9 +56,17 @@ def one_line(error: BaseException) -> str | None:
 
 
 def fail(line: str, code: int = 2) -> NoReturn:
-    """Ends the program with one line on standard error."""
-    print(f"error: {line}", file=sys.stderr)
+    """Ends the program with one line on standard error, if anybody reads that."""
+    try:
+        print(f"error: {line}", file=sys.stderr, flush=True)
+    except BrokenPipeError:
+        _throw_away(sys.stderr)
     sys.exit(code)
+
+
+def _throw_away(stream: TextIO) -> None:
+    """What is left in it goes nowhere: Python flushes it once more when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _answer(error: BaseException) -> None:
@@ -71,7 +79,7 @@ def _answer(error: BaseException) -> None:
         case RunError():
             fail(_last_line(error), 1)
         case BrokenPipeError() if error.filename is None:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it once more when it ends
+            _throw_away(sys.stdout)
             fail(f"nobody reads the output any more; stopped {signals.way_on()}", 128 + 13)
         case OSError() if error.errno in _USERS_ERRORS:
             fail(f"{error.filename or 'disk'}: {error.strerror}")
