@@ -269,7 +269,7 @@ def one_or_two(proposals: int = 200) -> Answer:
             ),
         ),
         noted=(
-            "trained, with AP and latency: docs/results.md, one seed each, by `train.py -m sweep=one_vs_two_stage`",
+            "trained, with AP (blood cells: three seeds) and latency: docs/results.md, by `train.py -m sweep=one_vs_two_stage`",
         ),
         sources=(
             "Girshick et al. 2014, Rich feature hierarchies (R-CNN)",

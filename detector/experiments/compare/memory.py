@@ -12,6 +12,7 @@ import psutil
 import torch
 
 from detector.checkpoint import open_checkpoint
+from detector.data.free_memory import give_back_memory
 from detector.errors import UserError
 from detector.experiments.benchmark.memory import MEBIBYTE, forget_peak, peak_resident
 from detector.inference.predictor import Predictor
@@ -37,11 +38,18 @@ def peak_memory(checkpoint_file: Path, batches: Sequence[Batch], accelerator: st
 
 
 def _predict(checkpoint_file: Path, batches: Sequence[Batch], accelerator: str) -> float:
+    _predicted(checkpoint_file, batches[:1], accelerator)  # imports what is imported late
+    give_back_memory()
     libraries = psutil.Process().memory_info().rss / MEBIBYTE
+    predictor = _predicted(checkpoint_file, batches, accelerator)
+    if predictor.device.type == "cuda":
+        return torch.cuda.max_memory_allocated() / MEBIBYTE
+    return peak_resident() - libraries
+
+
+def _predicted(checkpoint_file: Path, batches: Sequence[Batch], accelerator: str) -> Predictor:
     predictor = Predictor(open_checkpoint(checkpoint_file), accelerator=accelerator)
     forget_peak()  # a checkpoint also holds what training needs, and was read as a whole
     for batch in batches:
         predictor.detect(batch)
-    if predictor.device.type == "cuda":
-        return torch.cuda.max_memory_allocated() / MEBIBYTE
-    return peak_resident() - libraries
+    return predictor

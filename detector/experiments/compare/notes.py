@@ -8,6 +8,7 @@ from dataclasses import fields
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from detector import __version__, config
 from detector.command_line import command_line, quoted
@@ -76,12 +77,18 @@ def _commit(one: Run) -> str:
 
 def origin(given: config.Compare) -> str:
     """Command, date and versions."""
-    options = []
-    for field in fields(config.Compare):
-        value = getattr(given, field.name)
-        if field.name != "runs" and value != field.default:
-            options.append(f"{field.name}={quoted(str(value))}")
+    usual = config.Compare(given.runs)
+    options = [
+        f"{field.name}={_value(value)}"
+        for field in fields(given)
+        if (value := getattr(given, field.name)) != getattr(usual, field.name)
+    ]
     command = command_line("compare", *given.runs, *options)
     others = [f"{name} {version(name)}" for name in ("torch", "torchvision", "pycocotools", "numpy")]
     versions = ", ".join([f"detector {__version__}", *others])
     return f"```\n{command}\n```\n\n{datetime.now():%Y-%m-%d %H:%M}; {versions}."
+
+
+def _value(value: Any) -> str:
+    """As it is written on a command line."""
+    return f"[{','.join(map(quoted, value))}]" if isinstance(value, list) else quoted(str(value))

@@ -67,7 +67,8 @@ def test_the_table_the_plot_and_the_intervals_are_written_from_the_runs(
     assert "## Necks, tiny" in text
     assert f"| {PAN} | 0, 1 |" in text
     assert "1.5 ± 0.7" in text  # minutes of training
-    assert f"detector compare {runs} resamples=50 accelerator=cpu output=RESULTS.md" in text
+    (command,) = [line for line in text.splitlines() if line.startswith("detector compare")]
+    assert command == f"detector compare {runs} resamples=50 accelerator=cpu output=RESULTS.md 'title=\"Necks, tiny\"'"
     for name in ("necks-tiny.forest.png", "necks-tiny.png"):
         assert f"(RESULTS/{name})" in text
         with Image.open(f"RESULTS/{name}") as picture:

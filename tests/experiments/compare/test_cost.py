@@ -165,5 +165,5 @@ def test_memory_grows_by_what_prediction_holds(tiny: Configure, tmp_path: Path) 
         predictor = Predictor(open_checkpoint(file), image_size=size, accelerator="cpu")
         peaks[size] = peak_memory(file, [predictor.preprocess([picture])], "cpu")
     # the first convolution alone gives 16 channels of float32 at half of 1280 pixels: 25 MiB; its activation as many
-    assert peaks[96] > 1
+    assert 1 < peaks[96] < 60  # libraries that are imported late are not what the network needs
     assert peaks[1280] - peaks[96] > 40
