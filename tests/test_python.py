@@ -117,7 +117,9 @@ def test_what_cannot_be_built_is_said_in_one_line(given: dict[str, Any], said: s
     assert "\n" not in str(caught.value)
 
 
-def test_training_from_python_gives_the_weights_of_the_command_line(tmp_path: Path) -> None:
+def test_training_from_python_gives_the_weights_of_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = detector.train(SCENES, **SMALL, **HERE, loss="giou", augment="light", epochs=2, seed=3, runs=tmp_path / "a")
     settings = composed(
         "data=shapes", "data.scene_size=64", "data.train_images=8", "data.val_images=4", "data.batch_size=4",
@@ -138,6 +140,8 @@ def test_training_from_python_gives_the_weights_of_the_command_line(tmp_path: Pa
     )
     assert torch.equal(found.boxes, again.boxes)
     assert len(found)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+    assert run.predictor().dtype == detector.load(run.checkpoint).dtype == torch.bfloat16
 
 
 def test_a_built_detector_is_trained_in_place_and_measured_as_its_checkpoint(tmp_path: Path) -> None:

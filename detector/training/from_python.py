@@ -43,9 +43,9 @@ class TrainedRun:
         numbers: dict[str, Any] = json.loads(file.read_text()) if file.is_file() else {}
         return numbers
 
-    def predictor(self, image_size: int | None = None, accelerator: str = "auto") -> Predictor:
+    def predictor(self, image_size: int | None = None, accelerator: str = "auto", precision: str = "auto") -> Predictor:
         """The trained detector, ready to `predict`; as `detector.load(run.checkpoint)`."""
-        return Predictor(open_checkpoint(self.checkpoint), image_size, accelerator)
+        return Predictor(open_checkpoint(self.checkpoint), image_size, accelerator, precision)
 
 
 def train_from_python(

@@ -275,7 +275,7 @@ def test_labels_follow_the_checkpoints_class_names_and_ids_the_data(tiny: Config
     data = config.Coco(root=str(tmp_path), val="val.json", workers=0)
     metrics = run(config.Evaluate(data, checkpoint=str(file), output=str(tmp_path / "out"), accelerator="cpu"))
     assert metrics["category_ids"] == {"zebra": 70, "ant": 3}
-    found = detector.load(file, accelerator="cpu").predict(tmp_path / "a.jpg", score=0)
+    found = detector.load(file, accelerator="cpu", precision="fp32").predict(tmp_path / "a.jpg", score=0)
     stored = json.loads((tmp_path / "out" / "detections.json").read_text())
     assert [entry["category_id"] for entry in stored] == [(70, 3)[label] for label in found.labels]
     assert {entry["category_id"] for entry in stored} == {3, 70}
