@@ -61,6 +61,8 @@ def move(opened: Opened, score: float, iou: float = 0.5) -> None:
 
 
 def shown_images(opened: Opened) -> set[int]:
+    """Those of the list once it follows what was chosen, which it does with a frame of its own."""
+    opened.until("listeners.every(({ section, due }) => section !== 'images' || !due.size)")
     return set(opened.page.evaluate("ordered"))
 
 
