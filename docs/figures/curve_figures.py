@@ -114,7 +114,7 @@ def distribution_figure(bins: int = 16, target: float = 5.3) -> Figure:
     logits = torch.zeros(1, bins, dtype=torch.float64, requires_grad=True)
     distribution_focal_loss(logits, torch.tensor([target], dtype=torch.float64)).sum().backward()
     assert logits.grad is not None
-    right.bar(values, -logits.grad[0], color="#5b8fc7")
+    right.bar(values.tolist(), (-logits.grad[0]).tolist(), color="#5b8fc7")
     right.axhline(0, color="#555555", lw=0.8)
     right.set_xlabel("bin")
     right.set_ylabel("push on its logit, all being equal")
