@@ -1,4 +1,4 @@
-"""How much memory this process may still take, as the machine and its container or job allow; and giving some back."""
+"""How much memory this process may still take, as its machine and container or job allow; keeping it, and giving it back."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import ctypes
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt(3)
 
 
 def free_memory(root: Path = Path("/")) -> int:
@@ -47,9 +50,24 @@ def _group_room(root: Path) -> Iterator[int]:
             yield room + sum(int(entries.get(name, 0)) for name in files)
 
 
+def keep_freed_memory() -> None:
+    """Lets this process use again what it frees, for the next batch, in blocks of up to 32 MiB.
+
+    Otherwise glibc returns the top of what was freed to the machine after each batch, and the next one waits for pages that
+    the kernel clears: an eighth of the time in which a small network on a CPU sees 8 images.
+    """
+    set_option = _glibc("mallopt")
+    if set_option is not None and set_option(_MMAP_THRESHOLD, 32 << 20):  # the most that glibc takes here
+        set_option(_TRIM_THRESHOLD, 1 << 30)
+
+
 def give_back_memory() -> None:
     """Lets the machine have what this process has freed, of which glibc keeps what lies below anything still in use."""
-    if sys.platform == "linux":
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # other C libraries have none
-        if trim is not None:
-            trim(0)
+    trim = _glibc("malloc_trim")
+    if trim is not None:
+        trim(0)
+
+
+def _glibc(function: str) -> Any:
+    """A function that glibc alone has; None with other C libraries."""
+    return getattr(ctypes.CDLL(None), function, None) if sys.platform == "linux" else None

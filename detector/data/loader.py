@@ -24,6 +24,7 @@ from torch.utils.data import DataLoader, Dataset, get_worker_info
 from torch.utils.data.dataloader import _BaseDataLoaderIter, _MultiProcessingDataLoaderIter
 
 from detector.data.batch import NO_SHARED_MEMORY
+from detector.data.free_memory import keep_freed_memory
 from detector.data.processes import loader_context, starting_processes
 from detector.data.shared_memory import Shared, SharedMemory, share
 from detector.errors import RunError
@@ -233,6 +234,7 @@ def _start_loading(memory: SharedMemory, worker: int) -> None:
     """The first act of a loader process, before OpenCV is used."""
     cv2.setNumThreads(0)  # there are as many processes as there is room for threads
     torch.set_num_threads(1)
+    keep_freed_memory()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     row = memory.array().view(np.int64).reshape(-1, 2)[worker]
     info = get_worker_info()

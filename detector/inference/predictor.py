@@ -14,6 +14,7 @@ from torch import Tensor
 
 from detector.checkpoint import Checkpoint
 from detector.data.dataset import DetectionDataset
+from detector.data.free_memory import keep_freed_memory
 from detector.data.images.letterbox import check_image_size
 from detector.data.index import AnnotatedObjects, Index, assemble
 from detector.data.paths import header_sizes
@@ -57,6 +58,8 @@ class Predictor:
         self.resize = resize_of(checkpoint.options.model)
         self.checkpoint = checkpoint
         self.device = choose_device(accelerator)
+        if self.device.type == "cpu":
+            keep_freed_memory()
         self.dtype = dtype_of(precision, self.device)
         network: Any = checkpoint.detector()
         convolutions = fold_batch_norms(network)

@@ -10,6 +10,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from detector import config
+from detector.data.free_memory import keep_freed_memory
 
 CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
 
@@ -44,6 +45,8 @@ class Backends(Callback):
             "matmul": torch.get_float32_matmul_precision(),
             "workspace": os.environ.get(CUBLAS),
         }
+        if device == "cpu":
+            keep_freed_memory()
         if self.deterministic or device == "cpu":
             torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # none is ever read
             torch.use_deterministic_algorithms(True, warn_only=not self.deterministic)

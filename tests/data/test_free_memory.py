@@ -1,3 +1,7 @@
+import platform
+import resource
+import subprocess
+import sys
 from pathlib import Path
 
 import psutil
@@ -60,3 +64,35 @@ def test_a_container_of_the_older_kind(tmp_path: Path) -> None:
 def test_a_group_over_its_limit_has_nothing_left(tmp_path: Path) -> None:
     write(tmp_path, "0::/\n", "sys/fs/cgroup", memory__max="10", memory__current="20", memory__stat="")
     assert free_memory(tmp_path) == 0
+
+
+BATCHES = """
+import resource
+from detector.data.free_memory import give_back_memory, keep_freed_memory
+
+def batch():
+    for _ in [b"x" * (24 << 20) for _ in range(8)]:
+        pass
+
+def pages(function):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    function()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+{first}
+batch()
+kept = pages(batch)
+give_back_memory()
+print(kept, pages(batch))
+"""
+PAGES = 8 * 24 * 2**20 // resource.getpagesize()
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library keeps memory in its own way")
+@pytest.mark.parametrize("keeps", [True, False])
+def test_memory_that_is_kept_is_not_asked_for_again_until_it_is_given_back(keeps: bool) -> None:
+    program = BATCHES.format(first="keep_freed_memory()" if keeps else "")
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    kept, given_back = map(int, said.split())
+    assert (kept < PAGES / 20) == keeps
+    assert given_back > PAGES / 2
