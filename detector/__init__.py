@@ -192,7 +192,8 @@ def evaluate(
 
     from detector import config
     from detector.data.index import Index
-    from detector.evaluation.run import evaluate_detector, run
+    from detector.evaluation.evaluate_detector import evaluate_detector
+    from detector.evaluation.run import run
 
     config.load_plugins(plugins)
     index = data if isinstance(data, Index) else None

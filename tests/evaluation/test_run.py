@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -71,6 +73,20 @@ def test_ground_truth_as_detections_scores_1(tmp_path: Path) -> None:
     assert metrics["voc"]["AP50_area"] == 1.0
     assert (metrics["split"], metrics["images"]) == ("test", 3)
     assert json.loads((tmp_path / "out" / "metrics.json").read_text()) == metrics
+
+
+def test_stored_detections_are_scored_without_what_trains_and_runs_a_network(tmp_path: Path) -> None:
+    _write_truth(tmp_path / "truth.json", read_index(SHAPES, "test"))
+    script = Path(detector.__file__).parent.parent / "scripts" / "evaluate.py"
+    program = (
+        f"import runpy, sys; runpy.run_path({str(script)!r}, run_name='__main__')\n"
+        "print(sorted({'lightning', 'torchvision', 'torch._dynamo', 'scipy', 'matplotlib'} & sys.modules.keys()))"
+    )
+    arguments = ["data=shapes", "data.scene_size=96", "data.test_images=3", "data.val_images=6", "data.train_images=4"]
+    files = [f"detections={tmp_path / 'truth.json'}", f"output={tmp_path / 'out'}", "split=test"]
+    command = [sys.executable, "-c", program, *arguments, *files]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert said.splitlines()[-1] == "[]"
 
 
 def test_nothing_is_taken_apart_where_no_report_is_wanted(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from detector import config
 from detector.data.index import AnnotatedObjects, Index, InMemory, assemble
 from detector.data.module import evaluation_loader
 from detector.data.options import Data
-from detector.evaluation.run import evaluate_detector
+from detector.evaluation.evaluate_detector import evaluate_detector
 from detector.evaluation.second_look import detect_mirrored
 from detector.inference.predictor import detect_originals
 from detector.types import Detections
