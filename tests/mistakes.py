@@ -313,7 +313,7 @@ MISTAKES = [
     Mistake("detector/data/dataset.py", "group[0] if group and mixed else _NO_IMAGE", "_NO_IMAGE", DATASET),
     Mistake("detector/data/dataset.py", "group[0] if group else np.arange(len(self))", "np.arange(len(self))", DATASET),
     Mistake("detector/data/loader.py", "self._send_idx // self._run % self._num_workers", "self._send_idx % self._num_workers", "tests/data/test_loader.py"),
-    Mistake("detector/data/module.py", "max(PREFETCH, run) if workers", "PREFETCH if workers", "tests/data/test_data_module.py"),
+    Mistake("detector/data/split_loader.py", "max(PREFETCH, run) if workers", "PREFETCH if workers", "tests/data/test_data_module.py"),
     Mistake("detector/data/formats/coco_objects.py", "simple = (owners >= 0) & (labels >= 0) & ~larger", "simple = (owners >= 0) & (labels >= 0)", COCO_PIECES),
     Mistake("detector/data/formats/coco_json.py", 'if text.count(":") == keys:', 'if text.count(":") >= keys:', COCO_PIECES),
     Mistake("detector/data/formats/coco_annotations.py", "_types(flags) <= {int, bool, type(None)}", "True", COCO_PIECES),

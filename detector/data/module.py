@@ -3,35 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Self, cast
+from typing import Self
 
 import lightning
-import torch
 from torch.utils.data import DataLoader
 
-from detector.data.batch import collate
 from detector.data.cache import Images, open_images
-from detector.data.cores import cores_of_this_rank, loader_processes, usable_cores
+from detector.data.cores import cores_of_this_rank, loader_processes
 from detector.data.dataset import DetectionDataset
 from detector.data.images.letterbox import check_image_size, check_resize
 from detector.data.images.loading import loading_limit
 from detector.data.index import Index, Problem
-from detector.data.loader import LoadedSet, Loader
 from detector.data.machine import from_this_machine
 from detector.data.options import Augment, Data
 from detector.data.problems import refuse_nothing_to_learn
 from detector.data.processes import expect_loading
-from detector.data.proposals.compute import open_proposals
 from detector.data.read import read_index
 from detector.data.sampler import EpochSampler
 from detector.data.shared_memory import Shared, share
+from detector.data.split_loader import opened_evaluation_loader, opened_proposals, split_loader
 from detector.errors import UserError
 from detector.option_check import check
 from detector.proposals.selective_search import ProposalRequest
 from detector.types import Batch, ImageId
 
-PREFETCH = 4
-"""Batches that each loader process is ahead at least: enough to hide an uneven one, little memory."""
 MIXED = 64
 """Images that are mixed with one another alone, at least, if batches have four or more. A process keeps them decoded until
 it has made their batches: at 640 px at most 1.2 MB each, as much as the batches that it is ahead."""
@@ -214,7 +209,7 @@ class DetectionData(lightning.LightningDataModule):
     def prepare_data(self) -> None:
         """Fills caches, computes proposals; on one process of each machine, while the others wait."""
         for split in _SPLITS:
-            _open_proposals(self._index(split), self.loading, self.proposals)
+            opened_proposals(self._index(split), self.loading, self.proposals)
             self._open(split)
 
     def setup(self, stage: str) -> None:
@@ -263,7 +258,7 @@ class DetectionData(lightning.LightningDataModule):
             self._length(),
             opened.images,
             resize=self.resize,
-            **_open_proposals(opened.index, self.loading, self.proposals),
+            **opened_proposals(opened.index, self.loading, self.proposals),
         )
         current_epoch = None if self.trainer is None else self._current_epoch
         batches = min(LONGEST_RUN, -(-MIXED // self.loading.batch_size))  # that are made of one group of images
@@ -276,7 +271,7 @@ class DetectionData(lightning.LightningDataModule):
             **self._processes(),
         )
         drop_last = len(sampler) >= self.loading.batch_size
-        return _loader(dataset, sampler, self.loading, "training data", drop_last, batches)
+        return split_loader(dataset, sampler, self.loading, "training data", drop_last, batches)
 
     def batches_per_epoch(self, world_size: int) -> int:
         """Training batches of an epoch on each of `world_size` processes; makes no loader."""
@@ -287,7 +282,7 @@ class DetectionData(lightning.LightningDataModule):
     def val_dataloader(self) -> DataLoader[Batch]:
         """Validation batches, not augmented, in the index's order, each image once."""
         opened = self._open("val")
-        return _evaluation_loader(
+        return opened_evaluation_loader(
             opened.index,
             self.loading,
             self.image_size,
@@ -320,68 +315,3 @@ class DetectionData(lightning.LightningDataModule):
         if self.trainer is None:
             return {"rank": 0, "world_size": 1}
         return {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
-
-
-def evaluation_loader(
-    index: Index,
-    data: Data,
-    image_size: int,
-    rank: int = 0,
-    world_size: int = 1,
-    proposals: ProposalRequest | None = None,
-    resize: str = "letterbox",
-) -> DataLoader[Batch]:
-    """Batches of any split, not augmented, each image once on one of the processes, with the proposals asked for.
-
-    Raises:
-        UserError: an image size that is no multiple of 32; a cache that does not fit.
-    """
-    check_image_size(image_size)
-    index = replace(index, problems=[])
-    images = open_images(index, data.cache, loading_limit(image_size, resize))
-    return _evaluation_loader(index, data, image_size, images, proposals, rank, world_size, resize)
-
-
-def _evaluation_loader(
-    index: Index,
-    data: Data,
-    image_size: int,
-    images: Images,
-    proposals: ProposalRequest | None,
-    rank: int,
-    world_size: int,
-    resize: str,
-) -> DataLoader[Batch]:
-    dataset = DetectionDataset(
-        index, image_size, images=images, resize=resize, **_open_proposals(index, data, proposals)
-    )
-    sampler = EpochSampler(len(dataset), shuffle=False, rank=rank, world_size=world_size)
-    return _loader(dataset, sampler, data, "validation data")
-
-
-def _open_proposals(index: Index, data: Data, request: ProposalRequest | None) -> dict[str, Any]:
-    """What `DetectionDataset` takes of them."""
-    if request is None:
-        return {}
-    split = open_proposals(index, request.search, data.proposals, request.limit)
-    return {"proposals": split.boxes, "max_proposals": request.limit}
-
-
-def _loader(
-    dataset: DetectionDataset, sampler: EpochSampler, data: Data, name: str, drop_last: bool = False, run: int = 1
-) -> DataLoader[Batch]:
-    workers = loader_processes(usable_cores()) if data.workers is None else data.workers
-    return Loader(
-        cast(LoadedSet[Batch], dataset),  # what it gives the loader in place of samples, see __getitems__
-        name=name,
-        workers=workers,
-        timeout=data.timeout,
-        run=run,
-        batch_size=data.batch_size,
-        sampler=sampler,
-        collate_fn=collate,
-        drop_last=drop_last,
-        pin_memory=torch.cuda.is_available(),
-        persistent_workers=workers > 0,
-        prefetch_factor=max(PREFETCH, run) if workers else None,  # fewer batches than a run would leave processes idle
-    )

@@ -18,9 +18,9 @@ from detector.boxes import transform
 from detector.build_detector import options_of_detector
 from detector.checkpoint import Checkpoint, open_checkpoint
 from detector.data.index import Index, in_order
-from detector.data.module import evaluation_loader
 from detector.data.options import Data
 from detector.data.read import read_index
+from detector.data.split_loader import evaluation_loader
 from detector.errors import UserError
 from detector.evaluation.evaluate import evaluate
 from detector.evaluation.page.page import REPORT_FILES, leave_report

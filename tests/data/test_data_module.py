@@ -10,10 +10,12 @@ from torch.utils.data import DataLoader
 
 from detector import config
 from detector.data import module as module_file
+from detector.data import split_loader
 from detector.data.loader import Loader
-from detector.data.module import DetectionData, evaluation_loader
+from detector.data.module import DetectionData
 from detector.data.read import read_index
 from detector.data.sampler import EpochSampler
+from detector.data.split_loader import evaluation_loader
 from detector.errors import UserError
 from detector.types import Batch
 
@@ -146,7 +148,7 @@ def test_loader_processes_follow_from_the_cores_of_the_rank_unless_they_are_give
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(module_file, "cores_of_this_rank", lambda: 4.0)
-    monkeypatch.setattr(module_file, "usable_cores", lambda: 8.0)  # of the whole machine
+    monkeypatch.setattr(split_loader, "usable_cores", lambda: 8.0)  # of the whole machine
     for given, expected in ((None, 3), (0, 0), (2, 2)):
         data = DetectionData.read(shapes(workers=given), AUGMENT, 64)
         data.setup("fit")  # as a trainer calls it on every process

@@ -89,6 +89,14 @@ def test_stored_detections_are_scored_without_what_trains_and_runs_a_network(tmp
     assert said.splitlines()[-1] == "[]"
 
 
+def test_a_checkpoint_is_measured_without_what_trains_it() -> None:
+    program = (
+        "import sys, detector.evaluation.evaluate_detector\n"
+        "print(sorted({'lightning', 'torchvision', 'torch._dynamo', 'scipy'} & sys.modules.keys()))"
+    )
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout == "[]\n"
+
+
 def test_nothing_is_taken_apart_where_no_report_is_wanted(tmp_path: Path) -> None:
     _write_truth(tmp_path / "truth.json", read_index(SHAPES, "test"))
     for report in (False, True):

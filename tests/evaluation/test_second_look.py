@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from detector import config
 from detector.data.index import AnnotatedObjects, Index, InMemory, assemble
-from detector.data.module import evaluation_loader
 from detector.data.options import Data
+from detector.data.split_loader import evaluation_loader
 from detector.evaluation.evaluate_detector import evaluate_detector
 from detector.evaluation.second_look import detect_mirrored
 from detector.inference.predictor import detect_originals

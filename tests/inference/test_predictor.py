@@ -18,8 +18,8 @@ from detector import config
 from detector.checkpoint import build, open_checkpoint
 from detector.data.formats.shapes import CLASS_NAMES
 from detector.data.images.letterbox import letterbox
-from detector.data.module import evaluation_loader
 from detector.data.read import read_index
+from detector.data.split_loader import evaluation_loader
 from detector.errors import UserError
 from detector.inference.predictor import Predictor
 from detector.types import Detections

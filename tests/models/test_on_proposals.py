@@ -15,8 +15,8 @@ from torch import Tensor
 from detector import checkpoint, config
 from detector.build_detector import DetectorOptions, build_detector
 from detector.checkpoint import Checkpoint
-from detector.data.module import evaluation_loader
 from detector.data.read import read_index
+from detector.data.split_loader import evaluation_loader
 from detector.errors import UserError
 from detector.inference.predictor import Predictor
 from detector.models.detector import detect_batch

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from detector.checkpoint import open_checkpoint
-from detector.data.module import evaluation_loader
 from detector.data.read import read_index
+from detector.data.split_loader import evaluation_loader
 from detector.evaluation.evaluate import evaluate
 from detector.models.detector import detect_batch
 

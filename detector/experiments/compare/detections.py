@@ -10,8 +10,8 @@ from tqdm import tqdm
 
 from detector.checkpoint import open_checkpoint
 from detector.data.index import Index
-from detector.data.module import evaluation_loader
 from detector.data.read import read_index
+from detector.data.split_loader import evaluation_loader
 from detector.errors import UserError
 from detector.evaluation.comparison import resample_images
 from detector.evaluation.measures import ResampledMeasures, resampled_measures

@@ -15,7 +15,8 @@ from detector.data.dataset import DetectionDataset
 from detector.data.images.letterbox import stretch
 from detector.data.images.loading import loading_limit
 from detector.data.index import AnnotatedObjects, assemble
-from detector.data.module import DetectionData, evaluation_loader
+from detector.data.module import DetectionData
+from detector.data.split_loader import evaluation_loader
 from detector.errors import UserError
 from detector.evaluation.evaluate import evaluate
 from detector.types import Detections
