@@ -96,9 +96,8 @@ class DetectionDataset(Dataset[tuple[Tensor, Target]]):
         self._make_room()
 
     def _make_room(self) -> None:
-        # Two canvases and room for colour, used for every sample: fresh memory costs more than what is done with it.
+        # Two canvases and room for other colours, used for every sample: fresh memory costs more than what is done with it.
         self._canvases = np.empty((3, self.size, self.size, 3), dtype=np.uint8)
-        self._planes = np.empty((3, self.size, self.size), dtype=np.uint8)
         self._kept = KeptImages(self.images)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -183,7 +182,7 @@ class DetectionDataset(Dataset[tuple[Tensor, Target]]):
                     objects = mix(rng, canvas, objects, other, other_objects)
         if augment.erasing and rng.random() < augment.erasing:
             objects = erase(rng, canvas, objects)
-        jitter_colour(rng, augment, canvas, (scratch, self._planes))
+        canvas = jitter_colour(rng, augment, canvas, scratch)
         for probability, fault in self.camera_faults:
             if rng.random() < probability:
                 canvas, objects = fault(rng, canvas, objects)

@@ -182,11 +182,11 @@ class Augment:
     shear: Annotated[float, Range(0, 45)] = 0.0
     """Shear drawn from −shear..shear degrees, per axis."""
     hue: Share = 0.0
-    """Relative hue change drawn from −hue..hue (1 = the half circle)."""
+    """Turn of the hue drawn from −hue..hue (1 = the half circle)."""
     saturation: Share = 0.0
-    """Gain of the saturation drawn from 1−saturation..1+saturation."""
+    """Factor of the saturation drawn from 1−saturation..1+saturation."""
     value: Share = 0.0
-    """Gain of the brightness drawn from 1−value..1+value."""
+    """Factor of the brightness drawn from 1−value..1+value."""
     blur: Probability = 0.0
     """Probability of a Gaussian blur."""
     noise: Probability = 0.0

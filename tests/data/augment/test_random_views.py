@@ -1,4 +1,4 @@
-import colorsys
+import math
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from painted_scenes import assert_boxes_fit, painted_index, painted_regions
 from detector import config
 from detector.data.augment.albumentations import Albumentations
 from detector.data.augment.canvas_objects import CanvasObjects
-from detector.data.augment.random_views import jitter_colour, random_view
+from detector.data.augment.random_views import colour_matrix, jitter_colour, random_view
 from detector.data.dataset import DetectionDataset
 from detector.data.geometry import MINIMUM_SIDE, clip_boxes, rotation, transform_boxes
 from detector.errors import UserError
@@ -161,11 +161,8 @@ def test_the_hull_of_a_turned_box_is_that_of_its_four_corners() -> None:
 
 # ------------------------------------------------------------------------------------------------------------- colour
 def jittered(image: np.ndarray, seed: int = 0, **ranges: float) -> np.ndarray:
-    image = image.copy()
-    height, width = image.shape[:2]
-    scratch = np.empty_like(image), np.empty((3, height, width), dtype=np.uint8)
-    jitter_colour(np.random.default_rng(seed), config.Augment(name="colour", **ranges), image, scratch)  # type: ignore[arg-type]
-    return image
+    augment = config.Augment(name="colour", **ranges)  # type: ignore[arg-type]
+    return jitter_colour(np.random.default_rng(seed), augment, image, np.empty_like(image))
 
 
 def test_colour_without_ranges_changes_nothing() -> None:
@@ -173,16 +170,39 @@ def test_colour_without_ranges_changes_nothing() -> None:
     assert np.array_equal(jittered(image), image)
 
 
+Colours = tuple[tuple[int, int, int], ...]
+COLOURS: Colours = ((200, 60, 40), (40, 180, 90), (60, 80, 190), (150, 150, 150), (180, 160, 60), (90, 120, 140))
+# The same colours under a `filter` of a 2D canvas in Chromium 156, which rounds after each of several filters.
+FILTERED: dict[tuple[float, float, float], Colours] = {
+    (20, 1, 1): ((177, 70, 5), (28, 180, 129), (98, 69, 192), (150, 150, 150), (145, 170, 58), (100, 116, 147)),
+    (-90, 1, 1): ((137, 63, 200), (197, 138, 40), (0, 118, 60), (150, 150, 150), (254, 126, 180), (90, 125, 90)),
+    (0, 1.3, 1): ((233, 51, 25), (9, 191, 74), (53, 79, 222), (150, 150, 150), (187, 161, 31), (82, 121, 147)),
+    (0, 0.4, 1): ((133, 77, 69), (102, 158, 122), (74, 82, 126), (150, 150, 150), (166, 158, 118), (105, 117, 125)),
+    (0, 1, 0.8): ((160, 48, 32), (32, 144, 72), (48, 64, 152), (120, 120, 120), (144, 128, 48), (72, 96, 112)),
+    (15, 1.2, 0.9): ((182, 56, 0), (6, 168, 102), (80, 62, 192), (135, 135, 135), (138, 153, 33), (84, 106, 136)),
+}
+
+
+@pytest.mark.parametrize(("degrees", "saturation", "value"), FILTERED)
+def test_colours_change_as_the_filters_of_a_browser_change_them(
+    degrees: float, saturation: float, value: float
+) -> None:
+    changed = np.array(COLOURS) @ colour_matrix(math.radians(degrees), saturation, value).T
+    several = (degrees != 0) + (saturation != 1) + (value != 1) > 1
+    filtered = np.array(FILTERED[degrees, saturation, value])
+    assert np.abs(np.rint(changed.clip(0, 255)) - filtered).max() <= several
+
+
 @pytest.mark.parametrize("seed", range(5))
-def test_colour_changes_as_the_definition_of_hsv_says(seed: int) -> None:
-    image = np.random.default_rng(seed).integers(40, 216, (12, 12, 3), dtype=np.uint8)
+def test_the_changes_of_colour_are_drawn_within_their_ranges_and_leave_grey_grey(seed: int) -> None:
+    image = np.random.default_rng(seed).integers(0, 256, (12, 12, 3), dtype=np.uint8)
+    image[0] = np.arange(12, dtype=np.uint8)[:, None] * 20
     hue, saturation, value = np.random.default_rng(seed).uniform(-1, 1, 3) * (0.5, 0.6, 0.4)
     result = jittered(image, seed, hue=0.5, saturation=0.6, value=0.4)
+    matrix = colour_matrix(hue * math.pi, 1 + saturation, 1 + value)
     for before, after in zip(image.reshape(-1, 3), result.reshape(-1, 3), strict=True):
-        h, s, v = colorsys.rgb_to_hsv(*(before / 255))
-        changed = (h + hue / 2) % 1, min(s * (1 + saturation), 1), min(v * (1 + value), 1)
-        expected = np.array(colorsys.hsv_to_rgb(*changed)) * 255
-        assert np.abs(after - expected).max() <= 8  # hue is kept in steps of two degrees
+        assert np.abs(after - (matrix @ before).clip(0, 255)).max() < 1  # OpenCV computes in whole numbers
+    assert np.abs(result[0] - (image[0] * (1 + value)).clip(0, 255)).max() < 1
 
 
 def test_colour_leaves_boxes_alone_and_differs_between_samples() -> None:
