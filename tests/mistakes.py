@@ -208,6 +208,7 @@ MISTAKES = [
     Mistake("detector/training/ema.py", "self._count = int(self.updates)", "self._count = 0", EMA),
     Mistake("detector/training/ema.py", "(self._count + 9)", "(self._count + 90)", EMA),
     # what a device computes with, and what a rate belongs to
+    Mistake("detector/training/processes.py", "        _tell_no_other_process(trainer)", "        pass", "tests/training/test_training_processes.py"),
     Mistake("detector/training/backends.py", 'if self.deterministic or device == "cpu":', "if self.deterministic:", BACKENDS),
     Mistake("detector/training/backends.py", "self.one_shape and not self.deterministic", "self.one_shape", BACKENDS),
     Mistake("detector/training/backends.py", "not recipe.trainer.multi_scale and recipe.model.fixed_shapes",

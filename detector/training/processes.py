@@ -35,6 +35,8 @@ def ending_together(trainer: L.Trainer) -> Iterator[None]:
 
     Lightning's own watch kills every process, this one too, without a word and without the processes that load data.
     """
+    if trainer.world_size > 1:
+        _tell_no_other_process(trainer)
     over = threading.Event()
     if trainer.local_rank:
         watch = threading.Thread(target=_watch_parent, args=(over, os.getppid(), trainer.global_rank), daemon=True)
@@ -56,6 +58,16 @@ def ending_together(trainer: L.Trainer) -> Iterator[None]:
     for process in _children(trainer):
         with suppress(subprocess.TimeoutExpired):
             process.wait(LAST_BARRIER)
+
+
+def _tell_no_other_process(trainer: L.Trainer) -> None:
+    """Leaves signals to `detector.signals` and to the watches here.
+
+    Lightning (2.6) has all processes agree before each step on whether one was told to stop, for which the host waits, and
+    its handler of SIGTERM broadcasts once more, wherever the process is: where that is in another collective, Gloo aborts.
+    """
+    trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
+    trainer._signal_connector._sigterm_notifier_fn = lambda *_: None  # type: ignore[method-assign]
 
 
 def _says_lost(error: Exception) -> bool:
