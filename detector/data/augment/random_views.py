@@ -12,6 +12,7 @@ from detector.data.options import Augment
 from detector.errors import UserError
 
 _GREY = np.tile([0.213, 0.715, 0.072], (3, 1))
+"""Three times the brightness of a colour."""
 _TURNED = np.array([[-0.213, -0.715, 0.928], [0.143, 0.140, -0.283], [-0.787, 0.715, 0.072]])
 """What a quarter turn of the hue adds to grey."""
 
@@ -91,8 +92,8 @@ def colour_matrix(hue: float, saturation: float, value: float) -> np.ndarray:
     """What hue, saturation and brightness do to a colour, in one linear map: float64 [3, 3], RGB → RGB.
 
     value · (grey + saturation · (cos hue · (colour − grey) + sin hue · turned)), with grey = 0.213 R + 0.715 G + 0.072 B
-    in all three channels: `hueRotate` and `saturate` of W3C Filter Effects Module Level 1, section 9.6, and `brightness`
-    of its section 6. In HSV the same three changes would take eight times as long.
+    in all three channels: W3C Filter Effects Module Level 1, the types `hueRotate` and `saturate` of feColorMatrix and the
+    function `brightness`. In HSV such changes take eight times as long.
 
     Args:
         hue: angle in radians; 0 changes nothing.
