@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 
 from detector.data.augment.albumentations import camera_faults
 from detector.data.augment.canvas import draw
-from detector.data.augment.canvas_objects import CanvasObjects
+from detector.data.augment.canvas_objects import CanvasObjects, best_first
 from detector.data.augment.mixing import cut_mix, erase, mix_up
 from detector.data.augment.mosaic import QUADRANTS, random_centre, tile_placement
 from detector.data.augment.random_views import (
@@ -25,7 +25,7 @@ from detector.data.augment.random_views import (
 )
 from detector.data.batch import NO_SHARED_MEMORY, empty_images
 from detector.data.cache import Images, KeptImages, open_images
-from detector.data.geometry import scaling, transform_boxes
+from detector.data.geometry import hull_size, scaling, transform_boxes
 from detector.data.images.letterbox import GREY, check_resize, fit_square
 from detector.data.images.loading import loaded_size, loading_limit
 from detector.data.index import Index
@@ -164,7 +164,7 @@ class DetectionDataset(Dataset[tuple[Tensor, Target]]):
     def _whole(self, i: int) -> tuple[np.ndarray, CanvasObjects, np.ndarray]:
         canvas, matrix = fit_square(self._image(i), self.size, self.resize, self._canvases[0])
         matrix = matrix @ self._loading_matrix(i)
-        return canvas, self._objects(i, matrix), matrix
+        return canvas, self._objects([i], [matrix]), matrix
 
     def _augmented(
         self, rng: np.random.Generator, i: int, partners: np.ndarray | None
@@ -202,21 +202,20 @@ class DetectionDataset(Dataset[tuple[Tensor, Target]]):
         view = random_view(rng, augment, self.size)
 
         canvas.fill(GREY)
-        objects, matrices = [], {}
+        matrices = []
         for quadrant, member in enumerate(members):
             image = self._image(member)
             height, width = image.shape[:2]
             placement = self._fitted(random_orientation(rng, augment, width, height), width, height)
             if centre is not None:
                 placement = tile_placement(quadrant, centre, placement, width, height) @ placement
-            matrix = draw(canvas, image, view @ placement) @ self._loading_matrix(member)
-            objects.append(self._objects(member, matrix))
-            matrices[member] = matrix
-        return CanvasObjects.joined(objects).inside((0, 0, self.size, self.size)), matrices[i]
+            matrices.append(draw(canvas, image, view @ placement) @ self._loading_matrix(member))
+        objects = self._objects(members, matrices).inside((0, 0, self.size, self.size))
+        return objects, matrices[members.index(i)]
 
     def _fitted(self, orientation: np.ndarray, width: int, height: int) -> np.ndarray:
         """The image, mirrored and turned about its centre, at the size at which evaluation shows it."""
-        seen_width, seen_height = (np.abs(orientation[:2, :2]) @ (width, height)).tolist()
+        seen_width, seen_height = hull_size(orientation, width, height)
         if self.resize == "stretch":
             return scaling(self.size / seen_width, self.size / seen_height) @ orientation
         fit = self.size / max(seen_width, seen_height)
@@ -225,16 +224,21 @@ class DetectionDataset(Dataset[tuple[Tensor, Target]]):
     def _loading_matrix(self, i: int) -> np.ndarray:
         return scaling(*loaded_size(self.index, i, self.limit).scale)
 
-    def _objects(self, i: int, matrix: np.ndarray) -> CanvasObjects:
-        """Copies of the objects of image `i` and its proposals, mapped from its original pixels by `matrix`."""
+    def _objects(self, members: list[int], matrices: list[np.ndarray]) -> CanvasObjects:
+        """Copies of the objects of some images and their proposals, mapped from original pixels by a matrix an image."""
         index = self.index
-        rows = slice(int(index.offsets[i]), int(index.offsets[i + 1]))
+        rows = [slice(int(index.offsets[i]), int(index.offsets[i + 1])) for i in members]
+        maps = np.repeat(matrices, [one.stop - one.start for one in rows], axis=0)
+        proposals = None
+        if self.proposals is not None:
+            parts = [transform_boxes(self.proposals(i), matrix) for i, matrix in zip(members, matrices, strict=True)]
+            proposals = best_first(parts)
         return CanvasObjects(
-            transform_boxes(index.boxes[rows], matrix),
-            index.labels[rows].copy(),
-            index.crowd[rows].copy(),
-            index.area[rows].copy(),
-            None if self.proposals is None else transform_boxes(self.proposals(i), matrix),
+            transform_boxes(np.concatenate([index.boxes[one] for one in rows]), maps),
+            np.concatenate([index.labels[one] for one in rows]),
+            np.concatenate([index.crowd[one] for one in rows]),
+            np.concatenate([index.area[one] for one in rows]),
+            proposals,
         )
 
 

@@ -46,17 +46,26 @@ def quarter_turns(count: int) -> np.ndarray:
     return np.array([[cosine, -sine, 0.0], [sine, cosine, 0.0], [0.0, 0.0, 1.0]])
 
 
+def hull_size(matrix: np.ndarray, width: float, height: float) -> tuple[float, float]:
+    """Width and height of the axis-aligned hull of a rectangle after `matrix` [3, 3]."""
+    (a, b, _), (c, d, _), _ = matrix.tolist()
+    return abs(a) * width + abs(b) * height, abs(c) * width + abs(d) * height
+
+
 def transform_boxes(boxes: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     """The axis-aligned hull [N, 4] of each xyxy box [N, 4] after `matrix`, in the boxes' own float type.
+
+    The matrix is one for all boxes, [3, 3], or one for each, [N, 3, 3].
 
     After a rotation the hull of a box is wider than the hull of the object inside it; without the object's outline
     there is no better one.
     """
     centre = (boxes[:, :2] + boxes[:, 2:]) / 2
     half = (boxes[:, 2:] - boxes[:, :2]) / 2
-    linear = matrix[:2, :2].T.astype(boxes.dtype)
-    centre = centre @ linear + matrix[:2, 2].astype(boxes.dtype)
-    half = half @ np.abs(linear)
+    matrix = matrix.astype(boxes.dtype)
+    of_x, of_y, shift = matrix[..., :2, 0], matrix[..., :2, 1], matrix[..., :2, 2]
+    centre = centre[:, :1] * of_x + centre[:, 1:] * of_y + shift
+    half = half[:, :1] * np.abs(of_x) + half[:, 1:] * np.abs(of_y)
     return np.concatenate([centre - half, centre + half], axis=1)
 
 

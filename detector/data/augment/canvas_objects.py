@@ -53,20 +53,17 @@ class CanvasObjects:
     @staticmethod
     def joined(parts: list[CanvasObjects]) -> CanvasObjects:
         """All objects of several pictures that share a canvas."""
-        if len(parts) == 1:
-            return parts[0]
+        proposals = [part.proposals for part in parts if part.proposals is not None]
         return CanvasObjects(
             np.concatenate([part.boxes for part in parts]),
             np.concatenate([part.labels for part in parts]),
             np.concatenate([part.crowd for part in parts]),
             np.concatenate([part.area for part in parts]),
-            _best_first([part.proposals for part in parts if part.proposals is not None]),
+            best_first(proposals) if proposals else None,
         )
 
 
-def _best_first(proposals: list[np.ndarray]) -> np.ndarray | None:
+def best_first(proposals: list[np.ndarray]) -> np.ndarray:
     """Proposals of several pictures in turn: the best of each, then the second of each, ..."""
-    if not proposals:
-        return None
     ranks = np.concatenate([np.arange(len(one)) for one in proposals])
     return np.concatenate(proposals)[np.argsort(ranks, kind="stable")]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from detector.data.geometry import translation
+from detector.data.geometry import hull_size, translation
 
 QUADRANTS = ((-1, -1), (1, -1), (-1, 1), (1, 1))
 """Directions (x, y) from the mosaic's centre to the images: top left, top right, bottom left, bottom right."""
@@ -34,5 +34,5 @@ def tile_placement(
         height: of the image.
     """
     x, y = QUADRANTS[quadrant]
-    seen_width, seen_height = (np.abs(own[:2, :2]) @ (width, height)).tolist()
+    seen_width, seen_height = hull_size(own, width, height)
     return translation(centre[0] + x * seen_width / 2, centre[1] + y * seen_height / 2)

@@ -7,7 +7,6 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
@@ -99,7 +98,7 @@ def _decode(index: Index, i: int) -> _Decoded:
 
 
 def _as_read(image: np.ndarray, header: Header, as_stored: bool) -> np.ndarray:
-    picture = cv2.cvtColor(eight_bits(image, header.maximum), cv2.COLOR_BGR2RGB)
+    picture = eight_bits(image, header.maximum)
     return picture if as_stored else upright(picture, header.orientation)
 
 

@@ -12,6 +12,8 @@ from detector.errors import UserError
 _ADVICE = "(detector check_data lists all such files)"
 _UNREADABLE = "cannot be decoded: the file is damaged or no image"
 _AS_STORED = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
+_WHOLE_JPEG = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+"""Of JPEGs alone: asked for RGB, OpenCV 5.0 gives TIFFs of 16 bits as BGR all the same."""
 _REDUCED = {
     reduction: flag | cv2.IMREAD_IGNORE_ORIENTATION
     for reduction, flag in (
@@ -40,7 +42,6 @@ def decode(file: str, reduction: int = 1, turned: bool = True) -> np.ndarray:
         content = np.fromfile(file, dtype=np.uint8, count=check_file(file).st_size)
         image, header = stored_pixels(content, reduction)
         image = eight_bits(image, header.maximum)
-        image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
         return upright(image, header.orientation) if turned else image
     except OSError as error:
         raise UserError(f"image {file} cannot be read: {error.strerror or error} {_ADVICE}") from None
@@ -49,7 +50,7 @@ def decode(file: str, reduction: int = 1, turned: bool = True) -> np.ndarray:
 
 
 def stored_pixels(content: np.ndarray, reduction: int = 1) -> tuple[np.ndarray, Header]:
-    """The pixels as a file of `content`, uint8 bytes, stores them, [H, W, 3] BGR of any depth, not turned; the header.
+    """The pixels as a file of `content`, uint8 bytes, stores them, [H, W, 3] RGB of any depth, not turned; the header.
 
     The orientation in the bytes of a TIFF is overwritten.
 
@@ -63,9 +64,11 @@ def stored_pixels(content: np.ndarray, reduction: int = 1) -> tuple[np.ndarray, 
         at, entry = header.orientation_tag.at, header.orientation_tag.upright
         content[at : at + len(entry)] = np.frombuffer(entry, dtype=np.uint8)
     reduced = reduction > 1 and header.is_jpeg
-    image = _by_opencv(content, _REDUCED[reduction] if reduced else _AS_STORED)
+    image = _by_opencv(content, _REDUCED[reduction] if reduced else _WHOLE_JPEG if header.is_jpeg else _AS_STORED)
     if image is None:
         image = _by_pillow(source)
+    elif reduced or not header.is_jpeg:
+        image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
     if not reduced and image.shape[:2] != (header.height, header.width):
         raise ValueError(
             f"is damaged: {image.shape[1]}x{image.shape[0]} pixels where the header says {header.width}x{header.height}"
@@ -147,7 +150,7 @@ def _by_pillow(source: Source) -> np.ndarray:
             picture.load()
             if picture.mode[0] in "IF":  # 16 or 32 bits, or fractions, of one channel
                 return np.repeat(np.asarray(picture)[:, :, None], 3, axis=2)
-            return np.ascontiguousarray(np.asarray(picture.convert("RGB"))[:, :, ::-1])
+            return np.array(picture.convert("RGB"))
     except Image.DecompressionBombError:
         raise ValueError("has too many pixels") from None
     except Exception:  # whatever a plugin of Pillow raises on damaged bytes

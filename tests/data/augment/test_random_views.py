@@ -159,6 +159,16 @@ def test_the_hull_of_a_turned_box_is_that_of_its_four_corners() -> None:
         assert hull == pytest.approx(np.concatenate([points.min(axis=0), points.max(axis=0)]))
 
 
+def test_a_matrix_for_each_box_does_to_it_what_it_does_to_that_box_alone() -> None:
+    rng = np.random.default_rng(0)
+    boxes = rng.uniform(0, 100, (20, 4)).astype(np.float32)
+    matrices = rng.normal(size=(20, 3, 3))
+    moved = transform_boxes(boxes, matrices)
+    assert moved.dtype == np.float32
+    for box, matrix, hull in zip(boxes, matrices, moved, strict=True):
+        np.testing.assert_array_equal(transform_boxes(box[None], matrix)[0], hull)
+
+
 # ------------------------------------------------------------------------------------------------------------- colour
 def jittered(image: np.ndarray, seed: int = 0, **ranges: float) -> np.ndarray:
     augment = config.Augment(name="colour", **ranges)  # type: ignore[arg-type]

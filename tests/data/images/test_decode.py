@@ -10,6 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image, ImageOps, features
 
 from detector.data.images.decode import decode, depth_used, eight_bits
@@ -161,6 +162,24 @@ def test_every_suffix_that_counts_as_an_image_is_of_a_format_that_is_read(tmp_pa
     expected = pixels if suffix != ".pbm" else np.where(pixels.mean(2, keepdims=True) > 127, 255, 0)
     assert read.shape == (48, 80, 3)
     assert np.corrcoef(read.astype(float).mean(2).ravel(), expected.astype(float).mean(2).ravel())[0, 1] > 0.7
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "WebP", "AVIF", "GIF", "BMP", "PPM", "JPEG"])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_red_comes_first_whatever_the_format(tmp_path: Path, kind: str, mode: str) -> None:
+    if (kind, mode) in [("JPEG", "RGBA"), ("PPM", "RGBA")] or (kind == "AVIF" and not features.check("avif")):
+        pytest.skip("nothing writes it")
+    colour = (220, 120, 20, 255)[: len(mode)]
+    read = decode(written(tmp_path, saved(kind, Image.new(mode, (40, 24), colour)), f"a.{kind.lower()}"))
+    assert read.mean((0, 1)) == pytest.approx((220, 120, 20), abs=4)
+
+
+@pytest.mark.parametrize(("kind", "one"), [("uint8", 1), ("uint16", 257), ("float32", 1 / 255)])
+def test_red_comes_first_in_a_tiff_of_any_depth(tmp_path: Path, kind: str, one: float) -> None:
+    """As tifffile writes it, which comes with scikit-image."""
+    pixels = np.full((24, 40, 3), np.multiply((220, 120, 20), one), dtype=kind)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb")
+    assert decode(str(tmp_path / "a.tif"))[0, 0].tolist() == [220, 120, 20]
 
 
 @pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
