@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ultrafast_pycocotools import _ufcoco
 from ultrafast_pycocotools.coco import load_json
 
 from detector.data.file_values import Lookup, ids_of
@@ -21,6 +23,9 @@ from detector.types import ImageId
 
 DETECTIONS = "detections.json"
 """Name of the result file in the folder of a run or of an evaluation."""
+
+
+_SCORE = re.compile(rb'"score"[ \t\n\r]*:[ \t\n\r]*-?\d')
 
 
 @dataclass(frozen=True)
@@ -87,10 +92,56 @@ def write_flat_results(path: Path, index: Index, results: FlatResults) -> None:
 def read_flat_results(path: Path, index: Index) -> FlatResults:
     """Reads a COCO result file as arrays; raises as `read_results`, whose entries as `flatten` has them they are.
 
-    Entries are looked at one by one only where a whole column of them is not what it should be.
+    Entries become objects of Python only where an id is a text, and are looked at one by one only where a whole column of
+    them is not what it should be.
     """
-    flat = _columns(path, index)
+    flat = _numbers(path, index)
+    if flat is None:
+        flat = _columns(path, index)
     return flatten(index, read_results(path, index)) if flat is None else flat
+
+
+def _numbers(path: Path, index: Index) -> FlatResults | None:
+    """The entries as the Rust engine reads them; None where its strict reader stops, or may have passed over something."""
+    if index.image_ids.dtype != np.int64:
+        return None
+    try:  # without an attribute, or with others of its arguments, in a version that has no such reader
+        _, found = _ufcoco.load_compact_bbox(str(path), results=True)
+        rows = found.array_rows()  # float64 [M, 7]: image, x, y, width, height, score, category
+        del found  # holds the text of the file
+        images = _places(rows[:, 0], index.image_ids)
+        labels = _places(rows[:, 6], np.array(index.category_ids, dtype=np.int64))
+    except (AttributeError, TypeError, ValueError, OSError, OverflowError):
+        return None
+    boxes, scores = rows[:, 1:5].copy(), rows[:, 5].copy()
+    if images is None or labels is None or not (boxes[:, 2:] >= 0).all():
+        return None
+    # an entry without a score is read as one with 0
+    return FlatResults(images, labels, boxes, scores) if scores.all() or _all_have_scores(path, len(scores)) else None
+
+
+def _all_have_scores(path: Path, entries: int) -> bool:
+    """Whether each of the flat objects of a valid JSON has a number for a score; False also where it cannot tell.
+
+    Without a backslash no text holds a quotation mark, so that what looks like a key is one; without objects inside objects
+    it is a key of an entry.
+    """
+    content = path.read_bytes()
+    return b"\\" not in content and content.count(b"{") == entries == sum(1 for _ in _SCORE.finditer(content))
+
+
+def _places(values: np.ndarray, ids: np.ndarray) -> np.ndarray | None:
+    """int64 [M]: where each of `values`, float64 [M], stands among `ids`, int64 [N]; None where one stands nowhere.
+
+    None also from 2⁵³ on, where float64 has no place for every integer.
+    """
+    if not len(values):
+        return np.empty(0, dtype=np.int64)
+    order = np.argsort(ids)
+    sought = values.astype(np.int64)
+    places = order[np.searchsorted(ids[order], sought).clip(max=len(ids) - 1)] if len(ids) else order
+    exact = len(ids) > 0 and np.abs(values).max() < 2**53 and np.array_equal(ids[places], sought)
+    return places if exact else None
 
 
 def _columns(path: Path, index: Index) -> FlatResults | None:

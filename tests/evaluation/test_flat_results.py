@@ -72,6 +72,19 @@ def outcome(read: Any, path: Path, index: Index) -> Any:
 @example((IDS[0], '[{"image_id": 3, "category_id": 17, "bbox": [1, 2, 3, 1e400], "score": 1}]'))
 @example((IDS[0], '[{"image_id": 03, "category_id": 17, "bbox": [1, 2, 3, 4], "score": 1}]'))
 @example((IDS[0], '[{"image_id": 3, "category_id": 17, "bbox": [1, 2, 3, 4], "score": 1},]'))
+@example((IDS[0], '[{"image_id": 3, "category_id": 17, "bbox": [1, 2, 3, 4], "score": null}]'))
+@example((IDS[0], '[{"image_id": 3, "category_id": 17, "bbox": [1, 2, 3, 4], "of": {"score": 1}}]'))
+@example((IDS[0], '[{"image_id": 3, "category_id": 17, "bbox": [1, 2, 3, 4], "a \\"score": 1}]'))
+@example((IDS[0], '[{"image_id": 3, "category_id": 17, "bbox": [1, 2, 3, true], "score": 1}]'))
+@example((IDS[1], '[{"image_id": "3", "category_id": 17, "bbox": [1, 2, 3, true], "score": 1}]'))
+@example((IDS[1], '[{"image_id": "3", "category_id": 17, "bbox": [1, 2, 3, 4], "score": true}]'))
+@example((IDS[0], '[{"image_id": 3, "category_id": 17, "bbox": [1, 2, 3, 4], "\\u0073core": 0.0}]'))
+@example((IDS[0], '[{"image_id": 3, "category_id": 17, "bbox": [1, 2, 3, 4], "score": -0.0}]'))
+@example((IDS[0], '[{"image_id": 9007199254740992, "category_id": 17, "bbox": [1, 2, 3, 4], "score": 1}]'))
+@example(([1, 2, 3, 2**53], '[{"image_id": 9007199254740993, "category_id": 17, "bbox": [1, 2, 3, 4], "score": 1}]'))
+@example((IDS[0], '[{"image_id": 9007199254740993, "category_id": 17, "bbox": [1, 2, 3, 4], "score": 1}]'))
+@example((IDS[0], '[{"image_id": 3, "category_id": 19, "bbox": [1, 2, 3, 4], "score": 1}]'))
+@example((IDS[0], '[{"image_id": 9, "category_id": 17, "bbox": [1, 2, 3, 4], "score": 1}]'))
 @example((IDS[0], "[]x"))
 @example((IDS[0], "\ufeff[]"))
 def test_columns_hold_what_the_entries_do_and_a_mistake_is_said_in_the_same_words(
@@ -83,17 +96,22 @@ def test_columns_hold_what_the_entries_do_and_a_mistake_is_said_in_the_same_word
     assert outcome(read_flat_results, path, index) == one_by_one
 
 
-def test_a_file_as_others_write_it_is_not_read_entry_by_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("slower", ["_columns", "read_results"])
+def test_a_file_as_others_write_it_is_not_read_entry_by_entry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slower: str
+) -> None:
+    if slower == "read_results":  # as if there were texts among the ids
+        monkeypatch.setattr(results, "_numbers", lambda path, index: None)
     entries = [
         {"id": 1, "bbox": [1, 2.5, 3, 4], "score": 1, "image_id": 7, "category_id": 18, "segmentation": [[1, 2]]},
-        {"bbox": [0.1, 0.2, 0.3, 1e-5], "score": 0.3, "image_id": 3, "category_id": 17},
+        {"bbox": [0.1, 0.2, 0.3, 1e-5], "score": 0.0, "image_id": 3, "category_id": 17},
     ]
     path = tmp_path / "results.json"
     path.write_text(json.dumps(entries, indent=2))
-    monkeypatch.setattr(results, "read_results", None)
+    monkeypatch.setattr(results, slower, None)
     flat = read_flat_results(path, make_index(IDS[0]))
     assert isinstance(flat, FlatResults)
-    assert (flat.images.tolist(), flat.labels.tolist(), flat.scores.tolist()) == ([1, 0], [1, 0], [1.0, 0.3])
+    assert (flat.images.tolist(), flat.labels.tolist(), flat.scores.tolist()) == ([1, 0], [1, 0], [1.0, 0.0])
     assert flat.boxes.tolist() == [[1, 2.5, 3, 4], [0.1, 0.2, 0.3, 1e-5]]
 
 
