@@ -25,7 +25,7 @@ def column(values: np.ndarray) -> dict[str, Any]:
     return {
         "dtype": values.dtype.name,
         "shape": list(values.shape),
-        "zlib": base64.b64encode(zlib.compress(data, 6)).decode("ascii"),
+        "zlib": base64.b64encode(zlib.compress(data, 3)).decode("ascii"),
     }
 
 
