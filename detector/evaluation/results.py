@@ -23,8 +23,6 @@ from detector.types import ImageId
 
 DETECTIONS = "detections.json"
 """Name of the result file in the folder of a run or of an evaluation."""
-
-
 _SCORE = re.compile(rb'"score"[ \t\n\r]*:[ \t\n\r]*-?\d')
 
 
@@ -105,13 +103,15 @@ def _numbers(path: Path, index: Index) -> FlatResults | None:
     """The entries as the Rust engine reads them; None where its strict reader stops, or may have passed over something."""
     if index.image_ids.dtype != np.int64:
         return None
-    try:  # without an attribute, or with others of its arguments, in a version that has no such reader
+    try:
         _, found = _ufcoco.load_compact_bbox(str(path), results=True)
         rows = found.array_rows()  # float64 [M, 7]: image, x, y, width, height, score, category
         del found  # holds the text of the file
         images = _places(rows[:, 0], index.image_ids)
         labels = _places(rows[:, 6], np.array(index.category_ids, dtype=np.int64))
-    except (AttributeError, TypeError, ValueError, OSError, OverflowError):
+    except (ValueError, OSError, OverflowError):
+        return None
+    except (AttributeError, TypeError):  # a version of the engine without this reader, or with another one
         return None
     boxes, scores = rows[:, 1:5].copy(), rows[:, 5].copy()
     if images is None or labels is None or not (boxes[:, 2:] >= 0).all():
