@@ -9,6 +9,7 @@ detections above any threshold are matched as they are among all.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
@@ -128,4 +129,4 @@ def match_images(index: Index, results: FlatResults, engine: EvaluationEngine = 
 
 
 def _joined(lists: list[list[int]]) -> np.ndarray:
-    return np.concatenate([np.zeros(0, dtype=np.int64), *(np.asarray(one, dtype=np.int64) for one in lists)])
+    return np.fromiter(chain.from_iterable(lists), dtype=np.int64)
