@@ -267,7 +267,11 @@ def test_a_whole_run_with_every_logger(logger: str, tmp_path: Path, monkeypatch:
 @pytest.mark.slow
 @pytest.mark.parametrize("values", [*ROWS, *OTHERS, *((size, "augment=none") for size in LARGER)], ids=name_of)
 def test_overfits_two_images(values: tuple[str, ...], tmp_path: Path) -> None:
-    """Mixed ones too: of what a mosaic shows are the two images that every step sees. Without a norm it takes longer."""
-    steps = 300 if any("norm=none" in value for value in values) else 100
+    """Mixed ones too: of what a mosaic shows are the two images that every step sees.
+
+    It takes longer without a norm, and where strong augmentation leaves rims of objects: of one 4 pixels wide 100 steps found
+    the class alone.
+    """
+    steps = 300 if any("norm=none" in value or value == "augment=strong" for value in values) else 100
     settings = settings_of((*values, f"trainer.epochs={steps}", "augment.mixing_off_epochs=0"), 96, 2, tmp_path)
     assert ap50_when_overfit(settings) > 0.95
