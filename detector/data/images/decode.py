@@ -13,7 +13,7 @@ _ADVICE = "(detector check_data lists all such files)"
 _UNREADABLE = "cannot be decoded: the file is damaged or no image"
 _AS_STORED = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
 _WHOLE_JPEG = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
-"""Of JPEGs alone: asked for RGB, OpenCV (4.11, 5.0) gives TIFFs of 16 bits as BGR all the same."""
+"""JPEGs alone are asked for as RGB: OpenCV (4.11, 5.0) gives TIFFs of 16 bits as BGR all the same."""
 _REDUCED = {
     reduction: flag | cv2.IMREAD_IGNORE_ORIENTATION
     for reduction, flag in (
